@@ -1,0 +1,12 @@
+//! A model of SQL Server, managed instance, the link between them and the control plane.
+//!
+//! [`world`] is pure: no socket, thread, clock or SQL text. The doors serve it: [`tds`] (with the
+//! T-SQL evaluator in [`sql`]), [`arm`] and [`control`]; [`serve`] puts a clock behind the world
+//! and opens them all. Nothing here knows the agent, so that it can contradict it.
+
+pub mod arm;
+pub mod control;
+pub mod serve;
+pub mod sql;
+pub mod tds;
+pub mod world;

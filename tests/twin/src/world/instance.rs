@@ -1,0 +1,196 @@
+//! A SQL Server or a managed instance.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use serde::Serialize;
+
+use super::{Edition, Guid, InstanceSpec, Lsn, Session, Side, Tier, UpdatePolicy};
+
+/// A SQL Server or a managed instance.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The name by which the world knows it.
+    pub name: String,
+    /// What it is.
+    pub kind: InstanceKind,
+    /// `@@SERVERNAME`.
+    pub server_name: String,
+    /// `SERVERPROPERTY('ProductVersion')`.
+    pub product_version: String,
+    /// `SERVERPROPERTY('Collation')`.
+    pub collation: String,
+    /// The zone of its DMV and msdb times.
+    pub time_zone: TimeZone,
+    /// What its server properties and ids are derived from.
+    pub id: Guid,
+    pub(super) power: Power,
+    pub(super) refusing: bool,
+    pub(super) started: Timestamp,
+    pub(super) recovered: Timestamp,
+    pub(super) frozen_since: Option<Timestamp>,
+    pub(super) restart: SignedDuration,
+    pub(super) sessions: BTreeMap<u16, Session>,
+    pub(super) backups: Vec<Backup>,
+    pub(super) next_database_id: u32,
+}
+
+/// What an instance is, with what only that kind has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceKind {
+    /// SQL Server on a machine of one's own.
+    SqlServer {
+        /// Its edition.
+        edition: Edition,
+    },
+    /// Azure SQL Managed Instance.
+    ManagedInstance {
+        /// Its service tier.
+        tier: Tier,
+        /// Its `databaseFormat`.
+        update_policy: UpdatePolicy,
+    },
+}
+
+/// Whether an instance does anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// It runs.
+    Running,
+    /// The process is gone: connections are closed, new ones refused.
+    Stopped,
+    /// It takes connections and answers none; log still moves to and from it.
+    Hung,
+    /// The host stands still; on resume all goes on as if no time had passed.
+    Frozen,
+}
+
+/// One row of `msdb.dbo.backupset`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Backup {
+    /// The database.
+    pub database: String,
+    /// Full or log.
+    pub kind: BackupKind,
+    /// Whether it is outside the chain.
+    pub copy_only: bool,
+    /// Whether it has checksums.
+    pub checksums: bool,
+    /// When it began.
+    pub start: Timestamp,
+    /// When it was done; in msdb from then on.
+    pub finish: Timestamp,
+    /// The first position in it.
+    pub first_lsn: Lsn,
+    /// The position after it.
+    pub last_lsn: Lsn,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// `type` of `msdb.dbo.backupset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum BackupKind {
+    /// `D`
+    Full,
+    /// `L`
+    Log,
+}
+
+impl Instance {
+    pub(super) fn new(
+        spec: &InstanceSpec,
+        kind: InstanceKind,
+        time_zone: TimeZone,
+        seed: u64,
+        start: Timestamp,
+    ) -> Instance {
+        Instance {
+            name: spec.name.clone(),
+            kind,
+            server_name: spec.server_name.clone(),
+            product_version: spec.product_version.clone(),
+            collation: spec.collation.clone(),
+            time_zone,
+            id: Guid::derive(seed, &format!("instance/{}", spec.name)),
+            power: Power::Running,
+            refusing: false,
+            started: start - SignedDuration::from_hours(72),
+            recovered: start - SignedDuration::from_hours(71),
+            frozen_since: None,
+            restart: SignedDuration::from_millis(i64::from(spec.restart_ms)),
+            sessions: BTreeMap::new(),
+            backups: Vec::new(),
+            next_database_id: 5,
+        }
+    }
+
+    /// Which side of a link it can be.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        match self.kind {
+            InstanceKind::SqlServer { .. } => Side::SqlServer,
+            InstanceKind::ManagedInstance { .. } => Side::ManagedInstance,
+        }
+    }
+
+    /// What it is doing at all.
+    #[must_use]
+    pub fn power(&self) -> Power {
+        self.power
+    }
+
+    /// Whether its port has a listener: not when stopped or told to refuse.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.power != Power::Stopped && !self.refusing
+    }
+
+    /// Whether it answers queries.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.power == Power::Running
+    }
+
+    /// Whether roles and databases have come up since the last start.
+    #[must_use]
+    pub fn has_recovered(&self, now: Timestamp) -> bool {
+        now >= self.recovered
+    }
+
+    /// When the process was started.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// Sessions that are logged in, by id.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
+    /// Backups that have finished, in the order in which they began.
+    pub fn backups(&self, now: Timestamp) -> impl Iterator<Item = &Backup> {
+        self.backups.iter().filter(move |backup| backup.finish <= now)
+    }
+
+    /// Whether the transport between members runs: it does so in a hung instance.
+    pub(super) fn transports(&self) -> bool {
+        match self.power {
+            Power::Running | Power::Hung => true,
+            Power::Stopped | Power::Frozen => false,
+        }
+    }
+}
+
+impl BackupKind {
+    /// The value of the `type` column.
+    #[must_use]
+    pub fn code(self) -> char {
+        match self {
+            BackupKind::Full => 'D',
+            BackupKind::Log => 'L',
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The truth: what was committed and whether it lives, who could take writes, who commanded what.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Command, Lsn, OperationId, Origin, Side, SqlError, World, log::RecordKind};
+
+/// A commit's number within its database; commits are numbered in the order in which they happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct CommitId(pub u32);
+
+/// One commit of an application or a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Commit {
+    /// Its number.
+    pub id: CommitId,
+    /// The database.
+    pub database: String,
+    /// Where it was made.
+    pub side: Side,
+    /// Its position.
+    pub lsn: Lsn,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Whether the application got to know of it.
+    pub acknowledged: bool,
+    /// Whether it is on the SQL Server's disk now.
+    pub on_sql_server: bool,
+    /// Whether it is on the managed instance's disk now.
+    pub on_managed_instance: bool,
+}
+
+/// Acknowledged commits that are not where the data lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// The side on which the data lives: the member that became primary last.
+    pub surviving: Side,
+    /// How many.
+    pub count: u64,
+    /// When the first of them was made.
+    pub first: Option<Timestamp>,
+    /// When the last of them was made.
+    pub last: Option<Timestamp>,
+    /// How many acknowledged commits there are in all.
+    pub acknowledged: u64,
+}
+
+/// Which sides of a link could take writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Writers {
+    /// SQL Server.
+    pub sql_server: bool,
+    /// The managed instance.
+    pub managed_instance: bool,
+}
+
+/// A stretch of time in which the same sides could take writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Interval {
+    /// From when.
+    pub from: Timestamp,
+    /// Until when; open if it lasts.
+    pub to: Option<Timestamp>,
+    /// Which sides.
+    pub writers: Writers,
+}
+
+/// A command that reached the world.
+#[derive(Clone, Debug, Serialize)]
+pub struct CommandRecord {
+    /// When.
+    pub at: Timestamp,
+    /// The instance, or `arm`.
+    pub target: String,
+    /// From whom.
+    pub who: Origin,
+    /// What.
+    pub command: CommandWords,
+    /// The operation that it became.
+    pub operation: Option<OperationId>,
+    /// Why it was refused at once.
+    pub refused: Option<String>,
+}
+
+/// A command as T-SQL or as a request to ARM, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CommandWords(pub String);
+
+/// What happened so far. Commits are asked of the [`World`], which has the logs.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    intervals: BTreeMap<String, Vec<Interval>>,
+    commands: Vec<CommandRecord>,
+}
+
+impl Ledger {
+    pub(super) fn new(links: impl Iterator<Item = String>, start: Timestamp) -> Ledger {
+        let nobody = Writers { sql_server: false, managed_instance: false };
+        let first = |link| (link, vec![Interval { from: start, to: None, writers: nobody }]);
+        Ledger { intervals: links.map(first).collect(), commands: Vec::new() }
+    }
+
+    /// Who could take writes in a link, from the beginning; the last interval is open.
+    #[must_use]
+    pub fn intervals(&self, link: &str) -> &[Interval] {
+        self.intervals.get(link).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every command that reached the world, oldest first.
+    #[must_use]
+    pub fn commands(&self) -> &[CommandRecord] {
+        &self.commands
+    }
+
+    pub(super) fn note_command(&mut self, record: CommandRecord) {
+        self.commands.push(record);
+    }
+
+    pub(super) fn note_writers(&mut self, link: &str, at: Timestamp, writers: Writers) {
+        let Some(intervals) = self.intervals.get_mut(link) else { return };
+        match intervals.last_mut() {
+            Some(last) if last.writers == writers => return,
+            Some(last) if last.from == at => {
+                last.writers = writers;
+                return;
+            }
+            Some(last) => last.to = Some(at),
+            None => {}
+        }
+        intervals.push(Interval { from: at, to: None, writers });
+    }
+}
+
+impl Writers {
+    /// How many sides.
+    #[must_use]
+    pub fn count(self) -> usize {
+        usize::from(self.sql_server) + usize::from(self.managed_instance)
+    }
+}
+
+impl World {
+    /// Acknowledged commits that do not live on the surviving primary: the member that became
+    /// primary last. `None` if there is no such link.
+    #[must_use]
+    pub fn loss(&self, link: &str) -> Option<Loss> {
+        let surviving = self.link(link)?.rightful();
+        let mut loss = Loss { surviving, count: 0, first: None, last: None, acknowledged: 0 };
+        for commit in self.commits(link).filter(|commit| commit.acknowledged) {
+            loss.acknowledged += 1;
+            let lives = match surviving {
+                Side::SqlServer => commit.on_sql_server,
+                Side::ManagedInstance => commit.on_managed_instance,
+            };
+            if !lives {
+                loss.count += 1;
+                loss.first = Some(loss.first.map_or(commit.at, |first| first.min(commit.at)));
+                loss.last = Some(loss.last.map_or(commit.at, |last| last.max(commit.at)));
+            }
+        }
+        Some(loss)
+    }
+
+    /// Every commit in a link's databases, in order, and where it lives now.
+    pub fn commits(&self, link: &str) -> impl Iterator<Item = Commit> + '_ {
+        let link = self.link(link);
+        link.into_iter().flat_map(|link| {
+            link.databases.iter().enumerate().flat_map(move |(place, database)| {
+                let log = |side: Side| link.member(side).copies[place].log.iter().peekable();
+                // A copy's log ascends by record number, so walking it beside the records
+                // answers for all of them in one pass.
+                let (mut sql, mut instance) = (log(Side::SqlServer), log(Side::ManagedInstance));
+                database.records.iter().enumerate().filter_map(move |(id, record)| {
+                    let id = u32::try_from(id).ok()?;
+                    let on_sql_server = sql.next_if(|next| **next == id).is_some();
+                    let on_managed_instance = instance.next_if(|next| **next == id).is_some();
+                    let RecordKind::Commit { acknowledged } = record.kind else { return None };
+                    Some(Commit {
+                        id: CommitId(id),
+                        database: database.name.clone(),
+                        side: record.side,
+                        lsn: record.lsn.commit_slot(),
+                        at: record.at,
+                        acknowledged,
+                        on_sql_server,
+                        on_managed_instance,
+                    })
+                })
+            })
+        })
+    }
+
+    pub(super) fn note_refusal(
+        &mut self,
+        target: &str,
+        who: &super::Origin,
+        command: &Command,
+        error: &SqlError,
+    ) {
+        self.ledger.note_command(CommandRecord {
+            at: self.now,
+            target: target.to_owned(),
+            who: who.clone(),
+            command: command.words(),
+            operation: None,
+            refused: Some(error.to_string()),
+        });
+    }
+}

@@ -1,0 +1,374 @@
+//! A link: one distributed availability group, its two members and their copies of the databases.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    ArmLink, Backup, BackupKind, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LogSpec,
+    Lsn, OperationId, Role, Side, SuspendReason,
+    log::{Record, RecordKind},
+};
+
+/// One distributed availability group.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Its name, also in ARM.
+    pub name: String,
+    /// `group_id` of the distributed group.
+    pub id: Guid,
+    /// `failoverMode`: whether roles can be switched at all.
+    pub two_way: bool,
+    /// `SESSION_TIMEOUT`.
+    pub session_timeout: SignedDuration,
+    /// When it was made.
+    pub created: Timestamp,
+    pub(super) notice: SignedDuration,
+    pub(super) log: LogSpec,
+    pub(super) failover: FailoverSpec,
+    pub(super) members: [Member; 2],
+    pub(super) databases: Vec<LinkedDatabase>,
+    pub(super) wire: Wire,
+    pub(super) next_pulse: Timestamp,
+    /// The member that became primary last: where the data lives when both say PRIMARY.
+    pub(super) rightful: Side,
+    /// The role change that runs.
+    pub(super) running: Option<OperationId>,
+    pub(super) arm: ArmMemory,
+}
+
+/// One side of a link.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The instance.
+    pub instance: String,
+    /// The local availability group: the member's name in the distributed group.
+    pub group: String,
+    /// `group_id` of the local group.
+    pub group_id: Guid,
+    /// `replica_id` in the local group.
+    pub local_replica_id: Guid,
+    /// `replica_id` in the distributed group.
+    pub replica_id: Guid,
+    /// `endpoint_url` of this member.
+    pub endpoint_url: String,
+    pub(super) role: Role,
+    /// Whether it believes that it is connected to the other.
+    pub(super) connected: bool,
+    pub(super) last_heard: Timestamp,
+    pub(super) reconnect_at: Option<Timestamp>,
+    pub(super) copies: Vec<Copy>,
+}
+
+/// What the two copies of a database have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkedDatabase {
+    pub(crate) name: String,
+    pub(crate) group_database_id: Guid,
+    pub(crate) records: Vec<Record>,
+}
+
+/// A database on one side.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// `database_id` on its instance.
+    pub database_id: u32,
+    pub(super) state: DatabaseState,
+    pub(super) suspended: Option<SuspendReason>,
+    /// Records that are on this side's disk, in order.
+    pub(super) log: Vec<u32>,
+    /// How many of them are redone.
+    pub(super) redone: usize,
+    /// Redo that is under way: when it is done, up to which record.
+    pub(super) redo: VecDeque<(Timestamp, usize)>,
+    pub(super) redo_free: Timestamp,
+    pub(super) movement: Movement,
+    /// As primary: how many records were sent.
+    pub(super) sent: usize,
+    pub(super) sent_at: Option<Timestamp>,
+    pub(super) received_at: Option<Timestamp>,
+    pub(super) hardened_at: Option<Timestamp>,
+    pub(super) redone_at: Option<Timestamp>,
+    pub(super) last_background: Timestamp,
+    /// As primary: what it last heard of the other copy.
+    pub(super) heard: Option<Heard>,
+}
+
+/// What a primary knows of the other copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) hardened: usize,
+    pub(crate) redone: usize,
+    pub(crate) hardened_at: Timestamp,
+    pub(crate) redone_at: Timestamp,
+}
+
+/// What a secondary does with the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Movement {
+    /// It has not agreed with the primary on where to go on.
+    None,
+    /// It undoes what the primary does not have.
+    Reverting { until: Timestamp },
+    /// It receives.
+    Flowing,
+}
+
+/// Log that is on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    pub(crate) free: Timestamp,
+    pub(crate) flight: VecDeque<Message>,
+}
+
+/// Some records, up to `upto`, of one database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message {
+    pub(crate) arrives: Timestamp,
+    pub(crate) database: usize,
+    pub(crate) upto: usize,
+    pub(crate) bytes: u64,
+}
+
+/// What only the control plane remembers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ArmMemory {
+    /// What it saw last, while it cannot see the managed instance.
+    pub(crate) seen: Option<Box<ArmLink>>,
+    /// After a forced role change, until the link is connected again: the trouble it reports.
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) operation: Option<OperationId>,
+}
+
+/// How a link reads in ARM after a forced role change (addendum 2.5 and 12.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) replica_state: &'static str,
+    pub(crate) error: Option<u32>,
+    pub(crate) healthy: bool,
+}
+
+impl Link {
+    pub(super) fn new(
+        spec: &LinkSpec,
+        instances: &mut BTreeMap<String, Instance>,
+        seed: u64,
+        rng: &mut fastrand::Rng,
+        start: Timestamp,
+    ) -> Link {
+        let created = start - SignedDuration::from_hours(48);
+        let databases: Vec<LinkedDatabase> = spec
+            .databases
+            .iter()
+            .map(|name| LinkedDatabase {
+                name: name.clone(),
+                group_database_id: spec.guid(seed, &format!("database/{name}")),
+                records: vec![Record {
+                    lsn: Lsn::first(),
+                    bytes: 4_096,
+                    at: created,
+                    side: spec.primary,
+                    kind: RecordKind::Background,
+                }],
+            })
+            .collect();
+        let mut member = |side: Side| {
+            let (instance, group, endpoint_url) = match side {
+                Side::SqlServer => {
+                    (&spec.sql_server, &spec.sql_group, "TCP://10.0.1.8:5022".to_owned())
+                }
+                Side::ManagedInstance => {
+                    let name = &spec.managed_instance;
+                    let host = instances.get(name).map_or(name, |found| &found.server_name);
+                    let url = format!("tcp://{host}:5022;Server=[{name}]");
+                    (name, &spec.instance_group, url)
+                }
+            };
+            let key = format!("{side:?}");
+            let copies = databases
+                .iter()
+                .map(|database| {
+                    let copy = Copy::seeded(instances.get_mut(instance), start);
+                    if let Some(instance) = instances.get_mut(instance) {
+                        instance.backups.extend(backups_before(&database.name, start));
+                    }
+                    copy
+                })
+                .collect();
+            Member {
+                instance: instance.clone(),
+                group: group.clone(),
+                group_id: spec.guid(seed, &format!("{key}/group")),
+                local_replica_id: spec.guid(seed, &format!("{key}/local")),
+                replica_id: spec.guid(seed, &format!("{key}/replica")),
+                endpoint_url,
+                role: spec.role_of(side),
+                connected: true,
+                last_heard: start,
+                reconnect_at: None,
+                copies,
+            }
+        };
+        let members = [member(Side::SqlServer), member(Side::ManagedInstance)];
+        let phase = SignedDuration::from_millis(rng.i64(1..1_000));
+        Link {
+            name: spec.name.clone(),
+            id: spec.guid(seed, "group"),
+            two_way: spec.two_way,
+            session_timeout: SignedDuration::from_secs(i64::from(spec.session_timeout_s)),
+            created,
+            notice: SignedDuration::from_millis(i64::from(spec.notice_ms)),
+            log: spec.log.clone(),
+            failover: spec.failover.clone(),
+            members,
+            databases,
+            wire: Wire { free: start, flight: VecDeque::new() },
+            next_pulse: start + phase,
+            rightful: spec.primary,
+            running: None,
+            arm: ArmMemory::default(),
+        }
+    }
+
+    /// The member on one side.
+    #[must_use]
+    pub fn member(&self, side: Side) -> &Member {
+        &self.members[side.index()]
+    }
+
+    /// The side that an instance is.
+    #[must_use]
+    pub fn side_of(&self, instance: &str) -> Option<Side> {
+        [Side::SqlServer, Side::ManagedInstance]
+            .into_iter()
+            .find(|side| self.member(*side).instance == instance)
+    }
+
+    /// The names of its databases.
+    pub fn databases(&self) -> impl Iterator<Item = &str> {
+        self.databases.iter().map(|database| database.name.as_str())
+    }
+
+    /// The side that became primary last; where both say PRIMARY, the one that carries on.
+    #[must_use]
+    pub fn rightful(&self) -> Side {
+        self.rightful
+    }
+
+    /// The role change that runs now.
+    #[must_use]
+    pub fn running(&self) -> Option<OperationId> {
+        self.running
+    }
+
+    pub(super) fn member_mut(&mut self, side: Side) -> &mut Member {
+        &mut self.members[side.index()]
+    }
+
+    /// The one primary, if there is exactly one and the other is a secondary.
+    pub(super) fn only_primary(&self) -> Option<Side> {
+        match (self.members[0].role, self.members[1].role) {
+            (Role::Primary, Role::Secondary) => Some(Side::SqlServer),
+            (Role::Secondary, Role::Primary) => Some(Side::ManagedInstance),
+            (Role::Primary | Role::Secondary | Role::Resolving, _) => None,
+        }
+    }
+
+    /// The record at the end of a side's log.
+    pub(super) fn last_record(&self, side: Side, database: usize, upto: usize) -> Option<&Record> {
+        let log = self.members[side.index()].copies.get(database)?.log.get(..upto)?;
+        self.databases.get(database)?.records.get(*log.last()? as usize)
+    }
+
+    /// The last commit among a side's first `upto` records.
+    pub(super) fn last_commit(&self, side: Side, database: usize, upto: usize) -> Option<&Record> {
+        let log = self.members[side.index()].copies.get(database)?.log.get(..upto)?;
+        let records = &self.databases.get(database)?.records;
+        log.iter().rev().filter_map(|id| records.get(*id as usize)).find(|r| r.is_commit())
+    }
+
+    /// Log bytes of a side between two places.
+    pub(super) fn bytes_between(&self, side: Side, database: usize, from: usize, to: usize) -> u64 {
+        let Some(copy) = self.members[side.index()].copies.get(database) else { return 0 };
+        let Some(log) = copy.log.get(from..to) else { return 0 };
+        let records = &self.databases[database].records;
+        log.iter().filter_map(|id| records.get(*id as usize)).map(|r| u64::from(r.bytes)).sum()
+    }
+}
+
+impl Member {
+    /// The role that the engine keeps, whether or not the instance is up.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether this member believes that it is connected to the other; late by the session timeout.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Its copies, in the order of the link's databases.
+    #[must_use]
+    pub fn copies(&self) -> &[Copy] {
+        &self.copies
+    }
+}
+
+impl Copy {
+    fn seeded(instance: Option<&mut Instance>, start: Timestamp) -> Copy {
+        let database_id = instance.map_or(5, |instance| {
+            instance.next_database_id += 1;
+            instance.next_database_id - 1
+        });
+        Copy {
+            database_id,
+            state: DatabaseState::Online,
+            suspended: None,
+            log: vec![0],
+            redone: 1,
+            redo: VecDeque::new(),
+            redo_free: start,
+            movement: Movement::Flowing,
+            sent: 1,
+            sent_at: Some(start),
+            received_at: Some(start),
+            hardened_at: Some(start),
+            redone_at: Some(start),
+            last_background: start,
+            heard: Some(Heard { hardened: 1, redone: 1, hardened_at: start, redone_at: start }),
+        }
+    }
+
+    /// `state` as the engine keeps it.
+    #[must_use]
+    pub fn state(&self) -> DatabaseState {
+        self.state
+    }
+
+    /// Why data movement is suspended, if it is.
+    #[must_use]
+    pub fn suspended(&self) -> Option<SuspendReason> {
+        self.suspended
+    }
+}
+
+/// A full backup was a prerequisite of the link (mi-link 2.3), and both sides take log backups.
+fn backups_before(database: &str, start: Timestamp) -> [Backup; 2] {
+    let backup = |kind, finish: Timestamp, size| Backup {
+        database: database.to_owned(),
+        kind,
+        copy_only: false,
+        checksums: true,
+        start: finish - SignedDuration::from_secs(8),
+        finish,
+        first_lsn: Lsn::first(),
+        last_lsn: Lsn::first().after(4_096),
+        size,
+    };
+    [
+        backup(BackupKind::Full, start - SignedDuration::from_hours(49), 200 << 20),
+        backup(BackupKind::Log, start - SignedDuration::from_mins(7), 1 << 20),
+    ]
+}

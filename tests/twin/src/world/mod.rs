@@ -1,0 +1,127 @@
+//! Two sides, the link between them, the applications, and the truth about every commit.
+//!
+//! A [`World`] is deterministic: time comes in as an argument of [`World::advance`], chance from a
+//! seed, and `Clone` is a snapshot. What a client of one instance can see is in [`views`]; what
+//! really happened is in the [`Ledger`].
+
+mod advance;
+mod command;
+mod control_plane;
+mod fault;
+mod guid;
+mod instance;
+mod ledger;
+mod link;
+mod log;
+mod operation;
+mod party;
+mod replication;
+mod role;
+mod sessions;
+mod spec;
+pub mod views;
+mod workload;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+pub use command::{Command, Executed, SqlError};
+pub use control_plane::{Accepted, ArmCommand, ArmDatabase, ArmError, ArmLink, FailoverType};
+pub use fault::{Fault, Reach, UnknownName};
+pub use guid::Guid;
+pub use instance::{Backup, BackupKind, Instance, InstanceKind, Power};
+pub use ledger::{CommandRecord, Commit, CommitId, Interval, Ledger, Loss, Writers};
+pub use link::{Copy, Link, Member};
+pub use log::Lsn;
+pub use operation::{Operation, OperationId, OperationKind, OperationStatus, Reply, Statement};
+pub use party::{Origin, Party};
+pub use role::{DatabaseState, Role, Side, SuspendReason, SyncHealth, SyncState};
+pub use sessions::{NewSession, Request, Session};
+pub use spec::{
+    Edition, FailoverSpec, InstanceSpec, LinkSpec, LogSpec, SpecError, Tier, UpdatePolicy,
+    WorkloadSpec, WorldSpec,
+};
+pub use workload::Workload;
+
+/// Everything there is, at one moment.
+#[derive(Clone, Debug)]
+pub struct World {
+    now: Timestamp,
+    rng: fastrand::Rng,
+    instances: BTreeMap<String, Instance>,
+    links: BTreeMap<String, Link>,
+    workloads: BTreeMap<String, Workload>,
+    operations: BTreeMap<OperationId, Operation>,
+    faults: fault::Faults,
+    ledger: Ledger,
+}
+
+impl World {
+    /// Builds what `spec` describes; everything that chance decides comes from `seed`.
+    ///
+    /// # Errors
+    /// What is wrong in `spec`, where, and what would be right.
+    pub fn new(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
+        spec::build(spec, seed, start)
+    }
+
+    /// The time up to which everything has happened.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// One instance by the name that the spec gives it.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<&Instance> {
+        self.instances.get(name)
+    }
+
+    /// All instances, by name.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values()
+    }
+
+    /// One link by the name of its distributed availability group.
+    #[must_use]
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.get(name)
+    }
+
+    /// All links, by name.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// One application workload by name.
+    #[must_use]
+    pub fn workload(&self, name: &str) -> Option<&Workload> {
+        self.workloads.get(name)
+    }
+
+    /// All workloads, by name.
+    pub fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        self.workloads.values()
+    }
+
+    /// One operation, running or finished.
+    #[must_use]
+    pub fn operation(&self, id: OperationId) -> Option<&Operation> {
+        self.operations.get(&id)
+    }
+
+    /// Every operation that reached the world, oldest first.
+    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.values()
+    }
+
+    /// What really happened.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}

@@ -1,0 +1,128 @@
+//! Role changes and other deeds that need time.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Guid, Origin, SqlError};
+
+/// The number of an operation in this world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct OperationId(pub u64);
+
+/// A deed that was taken, from its arrival to its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Operation {
+    /// Its number.
+    pub id: OperationId,
+    /// Its id in ARM.
+    pub guid: Guid,
+    /// What it does.
+    pub kind: OperationKind,
+    /// The link that it concerns.
+    pub link: String,
+    /// The instance on which it runs.
+    pub instance: String,
+    /// From whom it came.
+    pub who: Origin,
+    /// Whether it came by ARM.
+    pub by_arm: bool,
+    /// When it arrived.
+    pub received: Timestamp,
+    /// When it took effect: from then on it cannot be withdrawn.
+    pub accepted: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+    /// How it fares.
+    pub status: OperationStatus,
+    /// How the client's statement fares.
+    pub statement: Statement,
+    /// Whether the client gets the reply.
+    pub reply: Reply,
+    pub(super) next: Option<Timestamp>,
+    pub(super) phase: Phase,
+    /// Whether it outlives its client even before it is accepted.
+    pub(super) lands_anyway: bool,
+}
+
+/// What an operation does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Makes this side primary, whatever the other has.
+    ForceFailover,
+    /// Makes the other side primary without loss.
+    PlannedFailover,
+    /// Makes this side secondary.
+    Demote,
+    /// Stops data movement of a database.
+    Suspend {
+        /// The database.
+        database: String,
+    },
+    /// Lets data move again.
+    Resume {
+        /// The database.
+        database: String,
+    },
+}
+
+/// How an operation fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationStatus {
+    /// It is on its way.
+    InProgress,
+    /// It has done what it says.
+    Succeeded,
+    /// It has ended without.
+    Failed(SqlError),
+}
+
+/// How the client's statement fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statement {
+    /// The client waits.
+    Running,
+    /// It returned; a forced failover goes on in the background after that.
+    Returned,
+    /// It was refused.
+    Failed(SqlError),
+    /// The instance went away, or the client did, before it returned.
+    Broken,
+}
+
+/// Whether a reply reaches the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is sent.
+    Sent,
+    /// The deed is done, its reply is lost.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    /// It has arrived, and nothing has come of it.
+    Received,
+    /// Forced: the role is RESOLVING.
+    Accepted,
+    /// Forced: PRIMARY, databases recover.
+    Recovering,
+    /// Planned: both sides catch up, writes go on.
+    CatchingUp,
+    /// Planned: the primary takes no more writes, the last of the log is on its way.
+    Draining,
+    /// It has ended.
+    Over,
+}
+
+impl Operation {
+    /// Whether it runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.finished.is_none()
+    }
+}

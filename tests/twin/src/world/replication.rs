@@ -1,0 +1,1 @@
+//! Log moves from primary to secondary.

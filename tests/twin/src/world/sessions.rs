@@ -1,0 +1,118 @@
+//! Sessions and running requests of an instance, for `dm_exec_sessions` and `dm_exec_requests`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{OperationId, World};
+
+/// What a login brings.
+#[derive(Clone, Debug, Default)]
+pub struct NewSession {
+    /// The login name.
+    pub login: String,
+    /// The program name of LOGIN7.
+    pub program: String,
+    /// The host name of LOGIN7.
+    pub host: String,
+    /// The initial database.
+    pub database: String,
+}
+
+/// A session that is logged in.
+#[derive(Clone, Debug, Serialize)]
+pub struct Session {
+    /// The session id.
+    pub id: u16,
+    /// The login name.
+    pub login: String,
+    /// The program name.
+    pub program: String,
+    /// The client's host name.
+    pub host: String,
+    /// The database that the session is in.
+    pub database: String,
+    /// When it logged in.
+    pub login_time: Timestamp,
+    /// When its last request began.
+    pub last_request_start: Timestamp,
+    /// When its last request ended.
+    pub last_request_end: Option<Timestamp>,
+    /// What it is doing.
+    pub request: Option<Request>,
+}
+
+/// A request that runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Request {
+    /// When it began.
+    pub start: Timestamp,
+    /// `command` of `dm_exec_requests`, such as `SELECT`.
+    pub command: String,
+    /// The operation that it waits for.
+    pub operation: Option<OperationId>,
+}
+
+impl World {
+    /// Logs a session in at an instance and gives its id; `None` if there is no such instance or
+    /// it is not up. Ids of user sessions begin at 51 and are used again once free.
+    pub fn open_session(&mut self, at: &str, new: NewSession) -> Option<u16> {
+        let now = self.now;
+        let instance = self.instances.get_mut(at).filter(|instance| instance.is_up())?;
+        let id = (51..=u16::MAX).find(|id| !instance.sessions.contains_key(id))?;
+        let session = Session {
+            id,
+            login: new.login,
+            program: new.program,
+            host: new.host,
+            database: new.database,
+            login_time: now,
+            last_request_start: now,
+            last_request_end: Some(now),
+            request: None,
+        };
+        instance.sessions.insert(id, session);
+        Some(id)
+    }
+
+    /// Logs a session out. An operation that it waits for goes on, see [`World::abandon`].
+    pub fn close_session(&mut self, at: &str, id: u16) {
+        if let Some(instance) = self.instances.get_mut(at) {
+            instance.sessions.remove(&id);
+        }
+    }
+
+    /// Notes the database that a session has moved to.
+    pub fn use_database(&mut self, at: &str, id: u16, database: &str) {
+        if let Some(session) = self.session_mut(at, id) {
+            database.clone_into(&mut session.database);
+        }
+    }
+
+    /// Notes that a session has begun a request.
+    pub fn begin_request(
+        &mut self,
+        at: &str,
+        id: u16,
+        command: &str,
+        operation: Option<OperationId>,
+    ) {
+        let now = self.now;
+        if let Some(session) = self.session_mut(at, id) {
+            session.last_request_start = now;
+            session.request = Some(Request { start: now, command: command.to_owned(), operation });
+        }
+    }
+
+    /// Notes that a session's request has ended.
+    pub fn end_request(&mut self, at: &str, id: u16) {
+        let now = self.now;
+        if let Some(session) = self.session_mut(at, id) {
+            session.request = None;
+            session.last_request_end = Some(now);
+        }
+    }
+
+    fn session_mut(&mut self, at: &str, id: u16) -> Option<&mut Session> {
+        self.instances.get_mut(at)?.sessions.get_mut(&id)
+    }
+}

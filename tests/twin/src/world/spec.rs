@@ -1,0 +1,411 @@
+//! What a world is built from. Every key may be left out of the TOML file; the defaults are one
+//! SQL Server 2022 CU13 as primary, one General Purpose managed instance and one application.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{
+    Guid, Instance, InstanceKind, Ledger, Link, Role, Side, Workload, World, fault::Faults,
+};
+
+/// A whole world.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorldSpec {
+    /// SQL Servers and managed instances.
+    pub instances: Vec<InstanceSpec>,
+    /// Links between them.
+    pub links: Vec<LinkSpec>,
+    /// Applications that commit.
+    pub workloads: Vec<WorkloadSpec>,
+}
+
+/// One SQL Server or managed instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceSpec {
+    /// The name by which doors, links and faults know it.
+    pub name: String,
+    /// What it is.
+    pub kind: Side,
+    /// `@@SERVERNAME`; a managed instance answers with its full name.
+    pub server_name: String,
+    /// `SERVERPROPERTY('ProductVersion')`. 16.0.4125.3 is SQL Server 2022 CU13 (mi-link 2.1).
+    #[serde(default = "default_version")]
+    pub product_version: String,
+    /// The edition; of a SQL Server only.
+    #[serde(default)]
+    pub edition: Edition,
+    /// The service tier; of a managed instance only.
+    #[serde(default)]
+    pub tier: Tier,
+    /// `databaseFormat`; of a managed instance only.
+    #[serde(default)]
+    pub update_policy: UpdatePolicy,
+    /// The zone of its DMV and msdb times, as in the IANA database.
+    #[serde(default = "default_zone")]
+    pub time_zone: String,
+    /// `SERVERPROPERTY('Collation')`.
+    #[serde(default = "default_collation")]
+    pub collation: String,
+    /// How long roles are RESOLVING and databases RECOVERING after a start, in ms.
+    #[serde(default = "default_restart")]
+    pub restart_ms: u32,
+}
+
+/// Edition of a SQL Server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Edition {
+    /// Everything, not for production.
+    #[default]
+    Developer,
+    /// Everything.
+    Enterprise,
+    /// Basic availability groups only.
+    Standard,
+}
+
+/// Service tier of a managed instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tier {
+    /// One local replica.
+    #[default]
+    GeneralPurpose,
+    /// Several local replicas; this world shows only the one that matters.
+    BusinessCritical,
+}
+
+/// `databaseFormat` of a managed instance (mi-link 2.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdatePolicy {
+    /// Databases can go back to SQL Server 2022.
+    #[default]
+    SQLServer2022,
+    /// Databases can go back to SQL Server 2025.
+    SQLServer2025,
+    /// There is no way back.
+    AlwaysUpToDate,
+}
+
+/// One link.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkSpec {
+    /// Name of the distributed availability group, and of the resource in ARM.
+    pub name: String,
+    /// The instance that is the SQL Server member.
+    pub sql_server: String,
+    /// The instance that is the managed instance member.
+    pub managed_instance: String,
+    /// The availability group on SQL Server.
+    pub sql_group: String,
+    /// The availability group on the managed instance.
+    pub instance_group: String,
+    /// The databases in it.
+    pub databases: Vec<String>,
+    /// Which member begins as primary.
+    #[serde(default = "default_primary")]
+    pub primary: Side,
+    /// `failoverMode`: `true` is `Manual`, `false` is `None` (one-way: no failover).
+    #[serde(default = "default_true")]
+    pub two_way: bool,
+    /// `SESSION_TIMEOUT` in s. Microsoft's scripts say 20 (mi-link 1.1).
+    #[serde(default = "default_session_timeout")]
+    pub session_timeout_s: u32,
+    /// What a member needs beyond the session timeout to say DISCONNECTED, in ms. Measured on a
+    /// plain group: 13 s at a timeout of 10 s (addendum 4.1).
+    #[serde(default = "default_notice")]
+    pub notice_ms: u32,
+    /// How the log moves.
+    #[serde(default)]
+    pub log: LogSpec,
+    /// How long role changes take.
+    #[serde(default)]
+    pub failover: FailoverSpec,
+}
+
+/// How the log of a link's databases moves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSpec {
+    /// Bandwidth of the link, all its databases together, in KB/s.
+    pub bandwidth_kb_s: u32,
+    /// One-way latency between the members, in ms.
+    pub latency_ms: u32,
+    /// Redo on the secondary, in KB/s.
+    pub redo_kb_s: u32,
+    /// What redo needs for anything, however small, in ms.
+    pub redo_latency_ms: u32,
+    /// Undo of a divergent tail, in KB/s.
+    pub undo_kb_s: u32,
+    /// How often an idle primary writes a log record of its own (checkpoints and such), in ms.
+    pub background_ms: u32,
+    /// How long after the path is there again two members find each other, in ms.
+    pub reconnect_ms: u32,
+}
+
+/// How long role changes take.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FailoverSpec {
+    /// From the statement's arrival until it is accepted, in ms; it can be withdrawn until then.
+    pub accept_ms: u32,
+    /// From ARM's 202 until the engine gets the command, in ms.
+    pub arm_start_ms: u32,
+    /// From acceptance until the role is PRIMARY, in ms.
+    pub role_ms: u32,
+    /// From the new role until databases are ONLINE, in ms, beside what redo is left to do.
+    pub recovery_ms: u32,
+    /// `SET (ROLE = SECONDARY)`, and ARM's turn of a primary to a secondary, in ms.
+    pub demote_ms: u32,
+    /// How long a planned failover waits for the secondary, in ms. Microsoft states no figure.
+    pub planned_timeout_ms: u32,
+    /// How long ARM tries to reach an instance for an accepted failover, in ms.
+    pub arm_timeout_ms: u32,
+    /// From a failover to the managed instance until its first full backup has finished, in ms.
+    /// Seen in the field: 4 minutes for 200 MB (mi-link 10).
+    pub first_backup_ms: u32,
+}
+
+/// An application that commits steadily where its connection string points.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadSpec {
+    /// Its name.
+    pub name: String,
+    /// The link whose database it writes to.
+    pub link: String,
+    /// The database.
+    pub database: String,
+    /// The instance that its connection string names.
+    pub target: String,
+    /// Commits per second when all is well.
+    #[serde(default = "default_rate")]
+    pub commits_per_s: f64,
+    /// Log bytes of one commit.
+    #[serde(default = "default_bytes")]
+    pub bytes: u32,
+}
+
+/// What is wrong in a [`WorldSpec`].
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{place}: {problem}")]
+pub struct SpecError {
+    place: String,
+    problem: String,
+}
+
+impl Default for WorldSpec {
+    fn default() -> WorldSpec {
+        WorldSpec {
+            instances: vec![
+                InstanceSpec {
+                    name: "sql01".into(),
+                    kind: Side::SqlServer,
+                    server_name: "SQL01".into(),
+                    product_version: default_version(),
+                    edition: Edition::Enterprise,
+                    tier: Tier::default(),
+                    update_policy: UpdatePolicy::default(),
+                    time_zone: "Europe/Berlin".into(),
+                    collation: default_collation(),
+                    restart_ms: default_restart(),
+                },
+                InstanceSpec {
+                    name: "mi-dr".into(),
+                    kind: Side::ManagedInstance,
+                    server_name: "mi-dr.0a1b2c3d4e5f.database.windows.net".into(),
+                    product_version: "12.0.2000.8".into(),
+                    edition: Edition::default(),
+                    tier: Tier::GeneralPurpose,
+                    update_policy: UpdatePolicy::SQLServer2022,
+                    time_zone: default_zone(),
+                    collation: default_collation(),
+                    restart_ms: 15_000,
+                },
+            ],
+            links: vec![LinkSpec {
+                name: "LinkSales".into(),
+                sql_server: "sql01".into(),
+                managed_instance: "mi-dr".into(),
+                sql_group: "AG_Sales".into(),
+                instance_group: "AG_Sales_MI".into(),
+                databases: vec!["Sales".into()],
+                primary: default_primary(),
+                two_way: true,
+                session_timeout_s: default_session_timeout(),
+                notice_ms: default_notice(),
+                log: LogSpec::default(),
+                failover: FailoverSpec::default(),
+            }],
+            workloads: vec![WorkloadSpec {
+                name: "shop".into(),
+                link: "LinkSales".into(),
+                database: "Sales".into(),
+                target: "sql01".into(),
+                commits_per_s: default_rate(),
+                bytes: default_bytes(),
+            }],
+        }
+    }
+}
+
+impl Default for LogSpec {
+    fn default() -> LogSpec {
+        LogSpec {
+            bandwidth_kb_s: 20_000,
+            latency_ms: 12,
+            redo_kb_s: 40_000,
+            redo_latency_ms: 5,
+            undo_kb_s: 20_000,
+            background_ms: 30_000,
+            reconnect_ms: 4_000,
+        }
+    }
+}
+
+impl Default for FailoverSpec {
+    fn default() -> FailoverSpec {
+        FailoverSpec {
+            accept_ms: 300,
+            arm_start_ms: 1_500,
+            role_ms: 1_200,
+            recovery_ms: 2_500,
+            demote_ms: 1_000,
+            planned_timeout_ms: 60_000,
+            arm_timeout_ms: 600_000,
+            first_backup_ms: 240_000,
+        }
+    }
+}
+
+pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut instances = BTreeMap::new();
+    for given in &spec.instances {
+        let place = || format!("instances, {:?}", given.name);
+        let zone = TimeZone::get(&given.time_zone).map_err(|_| {
+            wrong(place(), "time_zone is no IANA zone; \"Europe/Berlin\" or \"UTC\" would be")
+        })?;
+        let kind = match given.kind {
+            Side::SqlServer => InstanceKind::SqlServer { edition: given.edition },
+            Side::ManagedInstance => InstanceKind::ManagedInstance {
+                tier: given.tier,
+                update_policy: given.update_policy,
+            },
+        };
+        let instance = Instance::new(given, kind, zone, seed, start);
+        if instances.insert(given.name.clone(), instance).is_some() {
+            return Err(wrong(place(), "there are two of this name; names must differ"));
+        }
+    }
+    let mut links = BTreeMap::new();
+    for given in &spec.links {
+        let place = || format!("links, {:?}", given.name);
+        let members = [
+            (&given.sql_server, Side::SqlServer, "sql_server"),
+            (&given.managed_instance, Side::ManagedInstance, "managed_instance"),
+        ];
+        for (name, side, key) in members {
+            let right_kind = instances.get(name).is_some_and(|found| found.side() == side);
+            if !right_kind {
+                return Err(wrong(place(), &format!("{key} names no such instance: {name:?}")));
+            }
+        }
+        if given.databases.is_empty() {
+            return Err(wrong(place(), "databases is empty; at least one must be named"));
+        }
+        let link = Link::new(given, &mut instances, seed, &mut rng, start);
+        if links.insert(given.name.clone(), link).is_some() {
+            return Err(wrong(place(), "there are two of this name; names must differ"));
+        }
+    }
+    let mut workloads = BTreeMap::new();
+    for given in &spec.workloads {
+        let place = || format!("workloads, {:?}", given.name);
+        let database = links
+            .get(&given.link)
+            .and_then(|link| link.databases.iter().position(|db| db.name == given.database))
+            .ok_or_else(|| wrong(place(), "link and database name no database of a link"))?;
+        if !instances.contains_key(&given.target) {
+            return Err(wrong(place(), "target names no instance"));
+        }
+        if !(given.commits_per_s >= 0.0 && given.commits_per_s <= 100_000.0) {
+            return Err(wrong(place(), "commits_per_s must lie between 0 and 100000"));
+        }
+        let workload = Workload::new(given, database, start, &mut rng);
+        if workloads.insert(given.name.clone(), workload).is_some() {
+            return Err(wrong(place(), "there are two of this name; names must differ"));
+        }
+    }
+    let ledger = Ledger::new(links.keys().cloned(), start);
+    let mut world = World {
+        now: start,
+        rng,
+        instances,
+        links,
+        workloads,
+        operations: BTreeMap::new(),
+        faults: Faults::default(),
+        ledger,
+    };
+    world.note_writers();
+    Ok(world)
+}
+
+impl LinkSpec {
+    pub(super) fn role_of(&self, side: Side) -> Role {
+        if side == self.primary { Role::Primary } else { Role::Secondary }
+    }
+
+    pub(super) fn guid(&self, seed: u64, what: &str) -> Guid {
+        Guid::derive(seed, &format!("link/{}/{what}", self.name))
+    }
+}
+
+fn wrong(place: String, problem: &str) -> SpecError {
+    SpecError { place, problem: problem.to_owned() }
+}
+
+fn default_version() -> String {
+    "16.0.4125.3".into()
+}
+
+fn default_zone() -> String {
+    "UTC".into()
+}
+
+fn default_collation() -> String {
+    "SQL_Latin1_General_CP1_CI_AS".into()
+}
+
+fn default_restart() -> u32 {
+    5_000
+}
+
+fn default_primary() -> Side {
+    Side::SqlServer
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn default_session_timeout() -> u32 {
+    20
+}
+
+fn default_notice() -> u32 {
+    3_000
+}
+
+fn default_rate() -> f64 {
+    20.0
+}
+
+fn default_bytes() -> u32 {
+    1_400
+}

@@ -1,0 +1,84 @@
+//! Applications that commit.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::WorkloadSpec;
+
+/// An application that commits where its connection string points.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// The link whose database it writes to.
+    pub link: String,
+    /// The database, as a place in the link's list.
+    pub(super) database: usize,
+    pub(super) target: String,
+    pub(super) bytes: u32,
+    pub(super) every: Option<SignedDuration>,
+    pub(super) next: Timestamp,
+    pub(super) acknowledged: u64,
+    pub(super) refused: u64,
+    pub(super) last_commit: Option<Timestamp>,
+    pub(super) last_refusal: Option<Timestamp>,
+}
+
+impl Workload {
+    pub(super) fn new(
+        spec: &WorkloadSpec,
+        database: usize,
+        start: Timestamp,
+        rng: &mut fastrand::Rng,
+    ) -> Workload {
+        let every = interval(spec.commits_per_s);
+        let first = every.map_or(SignedDuration::ZERO, |every| every.mul_f64(rng.f64()));
+        Workload {
+            name: spec.name.clone(),
+            link: spec.link.clone(),
+            database,
+            target: spec.target.clone(),
+            bytes: spec.bytes,
+            every,
+            next: start + first,
+            acknowledged: 0,
+            refused: 0,
+            last_commit: None,
+            last_refusal: None,
+        }
+    }
+
+    /// The instance that its connection string names.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Commits that it was told of.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Attempts that failed.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// When its last acknowledged commit was.
+    #[must_use]
+    pub fn last_commit(&self) -> Option<Timestamp> {
+        self.last_commit
+    }
+
+    /// When its last failure was.
+    #[must_use]
+    pub fn last_refusal(&self) -> Option<Timestamp> {
+        self.last_refusal
+    }
+}
+
+/// The time between two commits; none at a rate of zero.
+pub(super) fn interval(commits_per_s: f64) -> Option<SignedDuration> {
+    (commits_per_s > 0.0).then(|| SignedDuration::from_secs_f64(1.0 / commits_per_s))
+}
