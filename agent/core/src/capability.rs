@@ -1,0 +1,104 @@
+//! Capability: which ways over exist for this link now, and why the others do not. Read afresh at
+//! each decision, never remembered.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+
+use crate::{
+    evidence::{Evidence, Role, SideReading, SyncState, Vantage},
+    names::Side,
+    plan::PlanKind,
+};
+
+/// First SQL Server 2022 build with failover of a link by T-SQL: CU13.
+const SQL_2022_CU13: [u32; 4] = [16, 0, 4125, 3];
+
+/// Why a plan of this kind can't be made for `target`, or nothing if it can as far as is known.
+pub(crate) fn obstacle(evidence: &Evidence, kind: PlanKind, target: Side) -> Option<String> {
+    match kind {
+        PlanKind::ForcedFailover => forced(evidence, target),
+    }
+}
+
+fn forced(evidence: &Evidence, target: Side) -> Option<String> {
+    if target != Side::ManagedInstance {
+        return Some(
+            "a forced failover to SQL Server is not among the plans of this version".to_string(),
+        );
+    }
+    let sql = evidence.of(Vantage::SqlServer).reading().map(|(_, reading)| reading);
+    if let Some(too_old) = sql.and_then(too_old) {
+        return Some(too_old);
+    }
+    if let Some((_, mi)) = evidence.of(Vantage::ManagedInstance).reading()
+        && let Some(unfit) = unfit(mi)
+    {
+        return Some(unfit);
+    }
+    let (_, control) = evidence.of(Vantage::ControlPlane).control()?;
+    if !control.instance_state.eq_ignore_ascii_case("Ready") {
+        return Some(format!(
+            "the managed instance is {} by Azure Resource Manager, not Ready",
+            control.instance_state
+        ));
+    }
+    let one_way = control.link.as_ref().and_then(|link| link.failover_mode.as_deref());
+    if one_way.is_some_and(|mode| mode.eq_ignore_ascii_case("None")) {
+        return Some(
+            "this is a one-way link (failoverMode None): it can't be failed over, only deleted (41985)"
+                .to_string(),
+        );
+    }
+    None
+}
+
+/// A secondary that is being undone or seeded could not start as a primary.
+fn unfit(target: &SideReading) -> Option<String> {
+    if target.role == Role::Absent {
+        return Some("the target knows no such distributed availability group".to_string());
+    }
+    let Some(database) = &target.database else {
+        return Some("the target has no such database".to_string());
+    };
+    match database.synchronization {
+        Some(SyncState::Reverting) => {
+            Some("the target's database is REVERTING: it could not start as primary".to_string())
+        }
+        Some(SyncState::Initializing) => {
+            Some("the target's database is INITIALIZING: it could not start as primary".to_string())
+        }
+        Some(SyncState::NotSynchronizing | SyncState::Synchronizing | SyncState::Synchronized)
+        | None => None,
+    }
+}
+
+fn too_old(sql: &SideReading) -> Option<String> {
+    let build = build(&sql.product_version)?;
+    (build < SQL_2022_CU13).then(|| {
+        format!(
+            "SQL Server {} is older than 2022 CU13 (16.0.4125.3), with which failover of a link by T-SQL begins; patch to CU13 or use the wizard",
+            sql.product_version
+        )
+    })
+}
+
+fn build(version: &str) -> Option<[u32; 4]> {
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    let mut next = || parts.next()?.ok();
+    Some([next()?, next()?, next()?, next()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_compare_as_numbers() {
+        assert!(build("16.0.4125.3").expect("four parts") >= SQL_2022_CU13);
+        assert!(build("16.0.4095.4").expect("four parts") < SQL_2022_CU13);
+        assert!(build("17.0.1000.7").expect("four parts") > SQL_2022_CU13);
+        assert_eq!(build("16.0"), None);
+    }
+}

@@ -1,0 +1,393 @@
+//! How one step is carried out: look, do, look. A pure machine that asks for one thing at a time;
+//! the executor and the simulation drive the same one.
+//!
+//! Only a conclusive "it was not done" permits sending again. A command that was let go and whose
+//! outcome nobody knows is settled by looking, and where looking can't settle it, it stays unknown.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+use core::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    estate::Work,
+    event::Again,
+    evidence::signed,
+    input::Report,
+    plan::{Action, Route},
+};
+
+/// How long nothing may be seen to happen before an unanswered T-SQL command counts as not done.
+/// The look says "nothing" only if no session of ours and no such request is left on the server,
+/// and a repeated statement is harmless, so this only has to outlast a reconnect.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+const PAUSE_LEAST: Duration = Duration::from_millis(200);
+const PAUSE_MOST: Duration = Duration::from_secs(2);
+/// The longest that a `Retry-After` of the control plane is honoured.
+const POLL_MOST: Duration = Duration::from_secs(30);
+
+/// What the machine wants to be done for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Does the state of the step hold?
+    Look,
+    /// Hand a report to the estate and say whether it was taken. For [`Report::Sending`] this is
+    /// the permission.
+    Report(Report),
+    /// Let the command go, once.
+    Send(Route),
+    /// Ask the control plane how the operation goes.
+    Poll(String),
+    Wait(Duration),
+    /// Nothing more to do in this try.
+    End,
+}
+
+/// What became of an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Looked(Sight),
+    Reported(Result<(), String>),
+    Sent(Sent),
+    Polled(Polled),
+    Waited,
+}
+
+/// What a look says of the state that the step is to bring about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    Holds {
+        seen: String,
+    },
+    /// It does not hold, and nothing is under way that might bring it about.
+    Not {
+        seen: String,
+    },
+    /// It does not hold yet, and something is under way.
+    Coming {
+        seen: String,
+    },
+    /// It does not hold, and sending the command would be wrong.
+    Unfit {
+        seen: String,
+    },
+    Blind {
+        why: String,
+    },
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Accepted {
+        operation: Option<String>,
+    },
+    /// The peer says that it is so already, or that another such command is under way.
+    Already {
+        why: String,
+    },
+    /// Conclusively without effect.
+    Refused {
+        why: String,
+        again: Again,
+    },
+    /// It may have landed.
+    Unknown {
+        why: String,
+    },
+}
+
+/// How an operation of the control plane goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polled {
+    Running {
+        again_in: Duration,
+    },
+    Succeeded,
+    /// By the control plane's word it failed; whether it had an effect is for a look to say.
+    Failed {
+        why: String,
+    },
+    Blind {
+        why: String,
+    },
+}
+
+/// One try of one step.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    work: Work,
+    phase: Phase,
+    /// When the command was let go, for the engine's time.
+    sent_at: Option<Timestamp>,
+    pause: Duration,
+    last: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    FirstLook,
+    Permission,
+    Sending,
+    Noting(String),
+    Polling {
+        operation: String,
+        pause: Option<Duration>,
+    },
+    /// Let go: look until it holds or the deadline passes. `nothing_since`: looks since then showed
+    /// that nothing is under way; None if that would prove nothing.
+    Settling {
+        conclusive: Option<Nothing>,
+        pause: bool,
+    },
+    /// A step that only looks, and looks again.
+    Watching {
+        pause: bool,
+    },
+    Telling(Report),
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Nothing {
+    since: Option<Timestamp>,
+    after: Duration,
+}
+
+impl Deed {
+    #[must_use]
+    pub fn new(work: Work) -> Self {
+        let phase = match (&work.route, &work.operation) {
+            (Some(_), Some(operation)) if work.sent => {
+                Phase::Polling { operation: operation.clone(), pause: None }
+            }
+            (Some(route), None) if work.sent => {
+                Phase::Settling { conclusive: conclusive(route), pause: false }
+            }
+            (None | Some(_), _) => Phase::FirstLook,
+        };
+        let sent_at = work.sent.then_some(work.started_at);
+        Self { work, phase, sent_at, pause: PAUSE_LEAST, last: String::from("nothing seen yet") }
+    }
+
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// What to do now. Asked again without an answer it says the same.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Ask {
+        if let Some(report) = self.too_late(now) {
+            return Ask::Report(report);
+        }
+        match &self.phase {
+            Phase::FirstLook
+            | Phase::Settling { pause: false, .. }
+            | Phase::Watching { pause: false } => Ask::Look,
+            Phase::Settling { pause: true, .. } | Phase::Watching { pause: true } => {
+                Ask::Wait(self.pause)
+            }
+            Phase::Permission => Ask::Report(Report::Sending),
+            Phase::Sending => match &self.work.route {
+                Some(route) => Ask::Send(route.clone()),
+                None => Ask::End,
+            },
+            Phase::Noting(operation) => Ask::Report(Report::Noted { operation: operation.clone() }),
+            Phase::Polling { pause: Some(pause), .. } => Ask::Wait(*pause),
+            Phase::Polling { operation, pause: None } => Ask::Poll(operation.clone()),
+            Phase::Telling(report) => Ask::Report(report.clone()),
+            Phase::Over => Ask::End,
+        }
+    }
+
+    /// Takes the answer to what `next` asked for.
+    pub fn answer(&mut self, now: Timestamp, answer: Answer) {
+        let late = self.too_late(now).is_some();
+        self.phase = match (core::mem::replace(&mut self.phase, Phase::Over), answer) {
+            (phase, Answer::Reported(taken)) => self.reported(now, phase, taken, late),
+            (phase, Answer::Looked(sight)) => self.looked(now, phase, sight),
+            (Phase::Sending, Answer::Sent(sent)) => self.sent(sent),
+            (Phase::Polling { operation, .. }, Answer::Polled(polled)) => {
+                self.polled(operation, polled)
+            }
+            (Phase::Polling { operation, .. }, Answer::Waited) => {
+                Phase::Polling { operation, pause: None }
+            }
+            (Phase::Settling { conclusive, .. }, Answer::Waited) => {
+                self.pause = (self.pause * 2).min(PAUSE_MOST);
+                Phase::Settling { conclusive, pause: false }
+            }
+            (Phase::Watching { .. }, Answer::Waited) => {
+                self.pause = (self.pause * 2).min(PAUSE_MOST);
+                Phase::Watching { pause: false }
+            }
+            (phase, Answer::Waited | Answer::Sent(_) | Answer::Polled(_)) => phase,
+        };
+    }
+
+    /// The report that the deadline makes due, unless another one is on its way already.
+    fn too_late(&self, now: Timestamp) -> Option<Report> {
+        if now < self.work.deadline || self.work.overdue {
+            return None;
+        }
+        match &self.phase {
+            // Between permission and reply nothing can be said yet.
+            Phase::Sending | Phase::Noting(_) | Phase::Telling(_) | Phase::Over => None,
+            Phase::FirstLook | Phase::Permission => Some(self.not_done(Again::SameRoute)),
+            Phase::Watching { .. } => Some(match self.work.action {
+                Action::TargetReady { .. } | Action::TargetPrimary { .. } => {
+                    self.not_done(Again::SameRoute)
+                }
+                Action::TargetServing { .. } => self.unknown(),
+            }),
+            Phase::Polling { .. } | Phase::Settling { .. } => Some(self.unknown()),
+        }
+    }
+
+    fn reported(
+        &mut self,
+        now: Timestamp,
+        phase: Phase,
+        taken: Result<(), String>,
+        late: bool,
+    ) -> Phase {
+        match (phase, taken) {
+            _ if late => Phase::Over,
+            (Phase::Permission, Ok(())) => {
+                self.work.sent = true;
+                self.sent_at = Some(now);
+                Phase::Sending
+            }
+            (Phase::Permission, Err(why)) => {
+                Phase::Telling(Report::NotDone { why, again: Again::SameRoute })
+            }
+            // A note that is not taken is lost only for a later restart: the operation goes on.
+            (Phase::Noting(operation), Ok(()) | Err(_)) => {
+                Phase::Polling { operation, pause: None }
+            }
+            (
+                Phase::FirstLook
+                | Phase::Sending
+                | Phase::Polling { .. }
+                | Phase::Settling { .. }
+                | Phase::Watching { .. }
+                | Phase::Telling(_)
+                | Phase::Over,
+                Ok(()) | Err(_),
+            ) => Phase::Over,
+        }
+    }
+
+    fn looked(&mut self, now: Timestamp, phase: Phase, sight: Sight) -> Phase {
+        self.last = match &sight {
+            Sight::Holds { seen }
+            | Sight::Not { seen }
+            | Sight::Coming { seen }
+            | Sight::Unfit { seen } => seen.clone(),
+            Sight::Blind { why } => format!("it can't be seen: {why}"),
+        };
+        if let Sight::Holds { seen } = sight {
+            let engine = self.sent_at.map_or(0, |sent| now.duration_since(sent).as_millis().max(0));
+            let engine_ms = u64::try_from(engine).unwrap_or(u64::MAX);
+            return Phase::Telling(Report::Done { seen, engine_ms });
+        }
+        match phase {
+            Phase::FirstLook if self.work.route.is_none() => Phase::Watching { pause: true },
+            Phase::FirstLook => match sight {
+                Sight::Not { .. } => Phase::Permission,
+                // Somebody else's failover is under way: wait for its end, send nothing.
+                Sight::Coming { .. } => Phase::Watching { pause: true },
+                Sight::Unfit { seen } => {
+                    Phase::Telling(Report::NotDone { why: seen, again: Again::SameRoute })
+                }
+                Sight::Blind { .. } | Sight::Holds { .. } => {
+                    Phase::Telling(self.not_done(Again::NextRoute))
+                }
+            },
+            Phase::Settling { conclusive, .. } => self.settle(now, conclusive, &sight),
+            Phase::Watching { .. } => match (&sight, &self.work.route) {
+                (Sight::Not { .. }, Some(_)) => Phase::Permission,
+                _ => Phase::Watching { pause: true },
+            },
+            Phase::Permission
+            | Phase::Sending
+            | Phase::Noting(_)
+            | Phase::Polling { .. }
+            | Phase::Telling(_)
+            | Phase::Over => phase,
+        }
+    }
+
+    fn settle(&self, now: Timestamp, conclusive: Option<Nothing>, sight: &Sight) -> Phase {
+        let nothing = matches!(sight, Sight::Not { .. } | Sight::Unfit { .. });
+        let conclusive = conclusive
+            .map(|run| Nothing { since: nothing.then(|| run.since.unwrap_or(now)), ..run });
+        let settled = conclusive.is_some_and(|run| {
+            run.since.is_some_and(|since| now.duration_since(since) >= signed(run.after))
+        });
+        if settled {
+            return Phase::Telling(self.not_done(Again::SameRoute));
+        }
+        Phase::Settling { conclusive, pause: true }
+    }
+
+    fn sent(&mut self, sent: Sent) -> Phase {
+        match sent {
+            Sent::Accepted { operation: Some(operation) } => Phase::Noting(operation),
+            // Taken: from here on only a look that shows it may end this, or the deadline.
+            Sent::Accepted { operation: None } => {
+                Phase::Settling { conclusive: None, pause: false }
+            }
+            Sent::Already { why } | Sent::Unknown { why } => {
+                self.last = why;
+                let conclusive = self.work.route.as_ref().and_then(conclusive);
+                Phase::Settling { conclusive, pause: false }
+            }
+            Sent::Refused { why, again } => Phase::Telling(Report::NotDone { why, again }),
+        }
+    }
+
+    fn polled(&mut self, operation: String, polled: Polled) -> Phase {
+        match polled {
+            Polled::Running { again_in } => {
+                let pause = Some(again_in.clamp(PAUSE_LEAST, POLL_MOST));
+                Phase::Polling { operation, pause }
+            }
+            Polled::Blind { why } => {
+                self.last = why;
+                self.pause = (self.pause * 2).min(PAUSE_MOST);
+                // The target itself may tell sooner than the control plane.
+                Phase::Settling { conclusive: None, pause: true }
+            }
+            Polled::Succeeded => Phase::Settling { conclusive: None, pause: false },
+            // It is over by the control plane's own word, so two looks apart are enough.
+            Polled::Failed { why } => {
+                self.last = why;
+                let conclusive = Some(Nothing { since: None, after: PAUSE_LEAST });
+                Phase::Settling { conclusive, pause: false }
+            }
+        }
+    }
+
+    fn not_done(&self, again: Again) -> Report {
+        Report::NotDone { why: self.last.to_string(), again }
+    }
+
+    fn unknown(&self) -> Report {
+        Report::Unknown { why: self.last.to_string() }
+    }
+}
+
+/// Whether looking can prove that a command by this route did not land. A POST whose answer was
+/// lost may have started an operation that shows nowhere yet, and a second one would turn the
+/// roles back: it is never called "not done".
+fn conclusive(route: &Route) -> Option<Nothing> {
+    match route {
+        Route::Tsql { .. } => Some(Nothing { since: None, after: SETTLED_AFTER }),
+        Route::Arm { .. } => None,
+    }
+}

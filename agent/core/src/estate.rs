@@ -1,0 +1,398 @@
+//! The estate: all links that one agent guards, and the six verbs.
+
+use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
+
+use jiff::Timestamp;
+
+use crate::{
+    approval::{Ballot, Decision},
+    capability,
+    event::{Entry, Event, FORMAT, StepRef, Subject},
+    evidence::{Evidence, Observation},
+    explain::{Explanation, explain},
+    health::{Health, primary_seen_by},
+    input::{Input, Refusal, Report},
+    link::{Illegal, Record, Started, StepState},
+    names::{LinkId, Seq, Side},
+    plan::{Action, PlanKind, Route},
+    policy::{LinkSpec, Roster, StormBrake},
+    proposal::{End, Origin, Status},
+    rules::{self, View, clearance},
+};
+
+/// Everything the agent knows and has decided. Record and evidence live side by side: `observe`
+/// touches only evidence, `apply` only the record.
+#[derive(Clone, Debug)]
+pub struct Estate {
+    links: BTreeMap<LinkId, Guarded>,
+    roster: Roster,
+    brake: StormBrake,
+    last_seq: Seq,
+    last_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+struct Guarded {
+    /// None for a link that the journal knows and the configuration does not any more.
+    spec: Option<LinkSpec>,
+    record: Record,
+    evidence: Evidence,
+}
+
+/// A step that ought to be under way, with all that is needed to carry it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    pub link: LinkId,
+    pub step: StepRef,
+    pub action: Action,
+    /// None for a step that only looks.
+    pub route: Option<Route>,
+    pub started_at: Timestamp,
+    pub deadline: Timestamp,
+    /// The command may have landed already: look, never send.
+    pub sent: bool,
+    pub operation: Option<alloc::string::String>,
+    /// The deadline has passed once; it is looked after until the run ends.
+    pub overdue: bool,
+}
+
+impl Estate {
+    #[must_use]
+    pub fn new(links: Vec<LinkSpec>, roster: Roster, brake: StormBrake) -> Self {
+        let links = links
+            .into_iter()
+            .map(|spec| {
+                let id = spec.id.clone();
+                let (record, evidence) = (Record::default(), Evidence::default());
+                (id, Guarded { spec: Some(spec), record, evidence })
+            })
+            .collect();
+        Self { links, roster, brake, last_seq: 0, last_at: None }
+    }
+
+    /// A look at the world becomes evidence. Never journaled as such.
+    pub fn observe(&mut self, _now: Timestamp, seen: Observation) {
+        let Some(link) = self.links.get_mut(&seen.link) else { return };
+        let Some(spec) = &link.spec else { return };
+        link.evidence.add(seen, spec.policy.miss_spacing);
+    }
+
+    /// An input becomes one event, or is refused with a reason that a human understands.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`]; nothing has changed then.
+    pub fn admit(&self, now: Timestamp, input: Input) -> Result<(Subject, Event), Refusal> {
+        match input {
+            Input::Start { version, config_digest } => {
+                Ok((Subject::Agent, Event::AgentStarted { version, config_digest }))
+            }
+            Input::Propose { link, kind, by } => self.admit_proposal(now, &link, kind, by),
+            Input::Cast { ballot } => self.admit_ballot(now, ballot),
+            Input::Report { step, report } => self.admit_report(now, step, report),
+            Input::Acknowledge { link, by, note } => {
+                let record =
+                    self.record(&link).ok_or(Refusal::UnknownLink { link: link.clone() })?;
+                let closed = record.run.as_ref().is_some_and(|run| run.closed_at.is_some());
+                if record.acknowledged || !closed {
+                    return Err(Refusal::NothingToAcknowledge);
+                }
+                Ok((Subject::Link(link), Event::EpisodeAcknowledged { by, note }))
+            }
+        }
+    }
+
+    /// The one event that follows from record and evidence at this time, if any, and the rule that
+    /// says so.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Option<(&'static str, Subject, Event)> {
+        self.views(now).find_map(|view| {
+            let (rule, event) = rules::next(&view)?;
+            Some((rule, Subject::Link(view.spec.id.clone()), event))
+        })
+    }
+
+    /// An entry that is in the journal becomes part of the record. Never reads policy,
+    /// configuration or evidence.
+    ///
+    /// # Errors
+    ///
+    /// An entry that can't follow from those before it.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
+        if entry.seq != self.last_seq + 1 {
+            return Err(Illegal(format!("entry {} can't follow {}", entry.seq, self.last_seq)));
+        }
+        if self.last_at.is_some_and(|last| entry.at < last) {
+            return Err(Illegal(format!("entry {} is earlier than the one before it", entry.seq)));
+        }
+        match &entry.subject {
+            Subject::Agent | Subject::Instance(_) => {}
+            Subject::Link(id) => {
+                let link = self.links.entry(id.clone()).or_insert_with(|| Guarded {
+                    spec: None,
+                    record: Record::default(),
+                    evidence: Evidence::default(),
+                });
+                link.record.apply(entry)?;
+            }
+        }
+        self.last_seq = entry.seq;
+        self.last_at = Some(entry.at);
+        Ok(())
+    }
+
+    /// The actions that ought to be under way: at most one per lane. Read from the record alone, so
+    /// that a restart asks for the same.
+    #[must_use]
+    pub fn work(&self) -> Vec<Work> {
+        let runs = self.links.iter().filter_map(|(id, link)| Some((id, link.record.live()?)));
+        let mut work = Vec::new();
+        for (id, run) in runs {
+            for (lane, progress) in run.lanes.iter().enumerate() {
+                let (Some(step), Some((started, overdue))) =
+                    (run.current(lane), under_way(&progress.state))
+                else {
+                    continue;
+                };
+                let span = if overdue { run.proposal.terms.stuck_after_ms } else { 0 };
+                let span = core::time::Duration::from_millis(step.deadline_ms.saturating_add(span));
+                let place = StepRef {
+                    proposal: run.proposal.terms.proposal,
+                    lane,
+                    step: progress.step,
+                    attempt: progress.attempts,
+                };
+                work.push(Work {
+                    link: id.clone(),
+                    step: place,
+                    action: step.action.clone(),
+                    route: step.routes.get(started.route).cloned(),
+                    started_at: started.at,
+                    deadline: started
+                        .at
+                        .checked_add(crate::evidence::signed(span))
+                        .unwrap_or(Timestamp::MAX),
+                    sent: started.sent,
+                    operation: started.operation.clone(),
+                    overdue,
+                });
+            }
+        }
+        work
+    }
+
+    /// When to ask `next` again, if nothing else happens first.
+    #[must_use]
+    pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        self.views(now).filter_map(|view| rules::wake(&view)).min()
+    }
+
+    /// Puts an event in its place behind the last entry. `at` never goes back.
+    #[must_use]
+    pub fn entry(
+        &self,
+        now: Timestamp,
+        subject: Subject,
+        rule: Option<&str>,
+        event: Event,
+    ) -> Entry {
+        let at = self.last_at.map_or(now, |last| last.max(now));
+        Entry {
+            v: FORMAT,
+            seq: self.last_seq + 1,
+            at,
+            subject,
+            rule: rule.map(ToString::to_string),
+            event,
+        }
+    }
+
+    #[must_use]
+    pub fn last_seq(&self) -> Seq {
+        self.last_seq
+    }
+
+    /// Time of the last entry.
+    #[must_use]
+    pub fn last_at(&self) -> Option<Timestamp> {
+        self.last_at
+    }
+
+    /// The links by name, those too that only the journal knows.
+    pub fn links(&self) -> impl Iterator<Item = (&LinkId, Option<&LinkSpec>, &Record)> {
+        self.links.iter().map(|(id, link)| (id, link.spec.as_ref(), &link.record))
+    }
+
+    #[must_use]
+    pub fn record(&self, link: &LinkId) -> Option<&Record> {
+        self.links.get(link).map(|link| &link.record)
+    }
+
+    /// The newest look of each vantage at a link.
+    #[must_use]
+    pub fn newest(&self, link: &LinkId) -> Vec<Observation> {
+        self.links.get(link).map(|link| link.evidence.newest()).unwrap_or_default()
+    }
+
+    /// Why the agent would, or would not, propose a failover of this link now.
+    #[must_use]
+    pub fn explain(&self, link: &LinkId, now: Timestamp) -> Option<Explanation> {
+        self.view(link, now).map(|view| explain(&view))
+    }
+
+    fn views(&self, now: Timestamp) -> impl Iterator<Item = View<'_>> {
+        let braked = self.own_proposals() >= self.brake.open_proposals;
+        self.links.values().filter_map(move |link| {
+            Some(View {
+                spec: link.spec.as_ref()?,
+                record: &link.record,
+                evidence: &link.evidence,
+                roster: &self.roster,
+                braked,
+                next_seq: self.last_seq + 1,
+                now,
+            })
+        })
+    }
+
+    fn view(&self, link: &LinkId, now: Timestamp) -> Option<View<'_>> {
+        self.views(now).find(|view| &view.spec.id == link)
+    }
+
+    fn own_proposals(&self) -> usize {
+        let live = self.links.values().filter_map(|link| link.record.live());
+        live.filter(|run| run.proposal.terms.origin == Origin::Agent).count()
+    }
+
+    fn admit_proposal(
+        &self,
+        now: Timestamp,
+        link: &LinkId,
+        kind: PlanKind,
+        by: alloc::string::String,
+    ) -> Result<(Subject, Event), Refusal> {
+        let view =
+            self.view(link, now).ok_or_else(|| Refusal::UnknownLink { link: link.clone() })?;
+        if let Some(run) = view.record.live() {
+            return Err(Refusal::ProposalOpen { proposal: run.proposal.terms.proposal });
+        }
+        if let Some(proposal) = view.record.stuck() {
+            return Err(Refusal::Unacknowledged { proposal });
+        }
+        // A cold agent has never seen a primary: whoever asks for the failover means this one.
+        let target = view.record.primary.unwrap_or(Side::SqlServer).other();
+        let by_whom = primary_seen_by(view.evidence, view.spec, target, now);
+        if !by_whom.is_empty() {
+            return Err(Refusal::PrimarySeen { by: by_whom });
+        }
+        if view.record.health == Health::Healthy {
+            let because = "the link is healthy".to_string();
+            return Err(Refusal::NoSuchWay { because });
+        }
+        if let Some(because) = capability::obstacle(view.evidence, kind, target) {
+            return Err(Refusal::NoSuchWay { because });
+        }
+        let texts = rules::draft(&view, kind, target, Origin::Operator { name: by });
+        Ok((Subject::Link(link.clone()), Event::ProposalOpened { texts }))
+    }
+
+    fn admit_ballot(&self, now: Timestamp, ballot: Ballot) -> Result<(Subject, Event), Refusal> {
+        let unknown = || Refusal::UnknownProposal { proposal: ballot.proposal };
+        let record = self.record(&ballot.link).ok_or_else(unknown)?;
+        let run = record.run.as_ref().ok_or_else(unknown)?;
+        let terms = &run.proposal.terms;
+        if terms.proposal != ballot.proposal {
+            return Err(unknown());
+        }
+        // A rejection also stops a plan that is approved, as long as nothing has been sent.
+        let open = match (&run.status, &ballot.decision) {
+            (Status::Open, _) => now < terms.approve_by,
+            (Status::Approved { .. }, Decision::Reject { .. }) => !run.acted(),
+            (Status::Approved { .. }, Decision::Approve { .. }) | (Status::Closed(_), _) => false,
+        };
+        if !open {
+            return Err(Refusal::NotOpen { proposal: ballot.proposal });
+        }
+        let approver = ballot.approver.clone();
+        let Some(known) = self.roster.approver(&approver) else {
+            return Err(Refusal::UnknownApprover { approver });
+        };
+        if !terms.approvers.contains(&approver) {
+            return Err(Refusal::NotOnThisProposal { approver });
+        }
+        if let Some(wrong) = ballot.wording() {
+            return Err(Refusal::BadWords { because: wrong.to_string() });
+        }
+        if ballot.proposal_digest != run.proposal.digest || ballot.plan_digest != terms.plan_digest
+        {
+            return Err(Refusal::DigestDiffers { expected: run.proposal.digest.clone() });
+        }
+        if !ballot.verify(&known.key) {
+            return Err(Refusal::BadSignature { approver });
+        }
+        let subject = Subject::Link(ballot.link.clone());
+        match &ballot.decision {
+            Decision::Reject { reason } => {
+                let why = format!("{approver} rejected it: {reason}");
+                let (proposal, end) = (ballot.proposal, End::Rejected);
+                Ok((subject, Event::ProposalClosed { proposal, end, why }))
+            }
+            Decision::Approve { break_glass, forecast_unknown, attestation } => {
+                if run.ballots.iter().any(|received| received.ballot.approver == approver) {
+                    return Err(Refusal::AlreadyDecided { approver });
+                }
+                if terms.attestation_required && attestation.is_none() {
+                    return Err(Refusal::AttestationMissing);
+                }
+                if terms.bounds.loss_most_ms.is_none() && !forecast_unknown {
+                    return Err(Refusal::ForecastUnknown);
+                }
+                if *break_glass && terms.break_glass_wait_ms.is_none() {
+                    return Err(Refusal::NoBreakGlass);
+                }
+                Ok((subject, Event::BallotReceived { ballot }))
+            }
+        }
+    }
+
+    fn admit_report(
+        &self,
+        now: Timestamp,
+        step: StepRef,
+        report: Report,
+    ) -> Result<(Subject, Event), Refusal> {
+        let under_way = self.work().into_iter().find(|work| work.step == step);
+        let work = under_way.ok_or(Refusal::StepNotUnderWay)?;
+        let event = match report {
+            Report::Sending => {
+                // The permission for the deed itself: both clocks, bounds and contrary evidence are
+                // looked at once more, on the newest evidence there is.
+                let view = self.view(&work.link, now).ok_or(Refusal::StepNotUnderWay)?;
+                let run = view.record.live().ok_or(Refusal::StepNotUnderWay)?;
+                if work.sent || work.overdue || work.route.is_none() {
+                    return Err(Refusal::StepNotUnderWay);
+                }
+                clearance(&view, run)
+                    .map_err(|blocked| Refusal::NoSuchWay { because: blocked.to_string() })?;
+                Event::StepSending { step }
+            }
+            Report::Noted { .. } if !work.sent || work.overdue => {
+                return Err(Refusal::StepNotUnderWay);
+            }
+            Report::Noted { operation } => Event::StepNoted { step, operation },
+            Report::Done { seen, engine_ms } => Event::StepDone { step, seen, engine_ms },
+            Report::NotDone { why, again } => Event::StepNotDone { step, why, again },
+            Report::Unknown { .. } if work.overdue => return Err(Refusal::StepNotUnderWay),
+            Report::Unknown { why } => Event::StepUnknown { step, why },
+        };
+        Ok((Subject::Link(work.link), event))
+    }
+}
+
+fn under_way(state: &StepState) -> Option<(&Started, bool)> {
+    match state {
+        StepState::Started(started) => Some((started, false)),
+        StepState::Unknown { started, .. } => Some((started, true)),
+        StepState::Pending | StepState::NotDone { .. } => None,
+    }
+}

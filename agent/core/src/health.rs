@@ -1,0 +1,468 @@
+//! `assess`: what the evidence says of a link, with its reasons. A pure function of a bounded window.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    evidence::{
+        DatabaseState, Evidence, Role, Seen, SideReading, SilenceKind, SyncHealth, Vantage, signed,
+    },
+    names::Side,
+    policy::LinkSpec,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Too little is seen to say anything; nothing is decided on it, nothing is withdrawn for it.
+    Unknown,
+    /// One side serves, the other hears it and keeps up.
+    Healthy,
+    /// Something is wrong, and a primary is seen or heard of all the same.
+    Degraded,
+    /// The primary is not reached, and nobody independent confirms that it is gone.
+    PrimaryUnreachable,
+    /// The primary is not reached, and a vantage in another failure domain does not hear it either.
+    PrimaryDown,
+    /// Both sides answer and neither is primary.
+    NoPrimary,
+    /// Both sides say that they are primary.
+    SplitBrain,
+    /// A side, or the control plane, answers and knows no such link.
+    Unlinked,
+}
+
+/// Why the health is what it is. Numbers in here never make a new verdict by themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "why")]
+pub enum Reason {
+    Serving {
+        side: Side,
+    },
+    Follows {
+        side: Side,
+    },
+    NotServing {
+        side: Side,
+        state: Option<DatabaseState>,
+    },
+    Suspended {
+        side: Side,
+        reason: Option<String>,
+    },
+    NotHealthy {
+        side: Side,
+    },
+    Silent {
+        side: Side,
+        looks: u32,
+        since: Timestamp,
+    },
+    Refuses {
+        side: Side,
+        kind: SilenceKind,
+    },
+    NotLookedAt {
+        side: Side,
+    },
+    /// A vantage still hears the primary.
+    Heard {
+        by: Vantage,
+    },
+    /// A vantage does not hear the primary any more.
+    NotHeard {
+        by: Vantage,
+    },
+    /// Those who miss the primary share a failure domain.
+    OneWitness,
+    /// Nobody else who could be asked says anything.
+    NoWitness,
+    InRole {
+        side: Side,
+        role: Role,
+    },
+    NoLink {
+        by: Vantage,
+    },
+    AllSilent,
+}
+
+/// What `assess` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    pub health: Health,
+    pub primary: Option<Side>,
+    pub reasons: Vec<Reason>,
+}
+
+/// What is known of one side at a time.
+enum Standing<'a> {
+    Seen(&'a SideReading),
+    Silent {
+        looks: u32,
+        since: Timestamp,
+    },
+    /// Alive, and not telling.
+    Refuses(SilenceKind),
+    /// Not looked at lately, or missed too few times to say so.
+    Undecided,
+}
+
+/// The verdict of the evidence at `now`, or None while it is too early for one: the previous verdict
+/// then stands. `known_primary` is the side that was primary by the record.
+pub(crate) fn assess(
+    evidence: &Evidence,
+    spec: &LinkSpec,
+    known_primary: Option<Side>,
+    now: Timestamp,
+) -> Option<Assessment> {
+    let sql = standing(evidence, spec, Side::SqlServer, now);
+    let mi = standing(evidence, spec, Side::ManagedInstance, now);
+    if let (Standing::Seen(a), Standing::Seen(b)) = (&sql, &mi)
+        && a.role == Role::Primary
+        && b.role == Role::Primary
+    {
+        return Some(split_brain(a, b));
+    }
+    for (side, standing) in [(Side::SqlServer, &sql), (Side::ManagedInstance, &mi)] {
+        match standing {
+            Standing::Seen(reading) if reading.role == Role::Primary => {
+                let other = if side == Side::SqlServer { &mi } else { &sql };
+                return Some(with_primary(side, reading, other));
+            }
+            Standing::Seen(reading) if reading.role == Role::Absent => {
+                let by = Vantage::from(side);
+                let reasons = Vec::from([Reason::NoLink { by }]);
+                return Some(Assessment { health: Health::Unlinked, primary: None, reasons });
+            }
+            Standing::Seen(_)
+            | Standing::Silent { .. }
+            | Standing::Refuses(_)
+            | Standing::Undecided => {}
+        }
+    }
+    // No side is seen as primary. A secondary tells by its role who ought to be.
+    let primary = match (&sql, &mi) {
+        (_, Standing::Seen(reading)) if reading.role == Role::Secondary => Some(Side::SqlServer),
+        (Standing::Seen(reading), _) if reading.role == Role::Secondary => {
+            Some(Side::ManagedInstance)
+        }
+        _ => known_primary,
+    };
+    without_primary(evidence, spec, primary, &sql, &mi, now)
+}
+
+/// The vantages that see or hear the primary now; each of them blocks a forced proposal.
+pub(crate) fn primary_seen_by(
+    evidence: &Evidence,
+    spec: &LinkSpec,
+    target: Side,
+    now: Timestamp,
+) -> Vec<Vantage> {
+    let mut seen = Vec::new();
+    match standing(evidence, spec, target.other(), now) {
+        Standing::Seen(reading) if reading.role == Role::Primary => {
+            seen.push(Vantage::from(target.other()));
+        }
+        Standing::Refuses(_) => seen.push(Vantage::from(target.other())),
+        Standing::Seen(_) | Standing::Silent { .. } | Standing::Undecided => {}
+    }
+    if let Some((by, true)) = second_hand(evidence, spec, target, now) {
+        seen.push(by);
+    }
+    seen
+}
+
+/// The reading of the side if it is fresh enough to decide on.
+pub(crate) fn fresh_reading<'a>(
+    evidence: &'a Evidence,
+    spec: &LinkSpec,
+    side: Side,
+    now: Timestamp,
+) -> Option<&'a SideReading> {
+    match standing(evidence, spec, side, now) {
+        Standing::Seen(reading) => Some(reading),
+        Standing::Silent { .. } | Standing::Refuses(_) | Standing::Undecided => None,
+    }
+}
+
+fn standing<'a>(
+    evidence: &'a Evidence,
+    spec: &LinkSpec,
+    side: Side,
+    now: Timestamp,
+) -> Standing<'a> {
+    let recent = evidence.of(Vantage::from(side));
+    if let Some(misses) = recent.misses
+        && misses.count >= spec.policy.misses
+    {
+        return Standing::Silent { looks: misses.count, since: misses.since };
+    }
+    let stale_after = signed(spec.policy.stale_after);
+    if let Some(last) = recent.last()
+        && now.duration_since(last.begun_at) <= stale_after
+        && let Seen::Silence(silence) = &last.seen
+        && !silence.kind.is_miss()
+    {
+        return Standing::Refuses(silence.kind);
+    }
+    match recent.reading() {
+        Some((at, reading)) if now.duration_since(at) <= stale_after => Standing::Seen(reading),
+        Some(_) | None => Standing::Undecided,
+    }
+}
+
+/// Whether the target side, or the control plane on its behalf, hears the primary. The control
+/// plane repeats the managed instance's belief, so it is asked only where that one is not seen.
+fn second_hand(
+    evidence: &Evidence,
+    spec: &LinkSpec,
+    target: Side,
+    now: Timestamp,
+) -> Option<(Vantage, bool)> {
+    match standing(evidence, spec, target, now) {
+        Standing::Seen(reading) => {
+            let heard = (reading.role == Role::Secondary).then_some(reading.connected).flatten();
+            return heard.map(|heard| (Vantage::from(target), heard));
+        }
+        Standing::Silent { .. } | Standing::Refuses(_) | Standing::Undecided => {}
+    }
+    if target != Side::ManagedInstance {
+        return None;
+    }
+    let (at, control) = evidence.of(Vantage::ControlPlane).control()?;
+    let link = control.link.as_ref()?;
+    let fresh = now.duration_since(at) <= signed(spec.policy.stale_after);
+    let heard = link.connected.filter(|_| fresh && link.instance_role == Role::Secondary)?;
+    Some((Vantage::ControlPlane, heard))
+}
+
+fn split_brain(sql: &SideReading, mi: &SideReading) -> Assessment {
+    let of = |side, reading: &SideReading| {
+        if reading.serving() {
+            Reason::Serving { side }
+        } else {
+            Reason::InRole { side, role: reading.role }
+        }
+    };
+    let reasons = [of(Side::SqlServer, sql), of(Side::ManagedInstance, mi)];
+    Assessment { health: Health::SplitBrain, primary: None, reasons: Vec::from(reasons) }
+}
+
+fn with_primary(side: Side, primary: &SideReading, other: &Standing<'_>) -> Assessment {
+    let mut reasons = Vec::new();
+    let mut healthy = primary.serving();
+    if healthy {
+        reasons.push(Reason::Serving { side });
+    } else {
+        let state = primary.database.as_ref().map(|db| db.state);
+        reasons.push(Reason::NotServing { side, state });
+    }
+    let follower = side.other();
+    match other {
+        Standing::Seen(reading) => {
+            healthy &= follows(follower, reading, &mut reasons);
+        }
+        Standing::Silent { looks, since } => {
+            healthy = false;
+            reasons.push(Reason::Silent { side: follower, looks: *looks, since: *since });
+        }
+        Standing::Refuses(kind) => {
+            healthy = false;
+            reasons.push(Reason::Refuses { side: follower, kind: *kind });
+        }
+        Standing::Undecided => {
+            healthy = false;
+            reasons.push(Reason::NotLookedAt { side: follower });
+        }
+    }
+    let health = if healthy { Health::Healthy } else { Health::Degraded };
+    Assessment { health, primary: Some(side), reasons }
+}
+
+/// Whether a side follows its primary as it should; says why not.
+fn follows(side: Side, reading: &SideReading, reasons: &mut Vec<Reason>) -> bool {
+    let before = reasons.len();
+    if reading.role != Role::Secondary {
+        reasons.push(Reason::InRole { side, role: reading.role });
+    }
+    if reading.connected == Some(false) {
+        reasons.push(Reason::NotHeard { by: Vantage::from(side) });
+    }
+    if let Some(db) = reading.database.as_ref().filter(|db| db.suspended) {
+        reasons.push(Reason::Suspended { side, reason: db.suspend_reason.clone() });
+    }
+    if reading.sync_health.is_some_and(|health| health != SyncHealth::Healthy) {
+        reasons.push(Reason::NotHealthy { side });
+    }
+    let fine = reasons.len() == before;
+    if fine {
+        reasons.push(Reason::Follows { side });
+    }
+    fine
+}
+
+fn without_primary(
+    evidence: &Evidence,
+    spec: &LinkSpec,
+    primary: Option<Side>,
+    sql: &Standing<'_>,
+    mi: &Standing<'_>,
+    now: Timestamp,
+) -> Option<Assessment> {
+    if let (Standing::Seen(a), Standing::Seen(b)) = (sql, mi) {
+        let reasons = Vec::from([
+            Reason::InRole { side: Side::SqlServer, role: a.role },
+            Reason::InRole { side: Side::ManagedInstance, role: b.role },
+        ]);
+        return Some(Assessment { health: Health::NoPrimary, primary, reasons });
+    }
+    if all_stale(evidence, spec, now) {
+        let reasons = Vec::from([Reason::AllSilent]);
+        return Some(Assessment { health: Health::Unknown, primary, reasons });
+    }
+    let side = primary?;
+    let standing = if side == Side::SqlServer { sql } else { mi };
+    match standing {
+        Standing::Seen(reading) => {
+            let reasons = Vec::from([Reason::InRole { side, role: reading.role }]);
+            Some(Assessment { health: Health::NoPrimary, primary, reasons })
+        }
+        Standing::Refuses(kind) => {
+            let reasons = Vec::from([Reason::Refuses { side, kind: *kind }]);
+            Some(Assessment { health: Health::Degraded, primary, reasons })
+        }
+        Standing::Silent { looks, since } => {
+            let silent = Reason::Silent { side, looks: *looks, since: *since };
+            Some(silent_primary(evidence, spec, side, silent, now))
+        }
+        Standing::Undecided => None,
+    }
+}
+
+/// The primary is silent to the agent: what do the others hear?
+fn silent_primary(
+    evidence: &Evidence,
+    spec: &LinkSpec,
+    side: Side,
+    silent: Reason,
+    now: Timestamp,
+) -> Assessment {
+    let mut reasons = Vec::from([silent]);
+    let health = match second_hand(evidence, spec, side.other(), now) {
+        Some((by, true)) => {
+            reasons.push(Reason::Heard { by });
+            Health::Degraded
+        }
+        Some((by, false)) => {
+            reasons.push(Reason::NotHeard { by });
+            if spec.independent_witnesses() {
+                Health::PrimaryDown
+            } else {
+                reasons.push(Reason::OneWitness);
+                Health::PrimaryUnreachable
+            }
+        }
+        None if blind(evidence, spec, now) => {
+            reasons.push(Reason::AllSilent);
+            Health::Unknown
+        }
+        None => {
+            reasons.push(Reason::NoWitness);
+            Health::PrimaryUnreachable
+        }
+    };
+    Assessment { health, primary: Some(side), reasons }
+}
+
+/// No vantage has told anything lately: the fault may be the agent's own.
+fn blind(evidence: &Evidence, spec: &LinkSpec, now: Timestamp) -> bool {
+    let told = |at: Timestamp| now.duration_since(at) <= signed(spec.policy.stale_after);
+    let side = |vantage| evidence.of(vantage).reading().is_some_and(|(at, _)| told(at));
+    let gone = |vantage| {
+        evidence.of(vantage).misses.is_some_and(|misses| misses.count >= spec.policy.misses)
+    };
+    let control = evidence.of(Vantage::ControlPlane).control().is_some_and(|(at, _)| told(at));
+    let sql = side(Vantage::SqlServer) && !gone(Vantage::SqlServer);
+    let mi = side(Vantage::ManagedInstance) && !gone(Vantage::ManagedInstance);
+    !(sql || mi || control)
+}
+
+/// Nobody has even looked lately, as after a long suspension of this host.
+fn all_stale(evidence: &Evidence, spec: &LinkSpec, now: Timestamp) -> bool {
+    let newest = [Vantage::SqlServer, Vantage::ManagedInstance, Vantage::ControlPlane]
+        .iter()
+        .filter_map(|vantage| evidence.of(*vantage).last())
+        .map(|look| look.begun_at)
+        .max();
+    newest.is_some_and(|at| now.duration_since(at) > signed(spec.policy.stale_after))
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "Unknown",
+            Self::Healthy => "Healthy",
+            Self::Degraded => "Degraded",
+            Self::PrimaryUnreachable => "PrimaryUnreachable",
+            Self::PrimaryDown => "PrimaryDown",
+            Self::NoPrimary => "NoPrimary",
+            Self::SplitBrain => "SplitBrain",
+            Self::Unlinked => "Unlinked",
+        })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Primary => "PRIMARY",
+            Self::Secondary => "SECONDARY",
+            Self::Resolving => "RESOLVING",
+            Self::Absent => "absent",
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serving { side } => write!(f, "{side} is PRIMARY and takes writes"),
+            Self::Follows { side } => write!(f, "{side} follows"),
+            Self::NotServing { side, state: Some(state) } => {
+                write!(f, "{side} is PRIMARY and does not take writes (database {state:?})")
+            }
+            Self::NotServing { side, state: None } => {
+                write!(f, "{side} is PRIMARY and has no such database")
+            }
+            Self::Suspended { side, reason } => {
+                let reason = reason.as_deref().unwrap_or("no reason given");
+                write!(f, "data movement on {side} is suspended ({reason})")
+            }
+            Self::NotHealthy { side } => {
+                write!(f, "{side} reports that it does not synchronise well")
+            }
+            Self::Silent { side, looks, since } => {
+                write!(f, "{side} has not answered {looks} looks in a row, since {since:.0}")
+            }
+            Self::Refuses { side, kind } => {
+                write!(f, "{side} is alive and does not show itself ({kind:?})")
+            }
+            Self::NotLookedAt { side } => write!(f, "{side} has not been seen lately"),
+            Self::Heard { by } => write!(f, "by {by} the primary is still heard"),
+            Self::NotHeard { by } => write!(f, "by {by} the primary is not heard any more"),
+            Self::OneWitness => {
+                f.write_str("all who miss the primary share one failure domain and count once")
+            }
+            Self::NoWitness => f.write_str("no vantage in another failure domain says anything"),
+            Self::InRole { side, role } => write!(f, "{side} is {role}"),
+            Self::NoLink { by } => write!(f, "by {by} there is no such link"),
+            Self::AllSilent => {
+                f.write_str("nothing at all is seen, so the fault may be the agent's own")
+            }
+        }
+    }
+}

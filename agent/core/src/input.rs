@@ -1,0 +1,164 @@
+//! Inputs: what others ask of the estate, and why it may refuse.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    approval::Ballot,
+    event::{Again, StepRef},
+    evidence::Vantage,
+    names::{ApproverId, LinkId, ProposalId},
+    plan::PlanKind,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The daemon is up.
+    Start { version: String, config_digest: String },
+    /// An operator wants a plan to be proposed.
+    Propose { link: LinkId, kind: PlanKind, by: String },
+    /// An approver's signed approval or rejection.
+    Cast { ballot: Ballot },
+    /// The executor tells what became of a step.
+    Report { step: StepRef, report: Report },
+    /// A human has seen how the episode went.
+    Acknowledge { link: LinkId, by: String, note: String },
+}
+
+/// What the executor tells of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// Asked before the command leaves; the answer is the permission.
+    Sending,
+    /// The control plane named an operation.
+    Noted {
+        operation: String,
+    },
+    Done {
+        seen: String,
+        engine_ms: u64,
+    },
+    NotDone {
+        why: String,
+        again: Again,
+    },
+    Unknown {
+        why: String,
+    },
+}
+
+/// Why an input changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "refusal")]
+pub enum Refusal {
+    UnknownLink {
+        link: LinkId,
+    },
+    UnknownProposal {
+        proposal: ProposalId,
+    },
+    /// There is one already.
+    ProposalOpen {
+        proposal: ProposalId,
+    },
+    /// The last run of this link ended stuck and nobody has acknowledged it.
+    Unacknowledged {
+        proposal: ProposalId,
+    },
+    /// Somebody sees or hears the primary: forcing would make two of them.
+    PrimarySeen {
+        by: Vec<Vantage>,
+    },
+    /// The versions, roles or states of this link leave no such way.
+    NoSuchWay {
+        because: String,
+    },
+    NotOpen {
+        proposal: ProposalId,
+    },
+    UnknownApprover {
+        approver: ApproverId,
+    },
+    NotOnThisProposal {
+        approver: ApproverId,
+    },
+    AlreadyDecided {
+        approver: ApproverId,
+    },
+    /// The statement is about another text than the one that is open.
+    DigestDiffers {
+        expected: String,
+    },
+    BadSignature {
+        approver: ApproverId,
+    },
+    BadWords {
+        because: String,
+    },
+    AttestationMissing,
+    ForecastUnknown,
+    NoBreakGlass,
+    /// The step is not under way: a late or repeated report.
+    StepNotUnderWay,
+    /// Nothing to acknowledge.
+    NothingToAcknowledge,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownLink { link } => write!(f, "there is no link {link} in this estate"),
+            Self::UnknownProposal { proposal } => write!(f, "there is no proposal {proposal}"),
+            Self::ProposalOpen { proposal } => {
+                write!(f, "proposal {proposal} is open for this link; decide on that one first")
+            }
+            Self::Unacknowledged { proposal } => write!(
+                f,
+                "proposal {proposal} ended stuck and nobody has acknowledged it; look at the link, then acknowledge"
+            ),
+            Self::PrimarySeen { by } => {
+                f.write_str("the primary is still seen or heard (")?;
+                for (place, vantage) in by.iter().enumerate() {
+                    write!(f, "{}{vantage}", if place == 0 { "" } else { ", " })?;
+                }
+                f.write_str("); forcing now would make two primaries. Stop or fence it first")
+            }
+            Self::NoSuchWay { because } => f.write_str(because),
+            Self::NotOpen { proposal } => {
+                write!(f, "proposal {proposal} is not open for decisions any more")
+            }
+            Self::UnknownApprover { approver } => {
+                write!(f, "{approver} is not on the roster of approvers")
+            }
+            Self::NotOnThisProposal { approver } => {
+                write!(f, "{approver} was not on the roster when this proposal was opened")
+            }
+            Self::AlreadyDecided { approver } => {
+                write!(f, "{approver} has decided on this proposal already")
+            }
+            Self::DigestDiffers { expected } => write!(
+                f,
+                "the statement is about another text; the open proposal has the digest {expected}"
+            ),
+            Self::BadSignature { approver } => {
+                write!(f, "the signature is not by the key of {approver} over this statement")
+            }
+            Self::BadWords { because } => f.write_str(because),
+            Self::AttestationMissing => f.write_str(
+                "nobody independent confirms that the primary is gone; sign again and attest how writes there were stopped",
+            ),
+            Self::ForecastUnknown => f.write_str(
+                "the forecast is unknown; sign again and accept it in these words",
+            ),
+            Self::NoBreakGlass => {
+                f.write_str("this proposal has no break-glass rule; it was not configured beforehand")
+            }
+            Self::StepNotUnderWay => f.write_str("this try of the step is not under way"),
+            Self::NothingToAcknowledge => f.write_str("there is nothing to acknowledge"),
+        }
+    }
+}

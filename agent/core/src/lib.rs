@@ -1,0 +1,54 @@
+//! The decision core of dr-agent: pure, without a runtime, a socket, a clock or randomness.
+//!
+//! An [`Estate`] is driven by six verbs:
+//!
+//! | verb | what it does | what it touches |
+//! | --- | --- | --- |
+//! | [`observe`](Estate::observe) | a look at the world becomes evidence | evidence |
+//! | [`admit`](Estate::admit) | an input becomes one event, or is refused in words | nothing |
+//! | [`next`](Estate::next) | the one event that follows by itself, and the rule that says so | nothing |
+//! | [`apply`](Estate::apply) | an entry of the journal becomes part of the record | record |
+//! | [`work`](Estate::work) | the steps that ought to be under way | nothing |
+//! | [`wake`](Estate::wake) | when to ask `next` again | nothing |
+//!
+//! The *record* is the fold of the journal; the *evidence* is volatile. Whoever drives the estate
+//! writes each event to the journal before applying it, so a restart is a replay. How a step is
+//! carried out, look after look, is a pure machine as well: [`deed`].
+#![no_std]
+
+extern crate alloc;
+
+mod approval;
+mod capability;
+pub mod deed;
+mod estate;
+mod event;
+mod evidence;
+mod explain;
+mod forecast;
+mod health;
+mod input;
+mod link;
+mod names;
+mod plan;
+mod policy;
+mod proposal;
+mod rules;
+
+pub use approval::{Ballot, Decision, WORDS, from_hex, to_hex};
+pub use estate::{Estate, Work};
+pub use event::{Again, Entry, Event, FORMAT, StepRef, Subject, read, write};
+pub use evidence::{
+    ControlLink, ControlReading, DatabaseReading, DatabaseState, Observation, PartnerReading, Role,
+    Seen, SideReading, Silence, SilenceKind, SyncHealth, SyncState, Vantage, WINDOW,
+};
+pub use explain::Explanation;
+pub use forecast::{Basis, Bounds, Forecast, Ignorance, Loss, Sample, seconds};
+pub use health::{Assessment, Health, Reason};
+pub use input::{Input, Refusal, Report};
+pub use link::{Illegal, Progress, Record, Run, Started, StepState};
+pub use names::{ApproverId, FailureDomain, InstanceId, LinkId, Lsn, ProposalId, Seq, Side};
+pub use plan::{Action, Lane, Plan, PlanKind, Route, Step, Undo, digest};
+pub use policy::{Approver, BreakGlass, LinkSpec, Policy, Roster, StormBrake};
+pub use proposal::{End, Origin, Proposal, Received, Status, Terms, Texts};
+pub use rules::rule_names;

@@ -1,0 +1,143 @@
+//! What the estate is told by its configuration: links, thresholds, approvers. Each threshold has
+//! its reason beside it. `apply` never reads any of this: decisions carry what they need.
+
+use alloc::{string::String, vec::Vec};
+use core::time::Duration;
+
+use ed25519_dalek::VerifyingKey;
+
+use crate::names::{ApproverId, FailureDomain, InstanceId, LinkId, Side};
+
+/// One link that the estate guards.
+#[derive(Clone, Debug)]
+pub struct LinkSpec {
+    pub id: LinkId,
+    pub sql_server: InstanceId,
+    pub managed_instance: InstanceId,
+    /// Name of the distributed availability group, as both sides know it.
+    pub group: String,
+    pub database: String,
+    /// ARM path of the link, without host and query: what route 2 of a forced failover posts to.
+    pub arm_path: Option<String>,
+    /// What the agent's own way to SQL Server shares with others.
+    pub agent_domain: FailureDomain,
+    /// What the managed instance's way to SQL Server shares with others.
+    pub managed_instance_domain: FailureDomain,
+    pub policy: Policy,
+}
+
+impl LinkSpec {
+    #[must_use]
+    pub fn instance(&self, side: Side) -> &InstanceId {
+        match side {
+            Side::SqlServer => &self.sql_server,
+            Side::ManagedInstance => &self.managed_instance,
+        }
+    }
+
+    /// Whether the agent and the other side are two witnesses of a lost primary, not one.
+    #[must_use]
+    pub fn independent_witnesses(&self) -> bool {
+        self.agent_domain != self.managed_instance_domain
+    }
+}
+
+/// Thresholds of one link.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Failed looks in a row before a side counts as silent. Three, so that one lost packet and
+    /// one retransmission time-out are not an outage.
+    pub misses: u32,
+    /// Misses closer together than this count once: a burst of refusals is one fact.
+    pub miss_spacing: Duration,
+    /// A look older than this says nothing about now.
+    pub stale_after: Duration,
+    /// How long the primary has to be down before a proposal is opened. Local failovers and
+    /// restarts take 10 to 60 s and heal themselves.
+    pub propose_after: Duration,
+    /// How long the primary has to be serving again before an open proposal is withdrawn. A boot
+    /// loop must not throw signatures away.
+    pub withdraw_after: Duration,
+    /// How long approvers have. After that the evidence is too old to be signed for.
+    pub approve_within: Duration,
+    /// How long after the last approval the plan may still start steps.
+    pub execute_within: Duration,
+    /// An expired proposal is opened again after this, until a human acknowledges the episode.
+    pub reopen_after: Duration,
+    /// How long a step may take before its outcome counts as unknown.
+    pub step_deadline: Duration,
+    /// How long an unknown outcome is looked after before the run ends as stuck.
+    pub stuck_after: Duration,
+    /// Wait before a step that was refused without effect is tried again.
+    pub retry_after: Duration,
+    /// Tries of one step at the most.
+    pub attempts: u32,
+    /// Added to the forecast before it becomes the bound that is signed, so that a clock that
+    /// differs by seconds does not throw signatures away.
+    pub loss_margin: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            misses: 3,
+            miss_spacing: Duration::from_millis(500),
+            stale_after: Duration::from_secs(15),
+            propose_after: Duration::from_secs(60),
+            withdraw_after: Duration::from_secs(60),
+            approve_within: Duration::from_secs(3600),
+            execute_within: Duration::from_secs(900),
+            reopen_after: Duration::from_secs(300),
+            step_deadline: Duration::from_secs(120),
+            stuck_after: Duration::from_secs(600),
+            retry_after: Duration::from_secs(5),
+            attempts: 20,
+            loss_margin: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Who may approve, and how many it takes.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    pub approvers: Vec<Approver>,
+    /// Signatures that a planned failover takes.
+    pub planned_quorum: usize,
+    /// Signatures that a forced failover takes.
+    pub forced_quorum: usize,
+    /// None: there is no way round the quorum.
+    pub break_glass: Option<BreakGlass>,
+}
+
+impl Roster {
+    #[must_use]
+    pub fn approver(&self, id: &ApproverId) -> Option<&Approver> {
+        self.approvers.iter().find(|approver| &approver.id == id)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Approver {
+    pub id: ApproverId,
+    pub key: VerifyingKey,
+}
+
+/// One signer and a waiting time in which anybody on the roster can still reject.
+#[derive(Clone, Copy, Debug)]
+pub struct BreakGlass {
+    pub wait: Duration,
+}
+
+/// The estate's own limits.
+#[derive(Clone, Copy, Debug)]
+pub struct StormBrake {
+    /// Proposals that the agent itself keeps open at once. When more links fail together it is
+    /// rarely the links.
+    pub open_proposals: usize,
+}
+
+impl Default for StormBrake {
+    fn default() -> Self {
+        Self { open_proposals: 8 }
+    }
+}

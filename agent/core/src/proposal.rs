@@ -1,0 +1,219 @@
+//! A proposal: plan, reason, frozen evidence, forecast and bounds, waiting for approvers.
+//!
+//! Two texts make it: the plan and the terms. Their exact bytes are what is signed, stored and
+//! executed from; they are never serialised again.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    approval::{Ballot, Decision},
+    evidence::{Observation, signed},
+    forecast::{Bounds, Forecast, Loss},
+    health::{Health, Reason},
+    names::{ApproverId, LinkId, ProposalId},
+    plan::{Plan, PlanKind, digest},
+};
+
+const PLAN_LABEL: &str = "dr-agent plan v1";
+const TERMS_LABEL: &str = "dr-agent proposal v1";
+
+/// The two exact texts of a proposal, as they are carried about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Texts {
+    pub plan: String,
+    pub terms: String,
+}
+
+/// A proposal as read from its texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub texts: Texts,
+    /// Digest of the terms, and through the plan's digest in them of everything.
+    pub digest: String,
+    pub plan: Plan,
+    pub terms: Terms,
+}
+
+/// Everything that is signed beside the steps themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    pub proposal: ProposalId,
+    pub link: LinkId,
+    pub kind: PlanKind,
+    pub plan_digest: String,
+    pub opened_at: Timestamp,
+    pub origin: Origin,
+    pub health: Health,
+    pub reasons: Vec<Reason>,
+    /// The newest look of each vantage when it was opened.
+    pub evidence: Vec<Observation>,
+    pub forecast: Forecast,
+    pub bounds: Bounds,
+    /// Approvers have to say how writes on the other side were stopped.
+    pub attestation_required: bool,
+    /// The signatures that it takes, and whose.
+    pub quorum: usize,
+    pub approvers: Vec<ApproverId>,
+    /// One signer is enough after this long, if the glass is broken; None: it can't be.
+    pub break_glass_wait_ms: Option<u64>,
+    /// First clock: after this it can't be approved any more.
+    pub approve_by: Timestamp,
+    /// Second clock: this long after the last approval no step starts any more.
+    pub execute_within_ms: u64,
+    pub stuck_after_ms: u64,
+    pub retry_after_ms: u64,
+    pub attempts: u32,
+    /// What an approver has to know, in sentences.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Origin {
+    /// The rules of the agent.
+    Agent,
+    /// Somebody asked for it.
+    Operator { name: String },
+}
+
+/// Where a proposal stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Open,
+    Approved { at: Timestamp, execute_by: Timestamp },
+    Closed(End),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    Succeeded,
+    /// What had been done was taken back: the old primary takes writes again.
+    Undone,
+    /// The agent can't tell or can't go on; a human must look.
+    Stuck,
+    Rejected,
+    /// A clock ran out before anything was sent.
+    Expired,
+    /// Something positive spoke against it before anything was sent.
+    Withdrawn,
+}
+
+impl Proposal {
+    /// Reads the two texts and checks that they belong together.
+    ///
+    /// # Errors
+    ///
+    /// Says which text is wrong and how.
+    pub fn read(texts: Texts) -> Result<Self, String> {
+        let plan: Plan = serde_json::from_str(&texts.plan)
+            .map_err(|error| format!("the plan can't be read: {error}"))?;
+        let terms: Terms = serde_json::from_str(&texts.terms)
+            .map_err(|error| format!("the terms can't be read: {error}"))?;
+        let found = digest(PLAN_LABEL, &texts.plan);
+        if found != terms.plan_digest {
+            return Err(format!(
+                "the plan is not the one that the terms name: its digest is {found}, theirs {}",
+                terms.plan_digest
+            ));
+        }
+        Ok(Self { digest: digest(TERMS_LABEL, &texts.terms), texts, plan, terms })
+    }
+
+    /// Puts a plan and its terms into their final texts. `terms.plan_digest` is filled in here.
+    pub(crate) fn write(plan: &Plan, mut terms: Terms) -> Texts {
+        let plan = plan.to_text();
+        terms.plan_digest = digest(PLAN_LABEL, &plan);
+        let terms = serde_json::to_string(&terms).unwrap_or_default();
+        Texts { plan, terms }
+    }
+
+    /// Whether the ballots make a quorum at `now`: enough signers, or one and the waiting time.
+    #[must_use]
+    pub fn decided(&self, ballots: &[Received], now: Timestamp) -> bool {
+        ballots.len() >= self.terms.quorum
+            || self.glass_breaks_at(ballots).is_some_and(|at| at <= now)
+    }
+
+    /// When the waiting time of the earliest signer who broke the glass ends.
+    #[must_use]
+    pub fn glass_breaks_at(&self, ballots: &[Received]) -> Option<Timestamp> {
+        let wait = jiff::SignedDuration::from_millis(
+            i64::try_from(self.terms.break_glass_wait_ms?).unwrap_or(i64::MAX),
+        );
+        let first = ballots.iter().find(|received| {
+            matches!(received.ballot.decision, Decision::Approve { break_glass: true, .. })
+        })?;
+        first.at.checked_add(wait).ok()
+    }
+}
+
+/// A ballot and when it came in, by the agent's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub at: Timestamp,
+    pub ballot: Ballot,
+}
+
+/// The sentences that an approver has to have read.
+pub(crate) fn notes(
+    forecast: &Forecast,
+    bounds: &Bounds,
+    attestation_required: bool,
+    plan: &Plan,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    match (&forecast.loss, bounds.loss_most_ms) {
+        (Loss::Unknown { .. }, _) | (_, None) => notes.push(forecast.loss.to_string()),
+        (loss @ Loss::Within { .. }, Some(most)) => notes.push(format!(
+            "Expected loss: {loss}. No step starts if the forecast exceeds {}",
+            crate::forecast::seconds(most)
+        )),
+    }
+    if attestation_required {
+        notes.push(String::from(
+            "Nobody independent confirms that the primary is gone. Say how writes there were stopped",
+        ));
+    }
+    for lane in &plan.lanes {
+        for (place, step) in lane.steps.iter().enumerate() {
+            if step.undo == crate::plan::Undo::Impossible {
+                notes.push(format!("Point of no return: step {} ({})", place + 1, step.action));
+            }
+        }
+    }
+    notes.push(String::from(
+        "When the old primary returns it will still be PRIMARY and take writes: keep applications away from it",
+    ));
+    notes
+}
+
+/// When the second clock ends, counted from the decisive approval.
+pub(crate) fn execute_by(terms: &Terms, approved_at: Timestamp) -> Timestamp {
+    let within = core::time::Duration::from_millis(terms.execute_within_ms);
+    approved_at.checked_add(signed(within)).unwrap_or(Timestamp::MAX)
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Succeeded => "succeeded",
+            Self::Undone => "undone",
+            Self::Stuck => "stuck",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        })
+    }
+}

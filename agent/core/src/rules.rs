@@ -1,0 +1,394 @@
+//! RULES: all that the agent does on its own initiative. First match wins, one event at a time;
+//! each rule's event makes its own condition false, so asking ends.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    event::{Again, Event, StepRef},
+    evidence::{Evidence, Role, Vantage, signed},
+    explain::why_not,
+    forecast::{self, Loss},
+    health::{Assessment, Health, assess, fresh_reading, primary_seen_by},
+    input::Refusal,
+    link::{Record, Run, StepState},
+    names::Seq,
+    plan::{PlanKind, Step, forced_failover},
+    policy::{LinkSpec, Roster},
+    proposal::{self, End, Origin, Proposal, Status, Terms},
+};
+
+/// What a rule may look at: one link at one time.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) spec: &'a LinkSpec,
+    pub(crate) record: &'a Record,
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) roster: &'a Roster,
+    /// Whether the estate has as many proposals of its own open as it may.
+    pub(crate) braked: bool,
+    /// Place of the entry that comes next.
+    pub(crate) next_seq: Seq,
+    pub(crate) now: Timestamp,
+}
+
+type Rule = fn(&View<'_>) -> Option<Event>;
+
+/// The rules in order. The name of the rule that fired stands in the journal.
+pub(crate) const RULES: [(&str, Rule); 11] = [
+    ("health_changed", health_changed),
+    ("contrary_evidence", contrary_evidence),
+    ("quorum_reached", quorum_reached),
+    ("approval_expired", approval_expired),
+    ("run_finished", run_finished),
+    ("run_stuck", run_stuck),
+    ("execution_expired", execution_expired),
+    ("bounds_exceeded", bounds_exceeded),
+    ("step_due", step_due),
+    ("proposal_expired_again", propose_again),
+    ("primary_lost", propose),
+];
+
+/// The names of all rules, for those who count which have fired.
+#[must_use]
+pub fn rule_names() -> Vec<&'static str> {
+    RULES.iter().map(|(name, _)| *name).collect()
+}
+
+pub(crate) fn next(view: &View<'_>) -> Option<(&'static str, Event)> {
+    RULES.iter().find_map(|(name, rule)| rule(view).map(|event| (*name, event)))
+}
+
+/// The times at which a rule might fire though nothing else happens.
+pub(crate) fn wake(view: &View<'_>) -> Option<Timestamp> {
+    let after = |at: Timestamp, span: Duration| at.checked_add(signed(span)).ok();
+    let policy = &view.spec.policy;
+    let mut times = Vec::new();
+    for vantage in [Vantage::SqlServer, Vantage::ManagedInstance, Vantage::ControlPlane] {
+        let recent = view.evidence.of(vantage);
+        let just_stale = policy.stale_after + Duration::from_millis(1);
+        times.extend(recent.last().and_then(|look| after(look.begun_at, just_stale)));
+        times.extend(recent.reading().and_then(|(at, _)| after(at, just_stale)));
+        times.extend(recent.serving_since().and_then(|at| after(at, policy.withdraw_after)));
+    }
+    times.extend(view.record.health_since.and_then(|at| after(at, policy.propose_after)));
+    if let Some(run) = &view.record.run {
+        times.push(run.proposal.terms.approve_by);
+        times.extend(run.proposal.glass_breaks_at(&run.ballots));
+        times.extend(run.closed_at.and_then(|at| after(at, policy.reopen_after)));
+        if let Status::Approved { execute_by, .. } = &run.status {
+            times.push(*execute_by);
+        }
+        for lane in &run.lanes {
+            let terms = &run.proposal.terms;
+            match &lane.state {
+                StepState::NotDone { at, .. } => {
+                    times.extend(after(*at, Duration::from_millis(terms.retry_after_ms)));
+                }
+                StepState::Unknown { since, .. } => {
+                    times.extend(after(*since, Duration::from_millis(terms.stuck_after_ms)));
+                }
+                StepState::Pending | StepState::Started(_) => {}
+            }
+        }
+    }
+    times.into_iter().filter(|at| *at > view.now).min()
+}
+
+/// Whether a step that sends commands may be begun, or its command let go, right now.
+pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
+    let Status::Approved { execute_by, .. } = run.status else {
+        return Err(Blocked::Paused("it is not approved".to_string()));
+    };
+    if view.now >= execute_by {
+        return Err(Blocked::Expired);
+    }
+    let Some(lane) = run.proposal.plan.lanes.first() else {
+        return Err(Blocked::Paused("the plan has no lane".to_string()));
+    };
+    if !view.evidence.complete(view.spec.arm_path.is_some()) {
+        return Err(Blocked::Paused("not every vantage has been looked from yet".to_string()));
+    }
+    let by = primary_seen_by(view.evidence, view.spec, lane.target, view.now);
+    if !by.is_empty() {
+        return Err(Blocked::Paused(Refusal::PrimarySeen { by }.to_string()));
+    }
+    let now = current_forecast(view, run);
+    if run.proposal.terms.bounds.allow(&now) {
+        return Ok(());
+    }
+    match now.loss {
+        Loss::Within { most_ms, .. } => Err(Blocked::Exceeded { most_ms }),
+        Loss::Unknown { because } => Err(Blocked::Paused(because.to_string())),
+    }
+}
+
+/// Why a step can't begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// For now: it may clear up while the clock runs.
+    Paused(String),
+    Expired,
+    /// The forecast exceeds what was signed.
+    Exceeded {
+        most_ms: u64,
+    },
+}
+
+impl core::fmt::Display for Blocked {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Paused(why) => f.write_str(why),
+            Self::Expired => f.write_str("the time in which steps may start is over"),
+            Self::Exceeded { most_ms } => write!(
+                f,
+                "the forecast is now up to {}, which exceeds the signed bound",
+                forecast::seconds(*most_ms)
+            ),
+        }
+    }
+}
+
+fn health_changed(view: &View<'_>) -> Option<Event> {
+    let found = assess(view.evidence, view.spec, view.record.primary, view.now)?;
+    let Assessment { health, primary, reasons } = found;
+    let moved = primary.is_some() && primary != view.record.primary;
+    if health == view.record.health && !moved {
+        return None;
+    }
+    let lost = matches!(health, Health::PrimaryDown | Health::PrimaryUnreachable);
+    let sample =
+        primary.filter(|_| lost).and_then(|primary| forecast::sample(view.evidence, primary));
+    Some(Event::HealthChanged {
+        from: view.record.health,
+        to: health,
+        primary,
+        reasons,
+        evidence: view.evidence.newest(),
+        sample,
+    })
+}
+
+/// Positive contrary evidence withdraws; merely not seeing never does.
+fn contrary_evidence(view: &View<'_>) -> Option<Event> {
+    let run = view.record.live()?;
+    if run.acted() {
+        return None;
+    }
+    let target = run.proposal.plan.lanes.first()?.target;
+    let old = Vantage::from(target.other());
+    let stably = view.evidence.of(old).serving_since().is_some_and(|since| {
+        view.now.duration_since(since) >= signed(view.spec.policy.withdraw_after)
+    });
+    if stably && fresh_reading(view.evidence, view.spec, target.other(), view.now).is_some() {
+        let why = format!("{} has been serving again for a while", target.other());
+        return Some(closed(run, End::Withdrawn, why));
+    }
+    let moot = fresh_reading(view.evidence, view.spec, target, view.now)
+        .is_some_and(|reading| reading.role == Role::Primary);
+    if moot && run.status == Status::Open {
+        return Some(closed(run, End::Withdrawn, format!("{target} is PRIMARY already")));
+    }
+    None
+}
+
+fn quorum_reached(view: &View<'_>) -> Option<Event> {
+    let run = view.record.live().filter(|run| run.status == Status::Open)?;
+    if view.now >= run.proposal.terms.approve_by || !run.proposal.decided(&run.ballots, view.now) {
+        return None;
+    }
+    Some(Event::ProposalApproved {
+        proposal: run.proposal.terms.proposal,
+        break_glass: run.ballots.len() < run.proposal.terms.quorum,
+        execute_by: proposal::execute_by(&run.proposal.terms, view.now),
+    })
+}
+
+fn approval_expired(view: &View<'_>) -> Option<Event> {
+    let run = view.record.live().filter(|run| run.status == Status::Open)?;
+    (view.now >= run.proposal.terms.approve_by)
+        .then(|| closed(run, End::Expired, "the time for approvals is over".to_string()))
+}
+
+fn run_finished(view: &View<'_>) -> Option<Event> {
+    let run = approved(view)?;
+    run.finished().then(|| closed(run, End::Succeeded, "every step is done".to_string()))
+}
+
+fn run_stuck(view: &View<'_>) -> Option<Event> {
+    let run = approved(view)?;
+    let terms = &run.proposal.terms;
+    run.lanes.iter().find_map(|lane| match &lane.state {
+        StepState::Unknown { since, why, .. } => {
+            let span = signed(Duration::from_millis(terms.stuck_after_ms));
+            (view.now.duration_since(*since) >= span).then(|| {
+                let why = format!(
+                    "nobody can tell whether step {} took effect: {why}. Look at the roles of both sides before anything else",
+                    lane.step + 1
+                );
+                closed(run, End::Stuck, why)
+            })
+        }
+        StepState::NotDone { again: Again::Never, why, .. } => {
+            Some(closed(run, End::Stuck, format!("step {} can't be done: {why}", lane.step + 1)))
+        }
+        StepState::NotDone { why, .. } if lane.attempts >= terms.attempts => Some(closed(
+            run,
+            End::Stuck,
+            format!("step {} failed {} times, last: {why}", lane.step + 1, lane.attempts),
+        )),
+        StepState::NotDone { .. } | StepState::Pending | StepState::Started(_) => None,
+    })
+}
+
+/// After the second clock no step that acts starts any more. Steps that only look may: what has
+/// been done has to be confirmed.
+fn execution_expired(view: &View<'_>) -> Option<Event> {
+    let run = approved(view)?;
+    let Status::Approved { execute_by, .. } = run.status else { return None };
+    let waiting =
+        |state: &StepState| matches!(state, StepState::Pending | StepState::NotDone { .. });
+    let due = |lane: usize| run.current(lane).is_some_and(|step| step.acts() || !run.acted());
+    let late = view.now >= execute_by
+        && run.lanes.iter().enumerate().any(|(lane, p)| waiting(&p.state) && due(lane));
+    let end = if run.acted() { End::Stuck } else { End::Expired };
+    late.then(|| closed(run, end, Blocked::Expired.to_string()))
+}
+
+fn bounds_exceeded(view: &View<'_>) -> Option<Event> {
+    let run = approved(view)?;
+    let waiting = run
+        .lanes
+        .iter()
+        .all(|lane| matches!(lane.state, StepState::Pending | StepState::NotDone { .. }));
+    if run.acted() || !waiting {
+        return None;
+    }
+    match clearance(view, run) {
+        Err(blocked @ Blocked::Exceeded { .. }) => {
+            Some(closed(run, End::Withdrawn, blocked.to_string()))
+        }
+        Ok(()) | Err(Blocked::Paused(_) | Blocked::Expired) => None,
+    }
+}
+
+fn step_due(view: &View<'_>) -> Option<Event> {
+    let run = approved(view)?;
+    run.lanes.iter().enumerate().find_map(|(lane, progress)| {
+        let step = run.current(lane)?;
+        let route = match &progress.state {
+            StepState::Pending => 0,
+            StepState::NotDone { at, route, again, .. } => {
+                next_route(view, run, step, (*at, *route, *again))?
+            }
+            StepState::Started(_) | StepState::Unknown { .. } => return None,
+        };
+        // The first step waits for clearance too, so that a run does not begin and then stop.
+        if (step.acts() || !run.acted()) && clearance(view, run).is_err() {
+            return None;
+        }
+        let attempt = progress.attempts + 1;
+        let proposal = run.proposal.terms.proposal;
+        let step = StepRef { proposal, lane, step: progress.step, attempt };
+        Some(Event::StepStarted { step, route })
+    })
+}
+
+/// The route of the next try, or None while it is not due. Another route is tried at once: nothing
+/// was sent on the one before. After the last one it starts over with the first.
+fn next_route(
+    view: &View<'_>,
+    run: &Run,
+    step: &Step,
+    (at, route, again): (Timestamp, usize, Again),
+) -> Option<usize> {
+    let retry_after = signed(Duration::from_millis(run.proposal.terms.retry_after_ms));
+    let rested = view.now.duration_since(at) >= retry_after;
+    match again {
+        Again::Never => None,
+        Again::NextRoute if route + 1 < step.routes.len() => Some(route + 1),
+        Again::NextRoute => rested.then_some(0),
+        Again::SameRoute => rested.then_some(route),
+    }
+}
+
+fn propose_again(view: &View<'_>) -> Option<Event> {
+    let expired = view.record.run.as_ref()?.status == Status::Closed(End::Expired);
+    (expired && !view.record.acknowledged).then_some(())?;
+    propose(view)
+}
+
+fn propose(view: &View<'_>) -> Option<Event> {
+    if !why_not(view).is_empty() {
+        return None;
+    }
+    let target = view.record.primary?.other();
+    let texts = draft(view, PlanKind::ForcedFailover, target, Origin::Agent);
+    Some(Event::ProposalOpened { texts })
+}
+
+/// The texts of a proposal as of now.
+pub(crate) fn draft(
+    view: &View<'_>,
+    kind: PlanKind,
+    target: crate::names::Side,
+    origin: Origin,
+) -> proposal::Texts {
+    let policy = &view.spec.policy;
+    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let plan = match kind {
+        PlanKind::ForcedFailover => forced_failover(view.spec, target),
+    };
+    let down = view.record.health == Health::PrimaryDown;
+    let forecast = forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down);
+    let bounds = forecast::bounds(&forecast, view.spec);
+    let attestation_required = !down;
+    let notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
+    let quorum = match kind {
+        PlanKind::ForcedFailover => view.roster.forced_quorum,
+    };
+    let terms = Terms {
+        proposal: view.next_seq,
+        link: view.spec.id.clone(),
+        kind,
+        plan_digest: String::new(),
+        opened_at: view.now,
+        origin,
+        health: view.record.health,
+        reasons: view.record.reasons.clone(),
+        evidence: view.evidence.newest(),
+        forecast,
+        bounds,
+        attestation_required,
+        quorum,
+        approvers: view.roster.approvers.iter().map(|approver| approver.id.clone()).collect(),
+        break_glass_wait_ms: view.roster.break_glass.map(|glass| ms(glass.wait)),
+        approve_by: view.now.checked_add(signed(policy.approve_within)).unwrap_or(Timestamp::MAX),
+        execute_within_ms: ms(policy.execute_within),
+        stuck_after_ms: ms(policy.stuck_after),
+        retry_after_ms: ms(policy.retry_after),
+        attempts: policy.attempts,
+        notes,
+    };
+    Proposal::write(&plan, terms)
+}
+
+fn current_forecast(view: &View<'_>, run: &Run) -> forecast::Forecast {
+    let target = run.proposal.plan.lanes.first().map(|lane| lane.target);
+    let target = target.unwrap_or(crate::names::Side::ManagedInstance);
+    forecast::forecast(view.evidence, view.record.sample.as_ref(), target, false)
+}
+
+fn approved<'a>(view: &View<'a>) -> Option<&'a Run> {
+    view.record.live().filter(|run| matches!(run.status, Status::Approved { .. }))
+}
+
+fn closed(run: &Run, end: End, why: String) -> Event {
+    Event::ProposalClosed { proposal: run.proposal.terms.proposal, end, why }
+}
