@@ -99,24 +99,18 @@ async fn what_was_confirmed_survives_a_kill_and_the_consumer_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_broker_confirms_nothing_until_it_thaws() {
+async fn it_speaks_tls_and_confirms_nothing_while_it_is_frozen() {
     let mut broker = Broker::start(&topology(QueueKind::Classic));
-    let (_connection, channel) = connect(&broker.url(), None).await.expect("the broker is up");
+    let stranger = connect(&broker.tls_url(), None).await;
+    assert!(stranger.is_err(), "who does not know the authority refuses");
+    let ca = std::fs::read_to_string(broker.ca()).expect("the authority's file is there");
+    let (_connection, channel) =
+        connect(&broker.tls_url(), Some(ca)).await.expect("TLS with its own authority");
     assert!(publish(&channel, 1).await);
+
     broker.freeze();
     assert!(!publish(&channel, 2).await);
     broker.thaw();
     let mut consumer = Consumer::start(&broker, "everything");
     consumer.wait_for_ids(2, LIMIT);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tls_is_spoken_to_those_who_trust_its_authority() {
-    let broker = Broker::start(&topology(QueueKind::Classic));
-    let ca = std::fs::read_to_string(broker.ca()).expect("the authority's file is there");
-    let (_connection, channel) =
-        connect(&broker.tls_url(), Some(ca)).await.expect("TLS with our authority");
-    assert!(publish(&channel, 1).await);
-    let stranger = connect(&broker.tls_url(), None).await;
-    assert!(stranger.is_err(), "who does not know the authority refuses");
 }
