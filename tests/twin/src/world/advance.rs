@@ -1,13 +1,116 @@
-//! Time passes.
+//! Time passes: whatever is due happens in the order of time, never in the order of asking.
+
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
-use super::World;
+use super::{
+    DatabaseState, Instance, Link, Role, Side, Workload, World, Writers,
+    fault::{self, Faults},
+    log::RecordKind,
+    replication,
+};
 
 impl World {
     /// Lets everything happen up to `to`; an earlier time changes nothing.
     pub fn advance(&mut self, to: Timestamp) {
+        while let Some(next) = self.next_event().filter(|next| *next <= to) {
+            self.now = self.now.max(next);
+            self.happen();
+        }
         self.now = self.now.max(to);
+        for link in self.links.values_mut() {
+            replication::settle_redo(link, &self.instances, self.now);
+        }
     }
 
-    pub(super) fn note_writers(&mut self) {}
+    /// When something happens next of itself; there is always a next time if there is a link.
+    #[must_use]
+    pub fn next_event(&self) -> Option<Timestamp> {
+        let commits = self.workloads.values().filter(|w| w.every.is_some()).map(|w| w.next);
+        let pulses = self.links.values().map(|link| link.next_pulse);
+        let arrivals =
+            self.links.values().filter_map(|link| Some(link.wire.flight.front()?.arrives));
+        let steps = self.active.iter().filter_map(|id| {
+            let operation = self.operations.get(id)?;
+            let frozen = self.instances.get(&operation.instance)?.frozen_since.is_some();
+            operation.next.filter(|_| !frozen)
+        });
+        let recoveries = self.instances.values().map(|i| i.recovered).filter(|at| *at > self.now);
+        commits.chain(pulses).chain(arrivals).chain(steps).chain(recoveries).min()
+    }
+
+    /// Brings the ledger's account of who could take writes up to date.
+    pub(super) fn note_writers(&mut self) {
+        for link in self.links.values() {
+            let takes = |side| takes_writes(link, side, &self.instances, self.now);
+            let writers = Writers {
+                sql_server: takes(Side::SqlServer),
+                managed_instance: takes(Side::ManagedInstance),
+            };
+            self.ledger.note_writers(&link.name, self.now, writers);
+        }
+    }
+
+    fn happen(&mut self) {
+        let now = self.now;
+        for link in self.links.values_mut() {
+            replication::settle_redo(link, &self.instances, now);
+            replication::arrive(link, &self.instances, &self.faults, now);
+        }
+        self.step_operations();
+        for workload in self.workloads.values_mut() {
+            let Some(every) = workload.every.filter(|_| workload.next <= now) else { continue };
+            workload.next = now + every.mul_f64(0.5 + self.rng.f64());
+            let Some(link) = self.links.get_mut(&workload.link) else { continue };
+            attempt(workload, link, &self.instances, &self.faults, now);
+        }
+        for link in self.links.values_mut() {
+            if link.next_pulse <= now {
+                replication::pulse(link, &mut self.instances, &self.faults, now);
+            }
+            replication::pump(link, &self.instances, &self.faults, now);
+        }
+        self.note_writers();
+    }
+}
+
+/// Whether a side of a link would commit what an application sends it.
+pub(super) fn takes_writes(
+    link: &Link,
+    side: Side,
+    instances: &BTreeMap<String, Instance>,
+    now: Timestamp,
+) -> bool {
+    let member = link.member(side);
+    member.role == Role::Primary
+        && !link.draining
+        && instances.get(&member.instance).is_some_and(|i| i.is_up() && i.has_recovered(now))
+        && member.copies.iter().any(|copy| copy.state == DatabaseState::Online)
+}
+
+fn attempt(
+    workload: &mut Workload,
+    link: &mut Link,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
+    let Some(target) = instances.get(&workload.target) else { return };
+    let sent = fault::reach(instances, faults, &workload.party, &target.party).is_open();
+    let side = link.side_of(&workload.target);
+    let committed = side.filter(|side| sent && takes_writes(link, *side, instances, now));
+    let acknowledged = committed.is_some()
+        && fault::reach(instances, faults, &target.party, &workload.party).is_open();
+    if let Some(side) = committed {
+        let kind = RecordKind::Commit { acknowledged };
+        link.append(side, workload.database, workload.bytes, kind, now);
+    }
+    if acknowledged {
+        workload.acknowledged += 1;
+        workload.last_commit = Some(now);
+    } else {
+        workload.refused += 1;
+        workload.last_refusal = Some(now);
+    }
 }

@@ -4,7 +4,11 @@ use jiff::SignedDuration;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{Lsn, OperationId, Origin, Reply, World, ledger::CommandWords};
+use super::{
+    CommandRecord, Guid, Link, Lsn, Operation, OperationId, OperationKind, OperationStatus, Origin,
+    Party, Reply, Role, Side, Statement, World, ledger::CommandWords, link::Movement,
+    log::RecordKind, operation::Phase, views::Access,
+};
 
 /// A statement with effects. Names are as in the statement, without brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,15 +77,34 @@ impl World {
         who: &Origin,
         command: Command,
     ) -> Result<Executed, SqlError> {
-        let _ = (at, who, command, SignedDuration::ZERO);
-        Err(SqlError::new(41_104, "not yet"))
+        let words = command.words();
+        let outcome = self.take(at, who, command);
+        self.ledger.note_command(CommandRecord {
+            at: self.now,
+            target: at.to_owned(),
+            who: who.clone(),
+            command: words,
+            operation: outcome.as_ref().ok().map(|executed| executed.operation),
+            refused: outcome.as_ref().err().map(ToString::to_string),
+        });
+        self.note_writers();
+        outcome
     }
 
     /// Says that the client of a statement is gone or has cancelled it. `true` if it was withdrawn
     /// before it took effect; else it goes on.
     pub fn abandon(&mut self, operation: OperationId) -> bool {
-        let _ = operation;
-        false
+        let Some(found) = self.operations.get_mut(&operation) else { return false };
+        if found.statement == Statement::Running {
+            found.statement = Statement::Broken;
+        }
+        let withdrawn =
+            found.is_running() && found.accepted.is_none() && !found.by_arm && !found.lands_anyway;
+        if withdrawn {
+            found.end(self.now, Err(SqlError::new(0, "The client withdrew the statement.")));
+            self.active.retain(|id| *id != operation);
+        }
+        withdrawn
     }
 
     /// Commits a transaction of `bytes` of log in a database, as a session would.
@@ -89,9 +112,229 @@ impl World {
     /// # Errors
     /// 3906 on a secondary, and those of [`World::access`].
     pub fn commit(&mut self, at: &str, database: &str, bytes: u32) -> Result<Lsn, SqlError> {
-        let _ = (at, database, bytes);
-        Err(SqlError::new(3_906, "not yet"))
+        let read_only = || {
+            let text = format!(
+                "Failed to update database \"{database}\" because the database is read-only."
+            );
+            SqlError::new(3_906, &text)
+        };
+        match self.access(at, database)? {
+            Access::Read => return Err(read_only()),
+            Access::Write => {}
+        }
+        let now = self.now;
+        let found = self.links.values_mut().find_map(|link| {
+            let side = link.side_of(at)?;
+            let place = link.databases.iter().position(|db| db.name == database)?;
+            let kind = RecordKind::Commit { acknowledged: true };
+            Some(link.append(side, place, bytes, kind, now).commit_slot())
+        });
+        found.ok_or_else(read_only)
     }
+
+    /// Starts an operation; `at` is the party whose faults concern it.
+    pub(super) fn begin(&mut self, at: &Party, start: NewOperation<'_>) -> Executed {
+        let id = OperationId(self.operations.len() as u64 + 1);
+        let delay = self.faults.delayed_deeds.remove(at);
+        let reply = self.take_reply(at);
+        let guid = Guid::random(&mut self.rng);
+        let operation = Operation {
+            id,
+            guid,
+            kind: start.kind,
+            link: start.link,
+            instance: start.instance,
+            who: start.who.clone(),
+            by_arm: start.by_arm,
+            received: self.now,
+            accepted: None,
+            finished: None,
+            status: OperationStatus::InProgress,
+            statement: Statement::Running,
+            reply,
+            next: Some(self.now + start.after + delay.unwrap_or_default()),
+            phase: Phase::Received,
+            lands_anyway: delay.is_some(),
+        };
+        self.operations.insert(id, operation);
+        self.active.push(id);
+        Executed { operation: id, reply }
+    }
+
+    fn take(&mut self, at: &str, who: &Origin, command: Command) -> Result<Executed, SqlError> {
+        let instance = self.instances.get(at).filter(|found| found.is_up());
+        let party = instance.map(|found| found.party.clone()).ok_or_else(|| SqlError {
+            class: 20,
+            ..SqlError::new(596, "The instance is not running.")
+        })?;
+        if let Some((number, left)) = self.faults.failing.get_mut(at).filter(|found| found.1 > 0) {
+            *left -= 1;
+            return Err(SqlError::new(*number, "The command failed (a fault of the twin)."));
+        }
+        let delayed = self.faults.delayed_deeds.contains_key(&party);
+        let kind = command.operation();
+        let (link, side) = self.concerned(at, &command)?;
+        if !delayed {
+            let accepting = self.active.iter().any(|id| self.is_role_change(*id, &link.name));
+            if accepting && command.changes_roles() {
+                return Err(already_running(&link.name));
+            }
+            check_role(link, side, &command, false, OperationId(0))?;
+        }
+        let after = match kind {
+            OperationKind::ForceFailover | OperationKind::PlannedFailover => {
+                link.failover.accept_ms
+            }
+            OperationKind::Demote => link.failover.demote_ms,
+            OperationKind::Suspend { .. } | OperationKind::Resume { .. } => 0,
+        };
+        let start = NewOperation {
+            kind,
+            link: link.name.clone(),
+            instance: at.to_owned(),
+            who,
+            by_arm: false,
+            after: SignedDuration::from_millis(i64::from(after)),
+        };
+        let executed = self.begin(&party, start);
+        self.advance(self.now);
+        Ok(executed)
+    }
+
+    fn is_role_change(&self, id: OperationId, link: &str) -> bool {
+        self.operations.get(&id).is_some_and(|operation| {
+            operation.link == link && !operation.by_arm && !operation.lands_anyway
+        })
+    }
+
+    fn concerned(&self, at: &str, command: &Command) -> Result<(&Link, Side), SqlError> {
+        match command {
+            Command::ForceFailover { group }
+            | Command::Failover { group }
+            | Command::SetRoleSecondary { group } => {
+                let found = self.links.values().find(|link| link.name.eq_ignore_ascii_case(group));
+                let side = found.and_then(|link| link.side_of(at));
+                if let (Some(link), Some(side)) = (found, side) {
+                    return Ok((link, side));
+                }
+                Err(self.no_distributed_group(at, group))
+            }
+            Command::Suspend { database } | Command::Resume { database } => {
+                let mut links = self.links.values().filter(|link| {
+                    link.databases().any(|name| name.eq_ignore_ascii_case(database))
+                });
+                let found = links.find_map(|link| Some((link, link.side_of(at)?)));
+                found.ok_or_else(|| {
+                    SqlError::new(
+                        35_240,
+                        &format!("Database '{database}' cannot be joined to or unjoined from availability group. This operation is not supported on the primary replica of the availability group, or the database is not in one."),
+                    )
+                })
+            }
+        }
+    }
+
+    /// The local group takes only a forced failover (47122); any other name is unknown here.
+    fn no_distributed_group(&self, at: &str, group: &str) -> SqlError {
+        let local = self.links.values().any(|link| {
+            link.side_of(at).is_some_and(|side| link.member(side).group.eq_ignore_ascii_case(group))
+        });
+        if local {
+            let text = format!(
+                "Cannot failover availability group '{group}': a group with CLUSTER_TYPE = NONE \
+                 only supports a forced failover, and this one is a member of a distributed group."
+            );
+            return SqlError::new(47_122, &text);
+        }
+        let text = format!(
+            "Cannot alter the availability group '{group}', because it does not exist or you do \
+             not have permission."
+        );
+        SqlError::new(15_151, &text)
+    }
+}
+
+/// What [`World::begin`] needs to know.
+pub(super) struct NewOperation<'a> {
+    pub(super) kind: OperationKind,
+    pub(super) link: String,
+    pub(super) instance: String,
+    pub(super) who: &'a Origin,
+    pub(super) by_arm: bool,
+    pub(super) after: SignedDuration,
+}
+
+/// Whether a command fits the roles (addendum 5).
+pub(super) fn check_role(
+    link: &Link,
+    side: Side,
+    command: &Command,
+    by_arm: bool,
+    operation: OperationId,
+) -> Result<(), SqlError> {
+    let role = link.member(side).role;
+    let group = &link.name;
+    if command.changes_roles() && link.running.is_some_and(|id| id != operation) {
+        return Err(already_running(group));
+    }
+    match command {
+        Command::ForceFailover { .. } if !link.two_way => Err(SqlError::new(
+            41_985,
+            &format!("Forced failover of '{group}' is not supported; delete the link instead."),
+        )),
+        Command::ForceFailover { .. } if role == Role::Primary && by_arm => Ok(()),
+        Command::ForceFailover { .. } if role == Role::Primary => Err(SqlError::new(
+            41_122,
+            &format!(
+                "Cannot failover availability group '{group}' to this instance of SQL Server. The local availability replica is already the primary replica of the availability group. To fail over this availability group to another instance of SQL Server, run the failover command on that instance of SQL Server."
+            ),
+        )),
+        Command::ForceFailover { .. } => {
+            let reverting = link
+                .member(side)
+                .copies
+                .iter()
+                .any(|copy| matches!(copy.movement, Movement::Reverting { .. }));
+            if !reverting {
+                return Ok(());
+            }
+            // Never force a database that is REVERTING: it could not start (mi-link 4). Which
+            // number the engine gives is not known.
+            Err(SqlError::new(
+                41_140,
+                &format!(
+                    "Availability group '{group}' cannot process the ALTER AVAILABILITY GROUP FAILOVER command at this time. The availability replica is not in a state that could process the command."
+                ),
+            ))
+        }
+        Command::Failover { .. } if role != Role::Primary => Err(SqlError::new(
+            47_517,
+            &format!("This type of failover of '{group}' can only be run on the primary replica."),
+        )),
+        Command::Failover { .. } if !link.two_way => Err(SqlError::new(
+            47_511,
+            &format!("'{group}' is not part of a link that can fail over."),
+        )),
+        // What the engine says where the role is SECONDARY already is not known; 41195 is the
+        // number for a failover away from a secondary.
+        Command::SetRoleSecondary { .. } if role != Role::Primary => Err(SqlError::new(
+            41_195,
+            &format!(
+                "Availability group '{group}' failed to process the command: the local availability replica is already a secondary replica."
+            ),
+        )),
+        Command::Failover { .. }
+        | Command::SetRoleSecondary { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. } => Ok(()),
+    }
+}
+
+fn already_running(group: &str) -> SqlError {
+    SqlError::new(
+        47_513,
+        &format!("A failover of availability group '{group}' is already running."),
+    )
 }
 
 impl SqlError {
@@ -101,6 +344,25 @@ impl SqlError {
 }
 
 impl Command {
+    fn changes_roles(&self) -> bool {
+        match self {
+            Command::ForceFailover { .. }
+            | Command::Failover { .. }
+            | Command::SetRoleSecondary { .. } => true,
+            Command::Suspend { .. } | Command::Resume { .. } => false,
+        }
+    }
+
+    fn operation(&self) -> OperationKind {
+        match self {
+            Command::ForceFailover { .. } => OperationKind::ForceFailover,
+            Command::Failover { .. } => OperationKind::PlannedFailover,
+            Command::SetRoleSecondary { .. } => OperationKind::Demote,
+            Command::Suspend { database } => OperationKind::Suspend { database: database.clone() },
+            Command::Resume { database } => OperationKind::Resume { database: database.clone() },
+        }
+    }
+
     /// The command in T-SQL.
     #[must_use]
     pub fn words(&self) -> CommandWords {
@@ -112,7 +374,9 @@ impl Command {
             Command::SetRoleSecondary { group } => {
                 format!("ALTER AVAILABILITY GROUP [{group}] SET (ROLE = SECONDARY)")
             }
-            Command::Suspend { database } => format!("ALTER DATABASE [{database}] SET HADR SUSPEND"),
+            Command::Suspend { database } => {
+                format!("ALTER DATABASE [{database}] SET HADR SUSPEND")
+            }
             Command::Resume { database } => format!("ALTER DATABASE [{database}] SET HADR RESUME"),
         })
     }

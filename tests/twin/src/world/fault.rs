@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Party, World};
+use super::{Instance, Link, Party, Power, Reply, Side, World, replication, workload::interval};
 
 /// Something that goes wrong, or right again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,8 +167,15 @@ pub(crate) struct Faults {
     pub(crate) token_lifetime: Option<u32>,
 }
 
-fn one() -> u32 {
-    1
+impl Reach {
+    /// Whether it arrives.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        match self {
+            Reach::Open { .. } => true,
+            Reach::Refused | Reach::Silent => false,
+        }
+    }
 }
 
 impl World {
@@ -177,7 +184,50 @@ impl World {
     /// # Errors
     /// An instance or workload that does not exist; nothing is changed then.
     pub fn fault(&mut self, fault: Fault) -> Result<(), UnknownName> {
-        let _ = fault;
+        self.check_names(&fault)?;
+        self.keep_what_arm_sees();
+        match fault {
+            Fault::Stop { instance } => self.stop(&instance),
+            Fault::Start { instance } => self.start(&instance),
+            Fault::Hang { instance } => self.set_power(&instance, Power::Hung),
+            Fault::Freeze { instance } => self.freeze(&instance),
+            Fault::Resume { instance } => self.resume(&instance),
+            Fault::Refuse { instance } => self.set_refusing(&instance, true),
+            Fault::Accept { instance } => self.set_refusing(&instance, false),
+            Fault::Cut { from, to, one_way } => {
+                if !one_way {
+                    self.faults.cuts.insert((to.clone(), from.clone()));
+                }
+                self.faults.cuts.insert((from, to));
+            }
+            Fault::Heal { from, to } => {
+                for pair in [(from.clone(), to.clone()), (to, from)] {
+                    self.faults.cuts.remove(&pair);
+                    self.faults.delays.remove(&pair);
+                }
+            }
+            Fault::Slow { from, to, ms } => {
+                self.faults.delays.insert((from.clone(), to.clone()), millis(ms));
+                self.faults.delays.insert((to, from), millis(ms));
+            }
+            Fault::LoseReply { at, times } => {
+                self.faults.lost_replies.insert(at, times);
+            }
+            Fault::DelayDeed { at, ms } => {
+                self.faults.delayed_deeds.insert(at, millis(ms));
+            }
+            Fault::FailNext { instance, number, times } => {
+                self.faults.failing.insert(instance, (number, times));
+            }
+            Fault::ArmUnavailable { on } => self.faults.arm_unavailable = on,
+            Fault::ArmThrottle { times, retry_after_s } => {
+                self.faults.arm_throttle = (times, retry_after_s);
+            }
+            Fault::ArmConflict { times } => self.faults.arm_conflicts = times,
+            Fault::TokenServiceDown { on } => self.faults.token_service_down = on,
+            Fault::TokenLifetime { s } => self.faults.token_lifetime = Some(s),
+        }
+        self.note_writers();
         Ok(())
     }
 
@@ -185,8 +235,7 @@ impl World {
     /// other: doors ask per connection and per reply.
     #[must_use]
     pub fn reachable(&self, from: &Party, to: &Party) -> Reach {
-        let _ = (from, to, &self.faults.cuts);
-        Reach::Open { delay: SignedDuration::ZERO }
+        reach(&self.instances, &self.faults, from, to)
     }
 
     /// Points a workload's connection string at another instance.
@@ -194,7 +243,292 @@ impl World {
     /// # Errors
     /// A workload or instance that does not exist.
     pub fn repoint(&mut self, workload: &str, target: &str) -> Result<(), UnknownName> {
-        let _ = (workload, target);
+        self.check_instance(target)?;
+        let Some(found) = self.workloads.get_mut(workload) else {
+            return Err(unknown("workload", workload, self.workloads.keys()));
+        };
+        target.clone_into(&mut found.target);
         Ok(())
     }
+
+    /// Changes a workload's rate; zero stops it.
+    ///
+    /// # Errors
+    /// A workload that does not exist.
+    pub fn set_rate(&mut self, workload: &str, commits_per_s: f64) -> Result<(), UnknownName> {
+        let Some(found) = self.workloads.get_mut(workload) else {
+            return Err(unknown("workload", workload, self.workloads.keys()));
+        };
+        found.every = interval(commits_per_s);
+        found.next = found.next.max(self.now);
+        Ok(())
+    }
+
+    /// Whether the next deed's reply is lost at this place; asking uses it up.
+    pub(super) fn take_reply(&mut self, at: &Party) -> Reply {
+        match self.faults.lost_replies.get_mut(at) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                Reply::Lost
+            }
+            Some(_) | None => Reply::Sent,
+        }
+    }
+
+    /// Whether ARM can see an instance.
+    pub(super) fn arm_sees(&self, instance: &Instance) -> bool {
+        instance.transports()
+            && !self.faults.cut(&Party::Arm, &instance.party)
+            && !self.faults.cut(&instance.party, &Party::Arm)
+    }
+
+    /// Whether ARM answers 503 now.
+    #[must_use]
+    pub fn arm_unavailable(&self) -> bool {
+        self.faults.arm_unavailable
+    }
+
+    /// `Retry-After` in s, if ARM throttles this request; asking uses it up.
+    pub fn take_throttle(&mut self) -> Option<u32> {
+        let (left, retry_after) = self.faults.arm_throttle;
+        self.faults.arm_throttle.0 = left.checked_sub(1)?;
+        Some(retry_after)
+    }
+
+    /// Whether the token service answers 503 now.
+    #[must_use]
+    pub fn token_service_down(&self) -> bool {
+        self.faults.token_service_down
+    }
+
+    /// How long tokens live that are issued now, in s.
+    #[must_use]
+    pub fn token_lifetime(&self) -> u32 {
+        self.faults.token_lifetime.unwrap_or(3_599)
+    }
+
+    fn stop(&mut self, name: &str) {
+        self.set_power(name, Power::Stopped);
+        self.break_operations(name);
+        let now = self.now;
+        for link in self.links.values_mut().filter(|link| link.side_of(name).is_some()) {
+            if link.only_primary().is_some_and(|side| link.member(side).instance == name) {
+                replication::sender_stops(link, now);
+            }
+        }
+    }
+
+    fn start(&mut self, name: &str) {
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if instance.power != Power::Stopped {
+            return;
+        }
+        instance.power = Power::Running;
+        instance.started = now;
+        instance.recovered = now + instance.restart;
+        for link in self.links.values_mut() {
+            let Some(side) = link.side_of(name) else { continue };
+            // A new process knows nothing of the old connection, and says so to the other end.
+            replication::disconnect(link, side, &self.instances, &self.faults, now);
+            let member = link.member_mut(side);
+            member.last_heard = now;
+            for copy in &mut member.copies {
+                copy.redo.clear();
+                // Crash recovery redoes all that was hardened.
+                copy.redone = copy.log.len();
+            }
+        }
+    }
+
+    fn freeze(&mut self, name: &str) {
+        let now = self.now;
+        self.set_power(name, Power::Frozen);
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.frozen_since.get_or_insert(now);
+        }
+        for link in self.links.values_mut() {
+            if link.only_primary().is_some_and(|side| link.member(side).instance == name) {
+                replication::sender_stops(link, now);
+            }
+        }
+    }
+
+    fn resume(&mut self, name: &str) {
+        let now = self.now;
+        self.set_power(name, Power::Running);
+        let since = self.instances.get_mut(name).and_then(|found| found.frozen_since.take());
+        let Some(since) = since else { return };
+        let pause = now.duration_since(since);
+        for id in &self.active {
+            let Some(operation) = self.operations.get_mut(id) else { continue };
+            if operation.instance == name {
+                operation.next = operation.next.map(|next| next + pause);
+            }
+        }
+        for link in self.links.values_mut() {
+            let Some(side) = link.side_of(name) else { continue };
+            let member = link.member_mut(side);
+            // Its own clock of silence stood still too.
+            member.last_heard = (member.last_heard + pause).min(now);
+            for copy in &mut member.copies {
+                copy.redo.iter_mut().for_each(|(at, _)| *at += pause);
+                copy.redo_free += pause;
+            }
+            if !link.member(side.other()).connected {
+                replication::disconnect(link, side, &self.instances, &self.faults, now);
+            }
+        }
+    }
+
+    /// A stopped instance stays stopped: only `Start` ends that.
+    fn set_power(&mut self, name: &str, power: Power) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if power == Power::Stopped {
+            instance.sessions.clear();
+            instance.frozen_since = None;
+        }
+        if instance.power != Power::Stopped || power == Power::Stopped {
+            instance.power = power;
+        }
+    }
+
+    fn set_refusing(&mut self, name: &str, refusing: bool) {
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.refusing = refusing;
+            if refusing {
+                instance.sessions.clear();
+            }
+        }
+    }
+
+    fn check_names(&self, fault: &Fault) -> Result<(), UnknownName> {
+        match fault {
+            Fault::Stop { instance }
+            | Fault::Start { instance }
+            | Fault::Hang { instance }
+            | Fault::Freeze { instance }
+            | Fault::Resume { instance }
+            | Fault::Refuse { instance }
+            | Fault::Accept { instance }
+            | Fault::FailNext { instance, .. } => self.check_instance(instance),
+            Fault::Cut { from, to, .. }
+            | Fault::Heal { from, to }
+            | Fault::Slow { from, to, .. } => {
+                self.check_party(from)?;
+                self.check_party(to)
+            }
+            Fault::LoseReply { at, .. } | Fault::DelayDeed { at, .. } => self.check_party(at),
+            Fault::ArmUnavailable { .. }
+            | Fault::ArmThrottle { .. }
+            | Fault::ArmConflict { .. }
+            | Fault::TokenServiceDown { .. }
+            | Fault::TokenLifetime { .. } => Ok(()),
+        }
+    }
+
+    fn check_party(&self, party: &Party) -> Result<(), UnknownName> {
+        match party {
+            Party::Instance(name) => self.check_instance(name),
+            Party::Application(name) if !self.workloads.contains_key(name) => {
+                Err(unknown("workload", name, self.workloads.keys()))
+            }
+            Party::Agent
+            | Party::Operator
+            | Party::Arm
+            | Party::TokenService
+            | Party::Application(_) => Ok(()),
+        }
+    }
+
+    fn check_instance(&self, name: &str) -> Result<(), UnknownName> {
+        if self.instances.contains_key(name) {
+            return Ok(());
+        }
+        Err(unknown("instance", name, self.instances.keys()))
+    }
+}
+
+impl Faults {
+    pub(crate) fn cut(&self, from: &Party, to: &Party) -> bool {
+        self.cuts.iter().any(|(a, b)| a == from && b == to)
+    }
+
+    fn delay(&self, from: &Party, to: &Party) -> SignedDuration {
+        let found = self.delays.iter().find(|((a, b), _)| a == from && b == to);
+        found.map_or(SignedDuration::ZERO, |(_, delay)| *delay)
+    }
+}
+
+/// Whether something sent by one party reaches another.
+pub(super) fn reach(
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    from: &Party,
+    to: &Party,
+) -> Reach {
+    if faults.cut(from, to) {
+        return Reach::Silent;
+    }
+    for (party, receives) in [(from, false), (to, true)] {
+        let Party::Instance(name) = party else { continue };
+        let Some(instance) = instances.get(name) else { return Reach::Refused };
+        match instance.power {
+            Power::Stopped => return Reach::Refused,
+            Power::Hung | Power::Frozen => return Reach::Silent,
+            Power::Running if receives && instance.refusing => return Reach::Refused,
+            Power::Running => {}
+        }
+    }
+    Reach::Open { delay: faults.delay(from, to) }
+}
+
+/// Whether the path from one instance to another is cut.
+pub(super) fn is_cut(
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    from: &str,
+    to: &str,
+) -> bool {
+    let party = |name: &str| instances.get(name).map(|instance| &instance.party);
+    match (party(from), party(to)) {
+        (Some(from), Some(to)) => faults.cut(from, to),
+        (None, _) | (_, None) => true,
+    }
+}
+
+/// Whether a primary is kept from hearing its secondary.
+pub(super) fn is_cut_back(
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    link: &Link,
+    primary: Side,
+) -> bool {
+    !replication::passes(link, primary.other(), instances, faults)
+}
+
+/// How much longer than usual a link's messages need.
+pub(super) fn delay_between(link: &Link, faults: &Faults) -> SignedDuration {
+    if faults.delays.is_empty() {
+        return SignedDuration::ZERO;
+    }
+    let party = |side| Party::Instance(link.member(side).instance.clone());
+    faults.delay(&party(Side::SqlServer), &party(Side::ManagedInstance))
+}
+
+fn millis(ms: u32) -> SignedDuration {
+    SignedDuration::from_millis(i64::from(ms))
+}
+
+fn unknown<'a>(
+    kind: &'static str,
+    name: &str,
+    known: impl Iterator<Item = &'a String>,
+) -> UnknownName {
+    let known = known.map(String::as_str).collect::<Vec<_>>().join(", ");
+    UnknownName { kind, name: name.to_owned(), known }
+}
+
+fn one() -> u32 {
+    1
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::{Edition, Guid, InstanceSpec, Lsn, Session, Side, Tier, UpdatePolicy};
+use super::{Edition, Guid, InstanceSpec, Lsn, Party, Session, Side, Tier, UpdatePolicy};
 
 /// A SQL Server or a managed instance.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub struct Instance {
     pub time_zone: TimeZone,
     /// What its server properties and ids are derived from.
     pub id: Guid,
+    pub(super) party: Party,
     pub(super) power: Power,
     pub(super) refusing: bool,
     pub(super) started: Timestamp,
@@ -114,6 +115,7 @@ impl Instance {
             collation: spec.collation.clone(),
             time_zone,
             id: Guid::derive(seed, &format!("instance/{}", spec.name)),
+            party: Party::Instance(spec.name.clone()),
             power: Power::Running,
             refusing: false,
             started: start - SignedDuration::from_hours(72),

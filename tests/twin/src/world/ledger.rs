@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Command, Lsn, OperationId, Origin, Side, SqlError, World, log::RecordKind};
+use super::{Lsn, OperationId, Origin, Side, World, log::RecordKind};
 
 /// A commit's number within its database; commits are numbered in the order in which they happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -190,22 +190,5 @@ impl World {
                 })
             })
         })
-    }
-
-    pub(super) fn note_refusal(
-        &mut self,
-        target: &str,
-        who: &super::Origin,
-        command: &Command,
-        error: &SqlError,
-    ) {
-        self.ledger.note_command(CommandRecord {
-            at: self.now,
-            target: target.to_owned(),
-            who: who.clone(),
-            command: command.words(),
-            operation: None,
-            refused: Some(error.to_string()),
-        });
     }
 }

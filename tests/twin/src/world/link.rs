@@ -34,6 +34,8 @@ pub struct Link {
     pub(super) rightful: Side,
     /// The role change that runs.
     pub(super) running: Option<OperationId>,
+    /// Whether a planned failover holds writes back.
+    pub(super) draining: bool,
     pub(super) arm: ArmMemory,
 }
 
@@ -57,6 +59,8 @@ pub struct Member {
     pub(super) connected: bool,
     pub(super) last_heard: Timestamp,
     pub(super) reconnect_at: Option<Timestamp>,
+    /// When the connection was found lost, until it is there again.
+    pub(super) lost_at: Option<Timestamp>,
     pub(super) copies: Vec<Copy>,
 }
 
@@ -137,7 +141,6 @@ pub(crate) struct ArmMemory {
     pub(crate) seen: Option<Box<ArmLink>>,
     /// After a forced role change, until the link is connected again: the trouble it reports.
     pub(crate) trouble: Option<Trouble>,
-    pub(crate) operation: Option<OperationId>,
 }
 
 /// How a link reads in ARM after a forced role change (addendum 2.5 and 12.4).
@@ -206,6 +209,7 @@ impl Link {
                 connected: true,
                 last_heard: start,
                 reconnect_at: None,
+                lost_at: None,
                 copies,
             }
         };
@@ -226,6 +230,7 @@ impl Link {
             next_pulse: start + phase,
             rightful: spec.primary,
             running: None,
+            draining: false,
             arm: ArmMemory::default(),
         }
     }
@@ -271,6 +276,19 @@ impl Link {
             (Role::Primary, Role::Secondary) => Some(Side::SqlServer),
             (Role::Secondary, Role::Primary) => Some(Side::ManagedInstance),
             (Role::Primary | Role::Secondary | Role::Resolving, _) => None,
+        }
+    }
+
+    /// Stops or resumes data movement of a database, as said on one side.
+    pub(super) fn set_suspended(
+        &mut self,
+        side: Side,
+        database: &str,
+        reason: Option<SuspendReason>,
+    ) {
+        let place = self.databases.iter().position(|db| db.name.eq_ignore_ascii_case(database));
+        if let Some(place) = place {
+            self.member_mut(side).copies[place].suspended = reason;
         }
     }
 

@@ -61,7 +61,11 @@ impl Lsn {
         let file = u64::try_from(self.0 / 1_000_000_000_000_000).unwrap_or(u64::MAX);
         let block = u64::try_from(self.0 / 100_000 % 10_000_000_000).unwrap_or(u64::MAX);
         let next = block + u64::from(bytes).div_ceil(SECTOR_BYTES).max(1);
-        if next < FILE_SECTORS { Lsn::new(file, next, 1) } else { Lsn::new(file + 1, FIRST_SECTOR, 1) }
+        if next < FILE_SECTORS {
+            Lsn::new(file, next, 1)
+        } else {
+            Lsn::new(file + 1, FIRST_SECTOR, 1)
+        }
     }
 
     /// The commit record in the block at this position.

@@ -7,6 +7,7 @@
 mod advance;
 mod command;
 mod control_plane;
+mod failover;
 mod fault;
 mod guid;
 mod instance;
@@ -15,6 +16,7 @@ mod link;
 mod log;
 mod operation;
 mod party;
+mod progress;
 mod replication;
 mod role;
 mod sessions;
@@ -56,6 +58,8 @@ pub struct World {
     links: BTreeMap<String, Link>,
     workloads: BTreeMap<String, Workload>,
     operations: BTreeMap<OperationId, Operation>,
+    /// Those of them that run.
+    active: Vec<OperationId>,
     faults: fault::Faults,
     ledger: Ledger,
 }

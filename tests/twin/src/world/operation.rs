@@ -74,8 +74,13 @@ pub enum OperationStatus {
     InProgress,
     /// It has done what it says.
     Succeeded,
-    /// It has ended without.
-    Failed(SqlError),
+    /// It has ended without, as ARM tells it.
+    Failed {
+        /// `error.code`
+        code: String,
+        /// `error.message`
+        message: String,
+    },
 }
 
 /// How the client's statement fares.

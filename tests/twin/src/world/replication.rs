@@ -1,1 +1,408 @@
-//! Log moves from primary to secondary.
+//! Log moves from the primary to the secondary, and the members notice each other's silence.
+//!
+//! Sources: mi-link 1, 3, 4 and 7; addendum 4.1 and 11 (session timeout).
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Backup, BackupKind, DatabaseState, Instance, Link, Lsn, Role, Side,
+    fault::{self, Faults},
+    link::{Copy, Heard, Message, Movement},
+    log::{Record, RecordKind},
+};
+
+const SIDES: [Side; 2] = [Side::SqlServer, Side::ManagedInstance];
+const PULSE: SignedDuration = SignedDuration::from_secs(1);
+/// A message of the transport holds up to 60 KB of log.
+const MESSAGE_BYTES: u64 = 60 << 10;
+/// Messages on the way at most; a queue beyond that stays with the primary, where it can be lost.
+const WINDOW: usize = 16;
+/// Both sides back up the log about this often.
+const LOG_BACKUP_EVERY: SignedDuration = SignedDuration::from_mins(10);
+const BACKGROUND_BYTES: u32 = 512;
+
+/// Hardens what has arrived on the secondary.
+pub(super) fn arrive(
+    link: &mut Link,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
+    while let Some(message) = link.wire.flight.front().copied().filter(|m| m.arrives <= now) {
+        let Some(primary) = link.only_primary() else { return stop_flight(link) };
+        let receiver = link.member(primary.other());
+        let path = (&link.member(primary).instance, &receiver.instance);
+        let up = instances.get(path.1).is_some_and(Instance::transports);
+        if !up || !receiver.connected || fault::is_cut(instances, faults, path.0, path.1) {
+            return stop_flight(link);
+        }
+        link.wire.flight.pop_front();
+        harden(link, primary, message, now);
+        if !fault::is_cut_back(instances, faults, link, primary) {
+            hear(link, primary, message.database, now);
+        }
+    }
+}
+
+/// Counts redo that is done by now.
+pub(super) fn settle_redo(link: &mut Link, instances: &BTreeMap<String, Instance>, now: Timestamp) {
+    for member in &mut link.members {
+        if !instances.get(&member.instance).is_some_and(Instance::transports) {
+            continue;
+        }
+        for copy in &mut member.copies {
+            while let Some((at, upto)) = copy.redo.front().copied().filter(|(at, _)| *at <= now) {
+                copy.redone = upto;
+                copy.redone_at = Some(at);
+                copy.redo.pop_front();
+            }
+        }
+    }
+}
+
+/// Puts log on the wire as far as the window allows.
+pub(super) fn pump(
+    link: &mut Link,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
+    let Some(primary) = link.only_primary() else { return };
+    let connected = SIDES.into_iter().all(|side| link.member(side).connected);
+    if !connected || !passes(link, primary, instances, faults) {
+        return;
+    }
+    let delay = fault::delay_between(link, faults);
+    for database in 0..link.databases.len() {
+        while link.wire.flight.len() < WINDOW {
+            let (from, to) = (link.member(primary), link.member(primary.other()));
+            let (source, target) = (&from.copies[database], &to.copies[database]);
+            let moves = target.movement == Movement::Flowing
+                && target.suspended.is_none()
+                && source.suspended.is_none();
+            if !moves || source.sent >= source.log.len() {
+                break;
+            }
+            let (upto, bytes) = next_message(link, primary, database);
+            let start = link.wire.free.max(now);
+            link.wire.free = start + transfer(bytes, link.log.bandwidth_kb_s);
+            let latency = SignedDuration::from_millis(i64::from(link.log.latency_ms));
+            let arrives = link.wire.free + latency + delay;
+            link.wire.flight.push_back(Message { arrives, database, upto, bytes });
+            let source = &mut link.member_mut(primary).copies[database];
+            source.sent = upto;
+            source.sent_at = Some(now);
+        }
+    }
+}
+
+/// What happens about once a second: signs of life, time-outs, reconnects, progress reports,
+/// the engine's own log records and backups.
+pub(super) fn pulse(
+    link: &mut Link,
+    instances: &mut BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
+    link.next_pulse = now + PULSE;
+    settle_redo(link, instances, now);
+    notice(link, instances, faults, now);
+    reconnect(link, instances, faults, now);
+    finish_reverting(link, instances, now);
+    if let Some(primary) = link.only_primary()
+        && link.member(primary).connected
+        && passes(link, primary.other(), instances, faults)
+    {
+        for database in 0..link.databases.len() {
+            hear(link, primary, database, now);
+        }
+    }
+    for side in SIDES {
+        let Some(instance) = instances.get_mut(&link.member(side).instance) else { continue };
+        if instance.is_up() && instance.has_recovered(now) {
+            write_background(link, side, now);
+            back_up_log(link, side, instance, now);
+        }
+    }
+}
+
+/// Takes the connection of a side down, and the other's too if it can learn of it.
+pub(super) fn disconnect(
+    link: &mut Link,
+    side: Side,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
+    let told = passes(link, side, instances, faults);
+    lose(link, side, now);
+    if told {
+        lose(link, side.other(), now);
+    }
+    stop_flight(link);
+}
+
+/// Makes the copies of a fresh pair of primary and secondary agree on where to go on.
+pub(super) fn handshake(link: &mut Link, primary: Side, now: Timestamp) {
+    for database in 0..link.databases.len() {
+        let source = &link.member(primary).copies[database].log;
+        let target = &link.member(primary.other()).copies[database];
+        // Record numbers are handed out once, and a copy's log only grows or is cut at its end:
+        // what the two have in common is where they begin alike.
+        let alike = source.iter().zip(&target.log).take_while(|(here, there)| here == there);
+        let common = alike.count();
+        let divergent = link.bytes_between(primary.other(), database, common, target.log.len());
+        let undo = transfer(divergent, link.log.undo_kb_s) + SignedDuration::from_secs(2);
+        let secondary = &mut link.member_mut(primary.other()).copies[database];
+        secondary.movement = if secondary.log.len() > common {
+            Movement::Reverting { until: now + undo }
+        } else {
+            Movement::Flowing
+        };
+        let redone = secondary.redone.min(common);
+        let source = &mut link.member_mut(primary).copies[database];
+        source.sent = common;
+        source.heard = Some(Heard { hardened: common, redone, hardened_at: now, redone_at: now });
+    }
+}
+
+impl Link {
+    /// Writes a record at the end of a primary's log.
+    pub(super) fn append(
+        &mut self,
+        side: Side,
+        database: usize,
+        bytes: u32,
+        kind: RecordKind,
+        now: Timestamp,
+    ) -> Lsn {
+        let upto = self.member(side).copies[database].log.len();
+        let lsn = self.last_record(side, database, upto).map_or_else(Lsn::first, Record::end);
+        let records = &mut self.databases[database].records;
+        let id = u32::try_from(records.len()).expect("four thousand million records in one run");
+        records.push(Record { lsn, bytes, at: now, side, kind });
+        let copy = &mut self.member_mut(side).copies[database];
+        copy.log.push(id);
+        copy.redone = copy.log.len();
+        copy.hardened_at = Some(now);
+        lsn
+    }
+}
+
+/// Whether what a side sends reaches the other: both run and nothing is cut on the way.
+pub(super) fn passes(
+    link: &Link,
+    from: Side,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+) -> bool {
+    let (from, to) = (&link.member(from).instance, &link.member(from.other()).instance);
+    let transports = |name: &String| instances.get(name).is_some_and(Instance::transports);
+    transports(from) && transports(to) && !fault::is_cut(instances, faults, from, to)
+}
+
+/// Gives up what is on the wire; the primary will send it again.
+pub(super) fn stop_flight(link: &mut Link) {
+    link.wire.flight.clear();
+    rewind(link);
+}
+
+/// A sender stops: what it had put on the wire arrives, what waited for the wire does not.
+pub(super) fn sender_stops(link: &mut Link, now: Timestamp) {
+    let latency = SignedDuration::from_millis(i64::from(link.log.latency_ms));
+    link.wire.flight.retain(|message| message.arrives - latency <= now);
+    link.wire.free = now;
+    rewind(link);
+}
+
+/// How long `bytes` need at a rate.
+pub(super) fn transfer(bytes: u64, kb_s: u32) -> SignedDuration {
+    let micros = bytes.saturating_mul(1_000_000) / (u64::from(kb_s).max(1) << 10);
+    SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+fn rewind(link: &mut Link) {
+    let Some(primary) = link.only_primary() else { return };
+    for database in 0..link.databases.len() {
+        let flying = link.wire.flight.iter().rev().find(|m| m.database == database);
+        let hardened = link.member(primary.other()).copies[database].log.len();
+        let upto = flying.map_or(hardened, |message| message.upto);
+        let source = &mut link.member_mut(primary).copies[database];
+        source.sent = upto.min(source.log.len());
+    }
+}
+
+fn next_message(link: &Link, primary: Side, database: usize) -> (usize, u64) {
+    let source = &link.member(primary).copies[database];
+    let records = &link.databases[database].records;
+    let (mut upto, mut bytes) = (source.sent, 0);
+    for id in &source.log[source.sent..] {
+        let size = records.get(*id as usize).map_or(0, |record| u64::from(record.bytes));
+        if bytes > 0 && bytes + size > MESSAGE_BYTES {
+            break;
+        }
+        (upto, bytes) = (upto + 1, bytes + size);
+    }
+    (upto, bytes)
+}
+
+fn harden(link: &mut Link, primary: Side, message: Message, now: Timestamp) {
+    let database = message.database;
+    let [sql, instance] = &mut link.members;
+    let (source, target) = match primary {
+        Side::SqlServer => (&sql.copies[database], &mut instance.copies[database]),
+        Side::ManagedInstance => (&instance.copies[database], &mut sql.copies[database]),
+    };
+    let have = target.log.len();
+    let Some(fresh) = source.log.get(have..message.upto) else { return };
+    target.log.extend_from_slice(fresh);
+    target.received_at = Some(now);
+    target.hardened_at = Some(now);
+    let begin = now + SignedDuration::from_millis(i64::from(link.log.redo_latency_ms));
+    let done = begin.max(target.redo_free) + transfer(message.bytes, link.log.redo_kb_s);
+    target.redo_free = done;
+    target.redo.push_back((done, target.log.len()));
+}
+
+fn hear(link: &mut Link, primary: Side, database: usize, now: Timestamp) {
+    let secondary = &link.member(primary.other()).copies[database];
+    // Before both agree on where to go on, the other copy's length says nothing about this log.
+    if secondary.movement != Movement::Flowing {
+        return;
+    }
+    let heard = Heard {
+        hardened: secondary.log.len(),
+        redone: secondary.redone,
+        hardened_at: secondary.hardened_at.unwrap_or(now),
+        redone_at: secondary.redone_at.unwrap_or(now),
+    };
+    link.member_mut(primary).copies[database].heard = Some(heard);
+}
+
+fn lose(link: &mut Link, side: Side, now: Timestamp) {
+    let member = link.member_mut(side);
+    if member.connected {
+        member.connected = false;
+        member.lost_at = Some(now);
+    }
+    member.reconnect_at = None;
+}
+
+fn notice(
+    link: &mut Link,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
+    let patience = link.session_timeout + link.notice;
+    for side in SIDES {
+        let alive = instances.get(&link.member(side).instance).is_some_and(Instance::transports);
+        if passes(link, side.other(), instances, faults) {
+            link.member_mut(side).last_heard = now;
+        }
+        let member = link.member(side);
+        let timed_out = now.duration_since(member.last_heard) >= patience;
+        // Two primaries, or none, have nothing to say to each other (mi-link 4).
+        let mismatch = link.only_primary().is_none();
+        if alive && member.connected && (timed_out || mismatch) {
+            disconnect(link, side, instances, faults, now);
+        }
+    }
+}
+
+fn reconnect(
+    link: &mut Link,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
+    let both_up = SIDES.into_iter().all(|side| {
+        instances.get(&link.member(side).instance).is_some_and(|i| i.has_recovered(now))
+            && passes(link, side, instances, faults)
+    });
+    let connected = SIDES.into_iter().all(|side| link.member(side).connected);
+    let possible = both_up && !connected && link.running.is_none();
+    let Some(primary) = link.only_primary().filter(|_| possible) else {
+        link.members.iter_mut().for_each(|member| member.reconnect_at = None);
+        return;
+    };
+    let wait = SignedDuration::from_millis(i64::from(link.log.reconnect_ms));
+    let due = *link.members[0].reconnect_at.get_or_insert(now + wait);
+    if due > now {
+        return;
+    }
+    for member in &mut link.members {
+        (member.connected, member.lost_at, member.reconnect_at) = (true, None, None);
+        member.last_heard = now;
+    }
+    link.arm.trouble = None;
+    stop_flight(link);
+    handshake(link, primary, now);
+}
+
+/// The divergent tail of a demoted side is gone when it has been undone (mi-link 4.1).
+fn finish_reverting(link: &mut Link, instances: &BTreeMap<String, Instance>, now: Timestamp) {
+    let Some(primary) = link.only_primary() else { return };
+    let secondary = link.member(primary.other());
+    let alive = instances.get(&secondary.instance).is_some_and(Instance::transports);
+    if !alive || !secondary.connected {
+        return;
+    }
+    for database in 0..link.databases.len() {
+        let sent = link.member(primary).copies[database].sent;
+        let copy = &mut link.member_mut(primary.other()).copies[database];
+        let done = matches!(copy.movement, Movement::Reverting { until } if until <= now);
+        if done {
+            cut_back(copy, sent);
+        }
+    }
+}
+
+fn cut_back(copy: &mut Copy, upto: usize) {
+    copy.log.truncate(upto);
+    copy.redo.retain(|(_, to)| *to <= upto);
+    copy.redone = copy.redone.min(upto);
+    copy.movement = Movement::Flowing;
+}
+
+fn write_background(link: &mut Link, side: Side, now: Timestamp) {
+    if link.member(side).role != Role::Primary {
+        return;
+    }
+    let every = SignedDuration::from_millis(i64::from(link.log.background_ms));
+    for database in 0..link.databases.len() {
+        let copy = &mut link.member_mut(side).copies[database];
+        let due = now.duration_since(copy.last_background) >= every;
+        if due && copy.state == DatabaseState::Online {
+            copy.last_background = now;
+            link.append(side, database, BACKGROUND_BYTES, RecordKind::Background, now);
+        }
+    }
+}
+
+fn back_up_log(link: &Link, side: Side, instance: &mut Instance, now: Timestamp) {
+    for (place, database) in link.databases.iter().enumerate() {
+        let last = instance.backups.iter().rev().find(|b| b.database == database.name);
+        let (due, from) = match last {
+            Some(last) => (last.finish + LOG_BACKUP_EVERY <= now, last.last_lsn),
+            None => (true, Lsn::first()),
+        };
+        if due {
+            let upto = link.member(side).copies[place].log.len();
+            let end = link.last_record(side, place, upto).map_or_else(Lsn::first, Record::end);
+            instance.backups.push(Backup {
+                database: database.name.clone(),
+                kind: BackupKind::Log,
+                copy_only: false,
+                checksums: true,
+                start: now,
+                finish: now + SignedDuration::from_secs(2),
+                first_lsn: from,
+                last_lsn: end,
+                size: 1 << 20,
+            });
+        }
+    }
+}

@@ -349,6 +349,7 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         links,
         workloads,
         operations: BTreeMap::new(),
+        active: Vec::new(),
         faults: Faults::default(),
         ledger,
     };

@@ -4,12 +4,13 @@
 //! A secondary sees only its own rows; what a primary says of the other side is what it last heard
 //! (mi-link 7).
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
+pub use super::progress::DatabaseReplicaFacts;
 use super::{
-    Copy, DatabaseState, Guid, Instance, Link, Lsn, Role, Side, SqlError, SuspendReason,
-    SyncHealth, SyncState, World, link::Movement,
+    Copy, DatabaseState, Guid, Link, Role, Side, SqlError, SyncHealth, SyncState, World,
+    link::Movement,
 };
 
 /// A row of `sys.availability_groups`. All groups here have cluster type NONE.
@@ -76,69 +77,6 @@ pub struct ConnectError {
     pub at: Timestamp,
 }
 
-/// A row of `sys.dm_hadr_database_replica_states`. Queues in KB, rates in KB/s.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DatabaseReplicaFacts {
-    /// `database_id`
-    pub database_id: u32,
-    /// The database's name, for joins by name.
-    pub database: String,
-    /// `group_id`
-    pub group_id: Guid,
-    /// `replica_id`
-    pub replica_id: Guid,
-    /// `group_database_id`
-    pub group_database_id: Guid,
-    /// `is_local`
-    pub is_local: bool,
-    /// `is_primary_replica`
-    pub is_primary_replica: bool,
-    /// `synchronization_state`
-    pub state: SyncState,
-    /// `synchronization_health`
-    pub health: SyncHealth,
-    /// `database_state`; NULL for a remote row.
-    pub database_state: Option<DatabaseState>,
-    /// `is_suspended`, `suspend_reason`
-    pub suspended: Option<SuspendReason>,
-    /// `last_sent_lsn`
-    pub last_sent_lsn: Option<Lsn>,
-    /// `last_sent_time`
-    pub last_sent_time: Option<Timestamp>,
-    /// `last_received_lsn`
-    pub last_received_lsn: Option<Lsn>,
-    /// `last_received_time`
-    pub last_received_time: Option<Timestamp>,
-    /// `last_hardened_lsn`
-    pub last_hardened_lsn: Option<Lsn>,
-    /// `last_hardened_time`
-    pub last_hardened_time: Option<Timestamp>,
-    /// `last_redone_lsn`
-    pub last_redone_lsn: Option<Lsn>,
-    /// `last_redone_time`
-    pub last_redone_time: Option<Timestamp>,
-    /// `log_send_queue_size`, KB
-    pub log_send_queue_size: Option<u64>,
-    /// `log_send_rate`, KB/s
-    pub log_send_rate: Option<u64>,
-    /// `redo_queue_size`, KB
-    pub redo_queue_size: Option<u64>,
-    /// `redo_rate`, KB/s
-    pub redo_rate: Option<u64>,
-    /// `end_of_log_lsn`
-    pub end_of_log_lsn: Option<Lsn>,
-    /// `last_commit_lsn`
-    pub last_commit_lsn: Option<Lsn>,
-    /// `last_commit_time`
-    pub last_commit_time: Option<Timestamp>,
-    /// `recovery_lsn`; on a secondary where it would go on from.
-    pub recovery_lsn: Option<Lsn>,
-    /// `truncation_lsn`
-    pub truncation_lsn: Option<Lsn>,
-    /// `secondary_lag_seconds`
-    pub secondary_lag_seconds: Option<u64>,
-}
-
 /// A row of `sys.databases`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DatabaseFacts {
@@ -177,44 +115,268 @@ impl World {
     /// of its links.
     #[must_use]
     pub fn availability_groups(&self, at: &str) -> Vec<GroupFacts> {
-        let _ = at;
-        Vec::new()
+        let of = |(link, side): (&Link, Side)| {
+            let member = link.member(side);
+            let (name, group_id) = (member.group.clone(), member.group_id);
+            let local = GroupFacts { group_id, name, is_distributed: false };
+            let name = link.name.clone();
+            [local, GroupFacts { group_id: link.id, name, is_distributed: true }]
+        };
+        self.sights(at).flat_map(of).collect()
     }
 
     /// `sys.availability_replicas` of an instance.
     #[must_use]
     pub fn availability_replicas(&self, at: &str) -> Vec<ReplicaFacts> {
-        let _ = at;
-        Vec::new()
+        let Some(instance) = self.instance(at) else { return Vec::new() };
+        let seconds = |link: &Link| u32::try_from(link.session_timeout.as_secs()).unwrap_or(20);
+        let of = |(link, side): (&Link, Side)| {
+            let member = link.member(side);
+            let local = ReplicaFacts {
+                replica_id: member.local_replica_id,
+                group_id: member.group_id,
+                replica_server_name: instance.server_name.clone(),
+                endpoint_url: member.endpoint_url.clone(),
+                synchronous: true,
+                session_timeout: 10,
+                created: link.created,
+            };
+            let of_member = |side| {
+                let member = link.member(side);
+                ReplicaFacts {
+                    replica_id: member.replica_id,
+                    group_id: link.id,
+                    replica_server_name: member.group.clone(),
+                    endpoint_url: member.endpoint_url.clone(),
+                    synchronous: false,
+                    session_timeout: seconds(link),
+                    created: link.created,
+                }
+            };
+            [local, of_member(Side::SqlServer), of_member(Side::ManagedInstance)]
+        };
+        self.sights(at).flat_map(of).collect()
     }
 
     /// `sys.dm_hadr_availability_replica_states` of an instance.
     #[must_use]
     pub fn replica_states(&self, at: &str) -> Vec<ReplicaStateFacts> {
-        let _ = at;
-        Vec::new()
-    }
-
-    /// `sys.dm_hadr_database_replica_states` of an instance.
-    #[must_use]
-    pub fn database_replica_states(&self, at: &str) -> Vec<DatabaseReplicaFacts> {
-        let _ = at;
-        Vec::new()
+        self.sights(at).flat_map(|(link, side)| self.states_of(link, side)).collect()
     }
 
     /// `sys.databases` of an instance, system databases first.
     #[must_use]
     pub fn databases(&self, at: &str) -> Vec<DatabaseFacts> {
-        let _ = at;
-        Vec::new()
+        let Some(instance) = self.instance(at) else { return Vec::new() };
+        let system = |(name, database_id): (&str, u32)| DatabaseFacts {
+            name: name.to_owned(),
+            database_id,
+            create_date: instance.started(),
+            state: DatabaseState::Online,
+            full_recovery: name == "model",
+            updateable: true,
+            replica_id: None,
+            group_database_id: None,
+            log_reuse_wait: "NOTHING",
+        };
+        let mut all: Vec<DatabaseFacts> =
+            [("master", 1), ("tempdb", 2), ("model", 3), ("msdb", 4)].map(system).into();
+        for (link, side) in self.sights(at) {
+            let member = link.member(side);
+            for (database, copy) in link.databases.iter().zip(&member.copies) {
+                let state = self.shown_state(link, side, copy);
+                let primary = self.shown_role(link, side) == Role::Primary;
+                let behind = !member.connected || copy.sent < copy.log.len();
+                all.push(DatabaseFacts {
+                    name: database.name.clone(),
+                    database_id: copy.database_id,
+                    create_date: link.created,
+                    state,
+                    full_recovery: true,
+                    updateable: primary && state == DatabaseState::Online,
+                    replica_id: Some(member.local_replica_id),
+                    group_database_id: Some(database.group_database_id),
+                    log_reuse_wait: if primary && behind {
+                        "AVAILABILITY_REPLICA"
+                    } else {
+                        "NOTHING"
+                    },
+                });
+            }
+        }
+        all
     }
 
     /// What a session may do in a database of an instance.
     ///
     /// # Errors
-    /// The engine's own: 911 no such database, 922 recovering, 983 role resolving.
+    /// The engine's own: 911 no such database, 922 recovering, 976 a secondary that is not
+    /// readable, 983 role resolving.
     pub fn access(&self, at: &str, database: &str) -> Result<Access, SqlError> {
-        let _ = (at, database);
-        Ok(Access::Read)
+        if ["master", "tempdb", "model", "msdb"]
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(database))
+        {
+            return Ok(Access::Write);
+        }
+        let found = self.sights(at).find_map(|(link, side)| {
+            let place = link.databases().position(|name| name.eq_ignore_ascii_case(database))?;
+            Some((link, side, &link.member(side).copies[place]))
+        });
+        let Some((link, side, copy)) = found else {
+            let text = format!(
+                "Database '{database}' does not exist. Make sure that the name is entered correctly."
+            );
+            return Err(SqlError::new(911, &text));
+        };
+        let role = self.shown_role(link, side);
+        if role == Role::Resolving {
+            return Err(SqlError {
+                class: 14,
+                ..SqlError::new(
+                    983,
+                    &format!(
+                        "Unable to access availability database '{database}' because the database replica is not in the PRIMARY or SECONDARY role. Connections to an availability database is permitted only when the database replica is in the PRIMARY or SECONDARY role. Try the operation again later."
+                    ),
+                )
+            });
+        }
+        if self.shown_state(link, side, copy) != DatabaseState::Online {
+            return Err(SqlError {
+                class: 14,
+                ..SqlError::new(
+                    922,
+                    &format!(
+                        "Database '{database}' is being recovered. Waiting until recovery is finished."
+                    ),
+                )
+            });
+        }
+        match (role, side) {
+            (Role::Primary, _) if link.draining => Ok(Access::Read),
+            (Role::Primary, _) => Ok(Access::Write),
+            (Role::Secondary | Role::Resolving, Side::ManagedInstance) => Ok(Access::Read),
+            // The group on SQL Server is made without SECONDARY_ROLE (mi-link 1.1): not readable.
+            (Role::Secondary | Role::Resolving, Side::SqlServer) => Err(SqlError {
+                class: 14,
+                ..SqlError::new(
+                    976,
+                    &format!(
+                        "The target database, '{database}', is participating in an availability group and is currently not accessible for queries. Either data movement is suspended or the availability replica is not enabled for read access. To allow read-only access to this and other databases in the availability group, enable read access to one or more secondary availability replicas in the group. For more information, see the ALTER AVAILABILITY GROUP statement in SQL Server Books Online."
+                    ),
+                )
+            }),
+        }
+    }
+
+    /// The links that an instance is a member of, and as which side.
+    pub(super) fn sights<'a>(&'a self, at: &str) -> impl Iterator<Item = (&'a Link, Side)> {
+        self.links.values().filter_map(move |link| Some((link, link.side_of(at)?)))
+    }
+
+    /// The role as the instance shows it: RESOLVING until it has come up.
+    pub(super) fn shown_role(&self, link: &Link, side: Side) -> Role {
+        let member = link.member(side);
+        let up = self.instance(&member.instance).is_some_and(|i| i.has_recovered(self.now));
+        if up { member.role } else { Role::Resolving }
+    }
+
+    pub(super) fn shown_state(&self, link: &Link, side: Side, copy: &Copy) -> DatabaseState {
+        let member = link.member(side);
+        let up = self.instance(&member.instance).is_some_and(|i| i.has_recovered(self.now));
+        if up { copy.state } else { DatabaseState::Recovering }
+    }
+
+    /// How far a side's copy moves, as that side sees it.
+    pub(super) fn sync_state(&self, link: &Link, side: Side, copy: &Copy) -> SyncState {
+        if self.shown_state(link, side, copy) != DatabaseState::Online {
+            return SyncState::NotSynchronizing;
+        }
+        match self.shown_role(link, side) {
+            Role::Resolving => SyncState::NotSynchronizing,
+            // In asynchronous commit the healthy state is SYNCHRONIZING (mi-link 7).
+            Role::Primary => SyncState::Synchronizing,
+            Role::Secondary => {
+                if copy.suspended.is_some() || !link.member(side).connected {
+                    return SyncState::NotSynchronizing;
+                }
+                match copy.movement {
+                    Movement::None => SyncState::Initializing,
+                    Movement::Reverting { .. } => SyncState::Reverting,
+                    Movement::Flowing => SyncState::Synchronizing,
+                }
+            }
+        }
+    }
+
+    fn states_of(&self, link: &Link, side: Side) -> Vec<ReplicaStateFacts> {
+        let member = link.member(side);
+        let role = self.shown_role(link, side);
+        let up = role != Role::Resolving;
+        let worst = |side| {
+            let copies = link.member(side).copies.iter();
+            copies.map(|copy| health(self.sync_state(link, side, copy))).min()
+        };
+        let own = worst(side).unwrap_or(SyncHealth::NotHealthy);
+        let row = |replica_id, group_id, role, connected, health| ReplicaStateFacts {
+            replica_id,
+            group_id,
+            is_local: true,
+            role,
+            connected,
+            health,
+            online: Some(up),
+            recovered: Some(up),
+            connect_error: None,
+        };
+        // On a forwarder the local group's role is PRIMARY though its database is not writable
+        // (addendum 6).
+        let local_role = if up { Role::Primary } else { Role::Resolving };
+        let connected = member.connected || role == Role::Primary;
+        let local = row(member.local_replica_id, member.group_id, local_role, up, own);
+        let distributed = row(member.replica_id, link.id, role, connected, own);
+        let mut rows = vec![local, distributed];
+        if role == Role::Primary {
+            let partner = link.member(side.other());
+            let heard = if member.connected {
+                worst(side.other()).unwrap_or(SyncHealth::NotHealthy)
+            } else {
+                SyncHealth::NotHealthy
+            };
+            rows.push(ReplicaStateFacts {
+                is_local: false,
+                online: None,
+                recovered: None,
+                connect_error: self.connect_error(link, side),
+                ..row(partner.replica_id, link.id, Role::Secondary, member.connected, heard)
+            });
+        } else if !connected && let Some(distributed) = rows.last_mut() {
+            distributed.connect_error = self.connect_error(link, side);
+        }
+        rows
+    }
+
+    fn connect_error(&self, link: &Link, side: Side) -> Option<ConnectError> {
+        let at = link.member(side).lost_at?;
+        let partner = link.member(side.other());
+        Some(ConnectError {
+            number: 35_206,
+            description: format!(
+                "A connection timeout has occurred on a previously established connection to \
+                 availability replica '{}' with id [{}]. Either a networking or a firewall issue \
+                 exists or the availability replica has transitioned to the resolving role.",
+                partner.group, partner.replica_id
+            ),
+            at,
+        })
+    }
+}
+
+/// Health as it follows from a state in asynchronous commit.
+pub(super) fn health(state: SyncState) -> SyncHealth {
+    match state {
+        SyncState::NotSynchronizing => SyncHealth::NotHealthy,
+        SyncState::Reverting | SyncState::Initializing => SyncHealth::PartiallyHealthy,
+        SyncState::Synchronizing | SyncState::Synchronized => SyncHealth::Healthy,
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::WorkloadSpec;
+use super::{Party, WorkloadSpec};
 
 /// An application that commits where its connection string points.
 #[derive(Clone, Debug)]
@@ -13,6 +13,7 @@ pub struct Workload {
     pub link: String,
     /// The database, as a place in the link's list.
     pub(super) database: usize,
+    pub(super) party: Party,
     pub(super) target: String,
     pub(super) bytes: u32,
     pub(super) every: Option<SignedDuration>,
@@ -36,6 +37,7 @@ impl Workload {
             name: spec.name.clone(),
             link: spec.link.clone(),
             database,
+            party: Party::Application(spec.name.clone()),
             target: spec.target.clone(),
             bytes: spec.bytes,
             every,

@@ -1,0 +1,427 @@
+//! How role changes go on once they have been taken, phase by phase.
+//!
+//! Sources: mi-link 3.1 and 4; addendum 2.9 (timings), 4 (aftermath), 5 (error numbers), 12.4.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Backup, BackupKind, Command, DatabaseState, Link, Lsn, Operation, OperationId, OperationKind,
+    OperationStatus, Role, Side, SqlError, Statement, SuspendReason, World,
+    command::check_role,
+    link::{Movement, Trouble},
+    log::{Record, RecordKind},
+    operation::Phase,
+    replication,
+};
+
+const POLL: SignedDuration = SignedDuration::from_millis(200);
+const ARM_POLL: SignedDuration = SignedDuration::from_secs(2);
+/// Bytes of log that a role change itself writes.
+const ROLE_CHANGE_BYTES: u32 = 4_096;
+
+impl World {
+    /// Takes every running operation as far as it is by now.
+    pub(super) fn step_operations(&mut self) {
+        let due: Vec<OperationId> =
+            self.active.iter().copied().filter(|id| self.is_due(*id)).collect();
+        for id in due {
+            let Some(mut operation) = self.operations.remove(&id) else { continue };
+            self.step(&mut operation);
+            self.operations.insert(id, operation);
+        }
+        let operations = &self.operations;
+        self.active.retain(|id| operations.get(id).is_some_and(Operation::is_running));
+    }
+
+    /// An instance has stopped: what ran there has ended, one way or the other.
+    pub(super) fn break_operations(&mut self, instance: &str) {
+        let now = self.now;
+        for id in self.active.clone() {
+            let Some(mut operation) = self.operations.remove(&id) else { continue };
+            if operation.instance == instance {
+                self.break_one(&mut operation, now);
+            }
+            self.operations.insert(id, operation);
+        }
+        let operations = &self.operations;
+        self.active.retain(|id| operations.get(id).is_some_and(Operation::is_running));
+    }
+
+    fn is_due(&self, id: OperationId) -> bool {
+        let Some(operation) = self.operations.get(&id) else { return false };
+        let frozen =
+            self.instances.get(&operation.instance).is_some_and(|i| i.frozen_since.is_some());
+        !frozen && operation.next.is_some_and(|next| next <= self.now)
+    }
+
+    fn step(&mut self, operation: &mut Operation) {
+        let now = self.now;
+        if operation.phase == Phase::Received && !self.instance_takes(operation) {
+            let Some(link) = self.links.get(&operation.link) else { return };
+            let patience = SignedDuration::from_millis(i64::from(link.failover.arm_timeout_ms));
+            if operation.by_arm && now.duration_since(operation.received) < patience {
+                operation.next = Some(now + ARM_POLL);
+            } else if operation.by_arm {
+                operation.fail_arm(now, "OperationTimedOut", "The operation timed out and automatically rolled back. Please retry the operation.");
+            } else {
+                operation.end(
+                    now,
+                    Err(SqlError::new(
+                        596,
+                        "Cannot continue the execution because the session is in the kill state.",
+                    )),
+                );
+            }
+            return;
+        }
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        let Some(side) = link.side_of(&operation.instance) else { return };
+        match operation.phase {
+            Phase::Received => {
+                let command = operation.command(link);
+                let refusal = check_role(link, side, &command, operation.by_arm, operation.id);
+                match refusal {
+                    Err(error) => operation.end(now, Err(error)),
+                    Ok(()) => self.accept(operation, side),
+                }
+            }
+            Phase::Accepted => self.take_over(operation, side),
+            Phase::Recovering => self.come_online(operation, side),
+            Phase::CatchingUp => catch_up(link, operation, side, now),
+            Phase::Draining => self.drain(operation, side),
+            Phase::Over => {}
+        }
+    }
+
+    fn instance_takes(&self, operation: &Operation) -> bool {
+        let Some(instance) = self.instances.get(&operation.instance) else { return false };
+        let reached = !operation.by_arm || self.arm_sees(instance);
+        reached && instance.transports() && instance.has_recovered(self.now)
+    }
+
+    /// From here on the deed cannot be withdrawn.
+    fn accept(&mut self, operation: &mut Operation, side: Side) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        operation.accepted = Some(now);
+        let role = link.member(side).role;
+        // ARM's forced failover turns a primary into a secondary (addendum 12.4); which it is
+        // shows only when the engine gets it.
+        if operation.by_arm
+            && operation.kind == OperationKind::ForceFailover
+            && role == Role::Primary
+        {
+            operation.kind = OperationKind::Demote;
+        }
+        match &operation.kind {
+            OperationKind::ForceFailover => {
+                link.running = Some(operation.id);
+                link.member_mut(side).role = Role::Resolving;
+                replication::stop_flight(link);
+                replication::disconnect(link, side, &self.instances, &self.faults, now);
+                operation.phase = Phase::Accepted;
+                operation.next = Some(now + millis(link.failover.role_ms));
+                // The forced statement returns once the target has accepted it (mi-link 3.1).
+                operation.statement.returned();
+            }
+            OperationKind::Demote => {
+                demote(link, side);
+                replication::disconnect(link, side, &self.instances, &self.faults, now);
+                if operation.by_arm {
+                    link.arm.trouble = Some(Trouble {
+                        replica_state: "LinkSynchronizationError",
+                        error: Some(41_976),
+                        healthy: true,
+                    });
+                }
+                operation.end(now, Ok(()));
+            }
+            OperationKind::PlannedFailover => {
+                link.running = Some(operation.id);
+                operation.phase = Phase::CatchingUp;
+                operation.next = Some(now);
+            }
+            OperationKind::Suspend { database } => {
+                link.set_suspended(side, database, Some(SuspendReason::User));
+                operation.end(now, Ok(()));
+            }
+            OperationKind::Resume { database } => {
+                link.set_suspended(side, database, None);
+                operation.end(now, Ok(()));
+            }
+        }
+    }
+
+    fn take_over(&mut self, operation: &mut Operation, side: Side) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        let mut recovered = now + millis(link.failover.recovery_ms);
+        for copy in &mut link.member_mut(side).copies {
+            // All that was hardened is redone before the database opens.
+            recovered = recovered.max(copy.redo.back().map_or(now, |(at, _)| *at));
+            copy.state = DatabaseState::Recovering;
+        }
+        promote(link, side, now);
+        operation.phase = Phase::Recovering;
+        operation.next = Some(recovered);
+        if let Some(instance) = self.instances.get_mut(&operation.instance)
+            && side == Side::ManagedInstance
+        {
+            instance.backups.extend(backups_after_failover(link, now));
+        }
+    }
+
+    fn come_online(&mut self, operation: &mut Operation, side: Side) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        open_databases(link, side);
+        for database in 0..link.databases.len() {
+            link.append(side, database, ROLE_CHANGE_BYTES, RecordKind::Background, now);
+        }
+        link.running = None;
+        // Both forms were recorded some seconds after a forced failover (addendum 1, row 2).
+        let (replica_state, error) = if self.rng.bool() {
+            ("LinkSynchronizationError", Some(41_977))
+        } else {
+            ("LinkSynchronizing", None)
+        };
+        link.arm.trouble = Some(Trouble { replica_state, error, healthy: false });
+        operation.end(now, Ok(()));
+    }
+
+    fn drain(&mut self, operation: &mut Operation, side: Side) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        let drained = (0..link.databases.len()).all(|database| {
+            let from = &link.member(side).copies[database];
+            let to = &link.member(side.other()).copies[database];
+            to.log.len() == from.log.len() && to.redone == to.log.len()
+        });
+        if !drained {
+            if let Some(error) = late_or_cut_off(link, operation, side, now) {
+                give_up(link, operation, now, error);
+            } else {
+                operation.next = Some(now + POLL);
+            }
+            return;
+        }
+        link.member_mut(side).role = Role::Secondary;
+        promote(link, side.other(), now);
+        link.draining = false;
+        link.running = None;
+        for database in 0..link.databases.len() {
+            let bytes = ROLE_CHANGE_BYTES;
+            link.append(side.other(), database, bytes, RecordKind::Background, now);
+        }
+        replication::handshake(link, side.other(), now);
+        let target = link.member(side.other()).instance.clone();
+        if side == Side::SqlServer
+            && let Some(instance) = self.instances.get_mut(&target)
+        {
+            instance.backups.extend(backups_after_failover(link, now));
+        }
+        operation.end(now, Ok(()));
+    }
+
+    fn break_one(&mut self, operation: &mut Operation, now: Timestamp) {
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        let Some(side) = link.side_of(&operation.instance) else { return };
+        if operation.statement == Statement::Running {
+            operation.statement = Statement::Broken;
+        }
+        match operation.phase {
+            // ARM tries again until its own time-out; a delayed deed waits in the network.
+            Phase::Received if operation.by_arm || operation.lands_anyway => return,
+            Phase::Received => {}
+            Phase::Accepted => link.member_mut(side).role = Role::Secondary,
+            Phase::Recovering => {
+                // The role was on disk already: the next start finishes the recovery.
+                open_databases(link, side);
+                link.running = None;
+                operation.end(now, Ok(()));
+                return;
+            }
+            Phase::CatchingUp | Phase::Draining => link.draining = false,
+            Phase::Over => return,
+        }
+        if link.running == Some(operation.id) {
+            link.running = None;
+        }
+        let group = &operation.link;
+        operation.end(now, Err(SqlError::new(41_104, &format!("Failover of the availability group '{group}' to the local replica failed because the availability group resource did not come online due to a previous error."))));
+    }
+}
+
+impl Operation {
+    /// Ends it; the statement too, if its client still waits.
+    pub(super) fn end(&mut self, now: Timestamp, outcome: Result<(), SqlError>) {
+        self.finished = Some(now);
+        self.next = None;
+        self.phase = Phase::Over;
+        match outcome {
+            Ok(()) => {
+                self.status = OperationStatus::Succeeded;
+                self.statement.returned();
+            }
+            Err(error) => {
+                self.status = OperationStatus::Failed {
+                    code: "InternalServerError".to_owned(),
+                    message: error.message.clone(),
+                };
+                if self.statement == Statement::Running {
+                    self.statement = Statement::Failed(error);
+                }
+            }
+        }
+    }
+
+    fn fail_arm(&mut self, now: Timestamp, code: &str, message: &str) {
+        self.end(now, Err(SqlError::new(0, message)));
+        self.status =
+            OperationStatus::Failed { code: code.to_owned(), message: message.to_owned() };
+    }
+
+    fn command(&self, link: &Link) -> Command {
+        let group = link.name.clone();
+        match &self.kind {
+            OperationKind::ForceFailover => Command::ForceFailover { group },
+            OperationKind::PlannedFailover => Command::Failover { group },
+            OperationKind::Demote => Command::SetRoleSecondary { group },
+            OperationKind::Suspend { database } => Command::Suspend { database: database.clone() },
+            OperationKind::Resume { database } => Command::Resume { database: database.clone() },
+        }
+    }
+}
+
+impl Statement {
+    fn returned(&mut self) {
+        if *self == Statement::Running {
+            *self = Statement::Returned;
+        }
+    }
+}
+
+fn promote(link: &mut Link, side: Side, now: Timestamp) {
+    link.rightful = side;
+    let member = link.member_mut(side);
+    member.role = Role::Primary;
+    for copy in &mut member.copies {
+        copy.movement = Movement::None;
+        copy.heard = None;
+        copy.last_background = now;
+    }
+}
+
+fn demote(link: &mut Link, side: Side) {
+    let member = link.member_mut(side);
+    member.role = Role::Secondary;
+    for copy in &mut member.copies {
+        copy.state = DatabaseState::Online;
+        copy.movement = Movement::None;
+    }
+    if link.member(side.other()).role == Role::Primary {
+        link.rightful = side.other();
+    }
+}
+
+fn open_databases(link: &mut Link, side: Side) {
+    for copy in &mut link.member_mut(side).copies {
+        copy.redo.clear();
+        copy.redone = copy.log.len();
+        copy.sent = copy.log.len();
+        copy.state = DatabaseState::Online;
+    }
+}
+
+fn catch_up(link: &mut Link, operation: &mut Operation, side: Side, now: Timestamp) {
+    if let Some(error) = late_or_cut_off(link, operation, side, now) {
+        return give_up(link, operation, now, error);
+    }
+    let behind: u64 = (0..link.databases.len())
+        .map(|database| {
+            let from = link.member(side.other()).copies[database].redone;
+            let to = link.member(side).copies[database].log.len();
+            link.bytes_between(side, database, from.min(to), to)
+        })
+        .sum();
+    // Writes are held back only when what is left takes less than about a second.
+    if behind <= u64::from(link.log.bandwidth_kb_s.min(link.log.redo_kb_s)) << 10 {
+        link.draining = true;
+        operation.phase = Phase::Draining;
+    }
+    operation.next = Some(now + POLL);
+}
+
+/// Why a planned failover cannot go on: 47514 no connection, 47515 send queue, 47516 redo queue.
+fn late_or_cut_off(
+    link: &Link,
+    operation: &Operation,
+    side: Side,
+    now: Timestamp,
+) -> Option<SqlError> {
+    let connected = link.member(side).connected && link.member(side.other()).connected;
+    let moves = link
+        .member(side.other())
+        .copies
+        .iter()
+        .all(|copy| copy.movement == Movement::Flowing && copy.suspended.is_none());
+    if !connected || !moves {
+        return Some(SqlError::new(
+            47_514,
+            "The failover could not be carried out: the secondary cannot catch up because of a synchronization issue.",
+        ));
+    }
+    let since = operation.accepted.unwrap_or(operation.received);
+    if now.duration_since(since) < millis(link.failover.planned_timeout_ms) {
+        return None;
+    }
+    let unsent = (0..link.databases.len()).any(|database| {
+        let from = &link.member(side).copies[database];
+        link.member(side.other()).copies[database].log.len() < from.log.len()
+    });
+    Some(if unsent {
+        SqlError::new(
+            47_515,
+            "The failover could not be carried out: the log send queue is too large.",
+        )
+    } else {
+        SqlError::new(47_516, "The failover could not be carried out: the redo queue is too large.")
+    })
+}
+
+fn give_up(link: &mut Link, operation: &mut Operation, now: Timestamp, error: SqlError) {
+    link.draining = false;
+    link.running = None;
+    operation.end(now, Err(error));
+}
+
+/// The managed instance backs up soon after it has become primary: the log within seconds
+/// (addendum 2.5), its first full backup some minutes later (mi-link 3.4, 10).
+fn backups_after_failover(link: &Link, now: Timestamp) -> Vec<Backup> {
+    let full = millis(link.failover.first_backup_ms);
+    let kinds = [
+        (BackupKind::Log, SignedDuration::from_secs(2), SignedDuration::from_secs(3)),
+        (BackupKind::Full, full - full.min(SignedDuration::from_secs(30)), full),
+    ];
+    let side = Side::ManagedInstance;
+    let of = |place: usize, name: &str| {
+        let upto = link.member(side).copies[place].log.len();
+        let end = link.last_record(side, place, upto).map_or_else(Lsn::first, Record::end);
+        kinds.map(|(kind, start, finish)| Backup {
+            database: name.to_owned(),
+            kind,
+            copy_only: false,
+            checksums: true,
+            start: now + start,
+            finish: now + finish,
+            first_lsn: end,
+            last_lsn: end,
+            size: 200 << 20,
+        })
+    };
+    link.databases().enumerate().flat_map(|(place, name)| of(place, name)).collect()
+}
+
+fn millis(ms: u32) -> SignedDuration {
+    SignedDuration::from_millis(i64::from(ms))
+}

@@ -1,0 +1,235 @@
+//! `sys.dm_hadr_database_replica_states`: how far the log has got, as each side knows it.
+//!
+//! Sources: mi-link 7 and 3.6 (what is NULL where), addendum 1.16 (lag while suspended).
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::{
+    Copy, DatabaseState, Guid, Link, Lsn, Role, Side, SuspendReason, SyncHealth, SyncState, World,
+    log::Record, views::health,
+};
+
+/// Rates are averages over this time.
+const RATE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
+
+/// A row of `sys.dm_hadr_database_replica_states`. Queues in KB, rates in KB/s.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseReplicaFacts {
+    /// `database_id`
+    pub database_id: u32,
+    /// The database's name, for joins by name.
+    pub database: String,
+    /// `group_id`
+    pub group_id: Guid,
+    /// `replica_id`
+    pub replica_id: Guid,
+    /// `group_database_id`
+    pub group_database_id: Guid,
+    /// `is_local`
+    pub is_local: bool,
+    /// `is_primary_replica`
+    pub is_primary_replica: bool,
+    /// `synchronization_state`
+    pub state: SyncState,
+    /// `synchronization_health`
+    pub health: SyncHealth,
+    /// `database_state`; NULL for a remote row.
+    pub database_state: Option<DatabaseState>,
+    /// `is_suspended`, `suspend_reason`
+    pub suspended: Option<SuspendReason>,
+    /// `last_sent_lsn`
+    pub last_sent_lsn: Option<Lsn>,
+    /// `last_sent_time`
+    pub last_sent_time: Option<Timestamp>,
+    /// `last_received_lsn`
+    pub last_received_lsn: Option<Lsn>,
+    /// `last_received_time`
+    pub last_received_time: Option<Timestamp>,
+    /// `last_hardened_lsn`
+    pub last_hardened_lsn: Option<Lsn>,
+    /// `last_hardened_time`
+    pub last_hardened_time: Option<Timestamp>,
+    /// `last_redone_lsn`
+    pub last_redone_lsn: Option<Lsn>,
+    /// `last_redone_time`
+    pub last_redone_time: Option<Timestamp>,
+    /// `log_send_queue_size`, KB
+    pub log_send_queue_size: Option<u64>,
+    /// `log_send_rate`, KB/s
+    pub log_send_rate: Option<u64>,
+    /// `redo_queue_size`, KB
+    pub redo_queue_size: Option<u64>,
+    /// `redo_rate`, KB/s
+    pub redo_rate: Option<u64>,
+    /// `end_of_log_lsn`
+    pub end_of_log_lsn: Option<Lsn>,
+    /// `last_commit_lsn`
+    pub last_commit_lsn: Option<Lsn>,
+    /// `last_commit_time`
+    pub last_commit_time: Option<Timestamp>,
+    /// `recovery_lsn`; on a secondary where it would go on from.
+    pub recovery_lsn: Option<Lsn>,
+    /// `truncation_lsn`
+    pub truncation_lsn: Option<Lsn>,
+    /// `secondary_lag_seconds`
+    pub secondary_lag_seconds: Option<u64>,
+}
+
+impl World {
+    /// `sys.dm_hadr_database_replica_states` of an instance: of each linked database the row of
+    /// the local group, this side's row of the distributed group, and on a primary the other
+    /// side's row as last heard.
+    #[must_use]
+    pub fn database_replica_states(&self, at: &str) -> Vec<DatabaseReplicaFacts> {
+        let mut rows = Vec::new();
+        for (link, side) in self.sights(at) {
+            for place in 0..link.databases.len() {
+                let own = self.own_row(link, side, place);
+                let local = DatabaseReplicaFacts {
+                    group_id: link.member(side).group_id,
+                    replica_id: link.member(side).local_replica_id,
+                    is_primary_replica: true,
+                    ..own.clone()
+                };
+                let remote = own.is_primary_replica.then(|| self.remote_row(link, side, place));
+                rows.extend([local, own]);
+                rows.extend(remote);
+            }
+        }
+        rows
+    }
+
+    /// `secondary_lag_seconds`: since when the oldest commit waits that the secondary, by what
+    /// the primary last heard, has not redone.
+    pub(super) fn lag_seconds(&self, link: &Link, primary: Side, place: usize) -> Option<u64> {
+        let copy = &link.member(primary).copies[place];
+        let heard = copy.heard?;
+        let other = &link.member(primary.other()).copies[place];
+        if other.suspended.is_some() || copy.suspended.is_some() {
+            // Reported by a Microsoft engineer (addendum 1.16).
+            return Some(0);
+        }
+        let records = &link.databases[place].records;
+        let waiting =
+            copy.log.get(heard.redone..)?.iter().filter_map(|id| records.get(*id as usize));
+        let Some(oldest) = waiting.into_iter().find(|record| record.is_commit()) else {
+            return Some(0);
+        };
+        u64::try_from(self.now.duration_since(oldest.at).as_secs()).ok()
+    }
+
+    fn own_row(&self, link: &Link, side: Side, place: usize) -> DatabaseReplicaFacts {
+        let copy = &link.member(side).copies[place];
+        let state = self.sync_state(link, side, copy);
+        let primary = self.shown_role(link, side) == Role::Primary;
+        let end = |upto| link.last_record(side, place, upto).map(|record| record.end().block());
+        let last = link.last_commit(side, place, copy.redone);
+        let redo_queue = link.bytes_between(side, place, copy.redone, copy.log.len());
+        let on_secondary = |value| if primary { None } else { value };
+        DatabaseReplicaFacts {
+            database_id: copy.database_id,
+            database: link.databases[place].name.clone(),
+            group_id: link.id,
+            replica_id: link.member(side).replica_id,
+            group_database_id: link.databases[place].group_database_id,
+            is_local: true,
+            is_primary_replica: primary,
+            state,
+            health: health(state),
+            database_state: Some(self.shown_state(link, side, copy)),
+            suspended: copy.suspended,
+            last_sent_lsn: None,
+            last_sent_time: None,
+            last_received_lsn: on_secondary(end(copy.log.len())),
+            last_received_time: copy.received_at.filter(|_| !primary),
+            // NULL on a primary in asynchronous commit (mi-link 3.6).
+            last_hardened_lsn: on_secondary(end(copy.log.len())),
+            last_hardened_time: copy.hardened_at.filter(|_| !primary),
+            last_redone_lsn: on_secondary(last_lsn(link.last_record(side, place, copy.redone))),
+            last_redone_time: copy.redone_at.filter(|_| !primary),
+            log_send_queue_size: None,
+            log_send_rate: None,
+            redo_queue_size: (!primary).then_some(redo_queue.div_ceil(1_024)),
+            redo_rate: (!primary).then(|| self.rate(link, side, place, copy.redone)),
+            end_of_log_lsn: end(copy.log.len()),
+            last_commit_lsn: last.map(|record| record.lsn.commit_slot()),
+            last_commit_time: last.map(|record| record.at),
+            recovery_lsn: end(copy.log.len()),
+            truncation_lsn: Some(truncation(link, side, place, copy)),
+            secondary_lag_seconds: None,
+        }
+    }
+
+    fn remote_row(&self, link: &Link, side: Side, place: usize) -> DatabaseReplicaFacts {
+        let copy = &link.member(side).copies[place];
+        let other = &link.member(side.other()).copies[place];
+        let connected = link.member(side).connected;
+        let state = if connected {
+            self.sync_state(link, side.other(), other)
+        } else {
+            SyncState::NotSynchronizing
+        };
+        let heard = copy.heard;
+        let end = |upto| link.last_record(side, place, upto).map(|record| record.end().block());
+        let redone = heard.and_then(|heard| link.last_commit(side, place, heard.redone));
+        let queue = heard.map(|heard| {
+            link.bytes_between(side, place, heard.hardened, copy.log.len()).div_ceil(1_024)
+        });
+        let redo = heard.map(|heard| {
+            link.bytes_between(side, place, heard.redone, heard.hardened).div_ceil(1_024)
+        });
+        DatabaseReplicaFacts {
+            replica_id: link.member(side.other()).replica_id,
+            is_local: false,
+            is_primary_replica: false,
+            state,
+            health: health(state),
+            database_state: None,
+            suspended: other.suspended.filter(|_| connected),
+            last_sent_lsn: heard.and_then(|_| end(copy.sent)),
+            last_sent_time: copy.sent_at.filter(|_| heard.is_some()),
+            last_received_lsn: heard.and_then(|heard| end(heard.hardened)),
+            last_received_time: heard.map(|heard| heard.hardened_at),
+            last_hardened_lsn: heard.and_then(|heard| end(heard.hardened)),
+            last_hardened_time: heard.map(|heard| heard.hardened_at),
+            last_redone_lsn: heard
+                .and_then(|heard| last_lsn(link.last_record(side, place, heard.redone))),
+            last_redone_time: heard.map(|heard| heard.redone_at),
+            log_send_queue_size: queue,
+            log_send_rate: heard.map(|_| self.rate(link, side, place, copy.sent)),
+            redo_queue_size: redo,
+            redo_rate: heard.map(|heard| self.rate(link, side, place, heard.redone)),
+            end_of_log_lsn: heard.and_then(|heard| end(heard.hardened)),
+            last_commit_lsn: redone.map(|record| record.lsn.commit_slot()),
+            last_commit_time: redone.map(|record| record.at),
+            recovery_lsn: None,
+            truncation_lsn: None,
+            secondary_lag_seconds: self.lag_seconds(link, side, place),
+            ..self.own_row(link, side, place)
+        }
+    }
+
+    /// KB/s of the last records before a place in the log.
+    fn rate(&self, link: &Link, side: Side, place: usize, upto: usize) -> u64 {
+        let copy = &link.member(side).copies[place];
+        let records = &link.databases[place].records;
+        let since = self.now - RATE_WINDOW;
+        let log = copy.log.get(..upto).unwrap_or_default();
+        let recent = log.iter().rev().filter_map(|id| records.get(*id as usize));
+        let bytes: u64 =
+            recent.take_while(|record| record.at > since).map(|r| u64::from(r.bytes)).sum();
+        let seconds = RATE_WINDOW.as_secs().unsigned_abs();
+        bytes.div_ceil(1_024 * seconds)
+    }
+}
+
+fn last_lsn(record: Option<&Record>) -> Option<Lsn> {
+    record.map(|record| if record.is_commit() { record.lsn.commit_slot() } else { record.lsn })
+}
+
+/// A primary cannot truncate what the secondary has not hardened (mi-link 7).
+fn truncation(link: &Link, side: Side, place: usize, copy: &Copy) -> Lsn {
+    let upto = copy.heard.map_or(copy.redone, |heard| heard.hardened.min(copy.log.len()));
+    link.last_record(side, place, upto).map_or_else(Lsn::first, |record| record.lsn)
+}
