@@ -12,6 +12,9 @@ mod redact;
 mod sqlite;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use agent_core::{Entry, Seq};
 
 pub use chain::{Hash, Head};

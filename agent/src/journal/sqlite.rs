@@ -51,6 +51,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
     if written != 0 || tables != 0 {
         check_layout(&db, path)?;
     }
+    close_to_others(path)?;
     prepare(&db).map_err(disk("prepare the journal"))?;
     if tables == 0 {
         let made = (|| {
@@ -77,14 +78,11 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
     Ok(db)
 }
 
-/// Makes an empty file that only its owner can read, and the folder too if there is none.
+/// Makes an empty file that only its owner can read, if there is none.
 pub(super) fn make_private(path: &Path) -> Result<(), JournalError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let only_owner = fs::Permissions::from_mode(0o600);
-            fs::set_permissions(path, only_owner).map_err(io("close to others", path))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(io("make", path)(error)),
     }
 }
@@ -166,6 +164,20 @@ pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error
 
 pub(super) fn number(seq: u64) -> Result<i64, JournalError> {
     i64::try_from(seq).map_err(|_| JournalError::Illegal(format!("{seq} is too large a number")))
+}
+
+/// The log and its index got the mode of the file when they were made.
+fn close_to_others(path: &Path) -> Result<(), JournalError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::set_permissions(&name, fs::Permissions::from_mode(0o600)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io("close to others", Path::new(&name))(error)),
+        }
+    }
+    Ok(())
 }
 
 fn prepare(db: &Connection) -> rusqlite::Result<()> {

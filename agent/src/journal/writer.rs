@@ -58,6 +58,12 @@ impl Journal {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: i64) {
+        let limited = self.db.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+        limited.expect("a limit");
+    }
 }
 
 impl Store for Journal {
