@@ -1,0 +1,120 @@
+//! The format of the journal is a promise: for every event there is a file that was once written,
+//! and it has to be read for ever, and written again in the same bytes.
+//!
+//! `UPDATE_GOLDEN=1` writes the files anew; a change to a file that is there already is a change
+//! of the format and needs an upcast.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use agent_core::{
+    Again, ApproverId, Ballot, Decision, End, Entry, Event, FORMAT, Health, InstanceId, LinkId,
+    Observation, Reason, Sample, Seen, Side, Silence, SilenceKind, StepRef, Subject, Texts,
+    Vantage, read, write,
+};
+use jiff::Timestamp;
+
+#[test]
+fn every_event_has_a_golden_file_that_reads_and_writes_the_same() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/events");
+    let mut names = BTreeSet::new();
+    for entry in entries() {
+        let name = entry.event.name();
+        names.insert(name);
+        let path = folder.join(format!("v{FORMAT}.{name}.json"));
+        let text = write(&entry);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::create_dir_all(&folder).expect("the folder can be made");
+            fs::write(&path, format!("{text}\n")).expect("the file can be written");
+        }
+        let golden = fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}; UPDATE_GOLDEN=1 makes it", path.display()));
+        assert_eq!(golden.trim_end(), text, "{} is written differently", path.display());
+        assert_eq!(read(golden.trim_end()).expect("it was written once"), entry);
+    }
+    // The file of an event that is gone must still be read, so there may be more of them.
+    for file in fs::read_dir(&folder).expect("the folder is there") {
+        let path = file.expect("it can be listed").path();
+        let text = fs::read_to_string(&path).expect("it can be read");
+        read(text.trim_end()).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+    }
+    assert_eq!(names.len(), 13, "an event has no example");
+}
+
+fn entries() -> Vec<Entry> {
+    let step = StepRef { proposal: 7, lane: 0, step: 1, attempt: 1 };
+    let link = LinkId::new("LinkSales").expect("a name");
+    let silence = Silence { kind: SilenceKind::Refused, detail: "connection refused".into() };
+    let observation = Observation {
+        link: link.clone(),
+        vantage: Vantage::SqlServer,
+        begun_at: time(1),
+        at: time(2),
+        late: false,
+        seen: Seen::Silence(silence),
+    };
+    let events = [
+        Event::AgentStarted { version: "0.1.0".into(), config_digest: "sha256:00".into() },
+        Event::HealthChanged {
+            from: Health::Healthy,
+            to: Health::PrimaryDown,
+            primary: Some(Side::SqlServer),
+            reasons: vec![
+                Reason::Silent { side: Side::SqlServer, looks: 3, since: time(1) },
+                Reason::NotHeard { by: Vantage::ManagedInstance },
+            ],
+            evidence: vec![observation],
+            sample: Some(Sample {
+                last_commit_at: Some(time(0)),
+                log_send_queue_kb: Some(12),
+                clock_ahead_ms: -3,
+                gone_by: Some(time(2)),
+                arrived_at: Some(time(0)),
+            }),
+        },
+        Event::ProposalOpened { texts: Texts { plan: "{}".into(), terms: "{}".into() } },
+        Event::BallotReceived {
+            ballot: Ballot {
+                link: link.clone(),
+                proposal: 7,
+                proposal_digest: "sha256:01".into(),
+                plan_digest: "sha256:02".into(),
+                approver: ApproverId::new("alice").expect("a name"),
+                decision: Decision::Approve {
+                    break_glass: false,
+                    forecast_unknown: true,
+                    attestation: Some("power is off".into()),
+                },
+                signed_at: time(3),
+                signature: "00".into(),
+            },
+        },
+        Event::ProposalApproved { proposal: 7, break_glass: false, execute_by: time(9) },
+        Event::StepStarted { step, route: 0 },
+        Event::StepSending { step },
+        Event::StepNoted { step, operation: "https://localhost/op?s=1".into() },
+        Event::StepDone { step, seen: "PRIMARY".into(), engine_ms: 4200 },
+        Event::StepNotDone { step, why: "40613".into(), again: Again::SameRoute },
+        Event::StepUnknown { step, why: "no answer".into() },
+        Event::ProposalClosed { proposal: 7, end: End::Succeeded, why: "every step".into() },
+        Event::EpisodeAcknowledged { by: "carol".into(), note: "seen".into() },
+    ];
+    (1..)
+        .zip(events)
+        .map(|(seq, event)| Entry {
+            v: FORMAT,
+            seq,
+            at: time(10),
+            subject: match seq {
+                1 => Subject::Agent,
+                2 => Subject::Instance(InstanceId::new("sql01").expect("a name")),
+                _ => Subject::Link(link.clone()),
+            },
+            rule: (seq == 2).then(|| "health_changed".into()),
+            event,
+        })
+        .collect()
+}
+
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_582_000 + second).expect("in range")
+}
