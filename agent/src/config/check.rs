@@ -1,0 +1,378 @@
+//! What has to hold beyond the form of a file: names that are known and told apart, thresholds that
+//! do not contradict each other, doors that are not left open.
+
+use std::collections::BTreeMap;
+
+use agent_core::Side;
+
+use super::{
+    file::{CredentialKind, File, Instance, Link},
+    locate::{Document, Key, listed, nearest},
+    problem::Problem,
+    span::Span,
+};
+
+/// Everything that was found to be wrong.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+#[derive(Debug)]
+struct Finding {
+    key: Key,
+    what: String,
+    right: String,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, key: &Key, what: impl Into<String>, right: impl Into<String>) {
+        self.0.push(Finding { key: key.clone(), what: what.into(), right: right.into() });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// With their places in the text, in its order.
+    pub(super) fn problems(self, text: &str) -> Vec<Problem> {
+        let document = Document::parse(text).ok();
+        let problem = |finding: Finding| {
+            let place = document.as_ref().and_then(|document| document.place(&finding.key));
+            Problem::new(place, Some(&finding.key), finding.what, finding.right)
+        };
+        let mut problems: Vec<Problem> = self.0.into_iter().map(problem).collect();
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems
+    }
+}
+
+/// Checks the sections one by one and then against each other.
+pub(super) fn file(file: &File, found: &mut Findings) {
+    http(file, found);
+    approvals(file, found);
+    let bounded = [
+        (Key::new("agent").at("grace"), Some(file.agent.grace)),
+        (Key::new("bus").at("connect_within"), file.bus.as_ref().map(|bus| bus.connect_within)),
+        (Key::new("bus").at("confirm_within"), file.bus.as_ref().map(|bus| bus.confirm_within)),
+    ];
+    for (key, span) in bounded {
+        positive(&key, span, found);
+    }
+    if file.storm_brake.open_proposals == 0 {
+        let what = "with 0 the agent never proposes anything";
+        found.add(&Key::new("storm_brake").at("open_proposals"), what, "at least 1");
+    }
+    instances(file, found);
+    links(file, found);
+}
+
+fn http(file: &File, found: &mut Findings) {
+    let key = Key::new("http");
+    let http = &file.http;
+    match (&http.tls_cert, &http.tls_key) {
+        (Some(_), None) => {
+            found.add(&key.at("tls_cert"), "a certificate needs its key", "give `tls_key` too");
+        }
+        (None, Some(_)) => {
+            found.add(&key.at("tls_key"), "a key needs its certificate", "give `tls_cert` too");
+        }
+        (None, None) if !http.listen.ip().is_loopback() => found.add(
+            &key.at("listen"),
+            format!("{} is not a loopback address, and there is no TLS: tokens would be read on the way", http.listen),
+            "give `tls_cert` and `tls_key`, or listen on 127.0.0.1 or [::1]",
+        ),
+        (None | Some(_), _) => {}
+    }
+    if http.token_files.is_empty() {
+        found.add(
+            &key.at("token_files"),
+            "without a token nobody can use the API",
+            "at least one file with a token in it; `openssl rand -hex 32` makes one",
+        );
+    }
+}
+
+fn approvals(file: &File, found: &mut Findings) {
+    let quorum = Key::new("quorum");
+    let roster = file.approvers.len();
+    for (name, wanted) in [("planned", file.quorum.planned), ("forced", file.quorum.forced)] {
+        let key = quorum.at(name);
+        if wanted == 0 {
+            found.add(&key, "a plan that nobody signs is not a signed plan", "at least 1");
+        } else if wanted > roster {
+            let people = if roster == 1 { "approver is" } else { "approvers are" };
+            found.add(
+                &key,
+                format!("it takes {wanted} signatures and {roster} {people} configured: no plan could ever be approved"),
+                format!("at most {roster}, or more `[approvers.NAME]` sections"),
+            );
+        }
+    }
+    let mut keys: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, approver) in &file.approvers {
+        if let Some(other) = keys.insert(approver.public_key.trim(), name) {
+            found.add(
+                &Key::new("approvers").at(name).at("public_key"),
+                format!("this is the key of {other} too: one person would count twice"),
+                "a key of each approver's own; `dr-agent key new` makes one",
+            );
+        }
+    }
+    let Some(glass) = &file.break_glass else { return };
+    let key = Key::new("break_glass").at("wait");
+    positive(&key, Some(glass.wait), found);
+    let approve_within = file.policy.over(&agent_core::Policy::default()).approve_within;
+    if glass.wait.0 >= approve_within {
+        found.add(
+            &key,
+            format!(
+                "the waiting time of {} ends after the time for approvals, {}: the glass could never be broken",
+                glass.wait,
+                Span(approve_within)
+            ),
+            "less than `policy.approve_within`",
+        );
+    }
+}
+
+fn instances(file: &File, found: &mut Findings) {
+    let mut names: BTreeMap<&str, Key> = BTreeMap::new();
+    let sides =
+        [("sql_servers", &file.sql_servers), ("managed_instances", &file.managed_instances)];
+    for (section, instances) in sides {
+        for (place, instance) in instances.iter().enumerate() {
+            let key = Key::new(section).nth(place);
+            if let Some(first) = names.get(instance.name.as_str()) {
+                let what = format!("{first} is named `{}` too", instance.name);
+                found.add(&key.at("name"), what, "a name of its own for each instance");
+            } else {
+                names.insert(&instance.name, key.clone());
+            }
+            one_instance(instance, &key, found);
+        }
+    }
+}
+
+fn one_instance(instance: &Instance, key: &Key, found: &mut Findings) {
+    for (name, text) in [("host", &instance.host)] {
+        let fits = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/');
+        if !fits || text.contains(',') {
+            let right = "a host name or an address alone; the port has a key of its own";
+            found.add(&key.at(name), format!("{text:?} is not a host"), right);
+        }
+    }
+    if instance.port == 0 {
+        found.add(&key.at("port"), "port 0 can't be connected to", "1433 in the ordinary case");
+    }
+    let trust = &instance.trust;
+    let ways = [trust.ca.is_some(), trust.certificate.is_some(), trust.fingerprint.is_some()];
+    if ways.iter().filter(|given| **given).count() > 1 {
+        let what = "there is more than one way to judge the certificate";
+        found.add(&key.at("trust"), what, "one of `ca`, `certificate` and `fingerprint`");
+    }
+    let probe = &instance.probe;
+    pace(&key.at("probe"), probe.every, probe.deadline, probe.connect_within, found);
+    let Some(arm) = &instance.arm else { return };
+    let key = key.at("arm");
+    pace(&key, arm.every, arm.deadline, arm.connect_within, found);
+    let urls = [
+        (key.at("base_url"), Some(&arm.base_url)),
+        (key.at("credential").at("authority"), arm.credential.authority.as_ref()),
+    ];
+    for (key, url) in urls {
+        let Some(url) = url else { continue };
+        let host = url.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+        if host.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@'])) {
+            found.add(
+                &key,
+                format!("{url:?} is no address"),
+                "`https://` and a host, nothing else",
+            );
+        }
+    }
+    credential(arm.credential.kind, &arm.credential, &key.at("credential"), found);
+}
+
+fn pace(key: &Key, every: Span, deadline: Span, connect_within: Span, found: &mut Findings) {
+    let spans = [("every", every), ("deadline", deadline), ("connect_within", connect_within)];
+    for (name, span) in spans {
+        positive(&key.at(name), Some(span), found);
+    }
+    if connect_within > deadline {
+        found.add(
+            &key.at("connect_within"),
+            format!("{connect_within} to connect is more than the {deadline} for everything"),
+            "at most `deadline`",
+        );
+    }
+}
+
+fn credential(
+    kind: CredentialKind,
+    given: &super::file::Credential,
+    key: &Key,
+    found: &mut Findings,
+) {
+    let (name, needed, taken): (_, &[&str], &[&str]) = match kind {
+        CredentialKind::ManagedIdentity => ("managed_identity", &[], &["client_id"]),
+        CredentialKind::WorkloadIdentity => {
+            ("workload_identity", &[], &["tenant", "client_id", "token_file"])
+        }
+        CredentialKind::ClientSecret => {
+            let keys = &["tenant", "client_id", "client_secret"];
+            ("client_secret", keys, keys)
+        }
+    };
+    let keys = [
+        ("tenant", given.tenant.is_some()),
+        ("client_id", given.client_id.is_some()),
+        ("client_secret", given.client_secret.is_some()),
+        ("token_file", given.token_file.is_some()),
+    ];
+    for (part, there) in keys {
+        if there && !taken.contains(&part) {
+            let right = format!("leave it out, or another `kind` than `{name}`");
+            found.add(&key.at(part), format!("`{name}` takes no `{part}`"), right);
+        } else if !there && needed.contains(&part) {
+            let right = format!("add `{part}`, or another `kind`");
+            found.add(&key.at(part), format!("`{name}` needs it"), right);
+        }
+    }
+}
+
+fn links(file: &File, found: &mut Findings) {
+    if file.links.is_empty() {
+        let what = "there is no link to guard";
+        found.add(&Key::new("links"), what, "at least one `[[links]]` section");
+    }
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (place, link) in file.links.iter().enumerate() {
+        let key = Key::new("links").nth(place);
+        if let Some(first) = names.insert(&link.name, place) {
+            let what = format!("links[{first}] is named `{}` too", link.name);
+            found.add(&key.at("name"), what, "a name of its own for each link");
+        }
+        let group = link.group.as_deref().unwrap_or(&link.name);
+        if let Some(first) = groups.insert((&link.managed_instance, group), place)
+            && file.links[first].name != link.name
+        {
+            let what = format!("links[{first}] is group `{group}` of this managed instance too");
+            found.add(&key.at("group"), what, "one link for each distributed availability group");
+        }
+        let server = known(link, &key, Side::SqlServer, file, found);
+        let managed = known(link, &key, Side::ManagedInstance, file, found);
+        if let (Some(server), Some(managed)) = (server, managed) {
+            thresholds(file, link, &key, [server, managed], found);
+        }
+    }
+}
+
+/// The instance that a link names.
+fn known<'f>(
+    link: &Link,
+    key: &Key,
+    side: Side,
+    file: &'f File,
+    found: &mut Findings,
+) -> Option<&'f Instance> {
+    let (name, section, wanted, what, instances) = match side {
+        Side::SqlServer => {
+            ("sql_server", "sql_servers", &link.sql_server, "SQL Server", &file.sql_servers)
+        }
+        Side::ManagedInstance => {
+            let (wanted, instances) = (&link.managed_instance, &file.managed_instances);
+            ("managed_instance", "managed_instances", wanted, "managed instance", instances)
+        }
+    };
+    let instance = instances.iter().find(|instance| &instance.name == wanted);
+    if instance.is_none() {
+        let names: Vec<&str> = instances.iter().map(|instance| instance.name.as_str()).collect();
+        let right = match (nearest(wanted, &names), names.as_slice()) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, []) => format!("a `[[{section}]]` section of that name"),
+            (None, names) => format!("one of {}, or a `[[{section}]]` section", listed(names)),
+        };
+        found.add(&key.at(name), format!("there is no {what} named `{wanted}`"), right);
+    }
+    instance
+}
+
+fn thresholds(file: &File, link: &Link, key: &Key, sides: [&Instance; 2], found: &mut Findings) {
+    let policy = link.policy.over(&file.policy.over(&agent_core::Policy::default()));
+    // Where the threshold was set: at the link, or for all.
+    let at = |name: &str, own: bool| {
+        if own { key.at("policy").at(name) } else { Key::new("policy").at(name) }
+    };
+    let own = &link.policy;
+    let stale_after = at("stale_after", own.stale_after.is_some());
+    for side in sides {
+        let probe = &side.probe;
+        let silent = probe.every.0.saturating_mul(policy.misses);
+        if silent > policy.stale_after {
+            found.add(
+                &stale_after,
+                format!(
+                    "{} misses, {} apart on {}, take longer than {}: the last look would be too old before the side counts as silent",
+                    policy.misses, probe.every, side.name, Span(policy.stale_after)
+                ),
+                format!("at least {}, or fewer misses, or a shorter `probe.every`", Span(silent)),
+            );
+        }
+        let paces = [
+            ("probe", Some((probe.every, probe.deadline))),
+            ("arm", side.arm.as_ref().map(|arm| (arm.every, arm.deadline))),
+        ];
+        for (part, pace) in paces {
+            let Some((every, deadline)) = pace else { continue };
+            // The schedule has a jitter of a tenth.
+            let old = every.0.saturating_mul(11) / 10 + deadline.0;
+            if old > policy.stale_after {
+                found.add(
+                    &stale_after,
+                    format!(
+                        "a look at {} may be {} old before the next one is in ({part}.every and a tenth, {part}.deadline): between them it would count as stale",
+                        side.name, Span(old)
+                    ),
+                    format!("at least {}, or shorter times there", Span(old)),
+                );
+            }
+        }
+    }
+    for (name, own, count) in [
+        ("misses", own.misses.is_some(), policy.misses),
+        ("attempts", own.attempts.is_some(), policy.attempts),
+    ] {
+        if count == 0 {
+            found.add(&at(name, own), "0 is none at all", "at least 1");
+        }
+    }
+    for (name, own, span) in [
+        ("approve_within", own.approve_within.is_some(), policy.approve_within),
+        ("execute_within", own.execute_within.is_some(), policy.execute_within),
+        ("step_deadline", own.step_deadline.is_some(), policy.step_deadline),
+        ("reopen_after", own.reopen_after.is_some(), policy.reopen_after),
+    ] {
+        positive(&at(name, own), Some(Span(span)), found);
+    }
+    if policy.retry_after >= policy.execute_within {
+        found.add(
+            &at("retry_after", own.retry_after.is_some()),
+            format!(
+                "a refused step would be tried again after {}, when the time to execute, {}, is over",
+                Span(policy.retry_after),
+                Span(policy.execute_within)
+            ),
+            "less than `execute_within`",
+        );
+    }
+}
+
+fn positive(key: &Key, span: Option<Span>, found: &mut Findings) {
+    if span.is_some_and(|span| span.0.is_zero()) {
+        found.add(key, "no time at all", "more than 0");
+    }
+}

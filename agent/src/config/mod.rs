@@ -1,0 +1,197 @@
+//! Configuration: a TOML file, read once and strictly, before anything else exists.
+//!
+//! `file` is the file as it is written, `check` what has to hold beyond its form, `build` turns it
+//! into what the parts of the agent take. Everything that is wrong with a file is a [`Problem`] with
+//! its line, its key and what would be right; as many as can be found are told at once.
+
+mod build;
+mod check;
+mod file;
+mod locate;
+mod problem;
+mod secret;
+mod span;
+mod targets;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use agent_core::{LinkSpec, Roster, StormBrake};
+use probes::{ControlTarget, InstanceTarget, Schedule, Secret, arm::CredentialSource};
+
+pub use self::problem::{ConfigError, Problem};
+
+/// The reference: every key with its default and its reason. It is a valid file of its own.
+pub const REFERENCE: &str = include_str!("../../../config/agent.toml");
+
+/// Everything the agent is told, checked and with its secrets read.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// `sha256:<hex>` over the exact bytes of the file; secrets are not part of it.
+    pub digest: String,
+    pub agent: AgentSettings,
+    pub log: LogSettings,
+    pub http: HttpSettings,
+    /// None: nothing is published; the journal holds everything all the same.
+    pub bus: Option<BusSettings>,
+    /// SQL Servers first, then managed instances, each in the order of the file.
+    pub instances: Vec<InstanceSettings>,
+    pub links: Vec<LinkSpec>,
+    pub roster: Roster,
+    pub brake: StormBrake,
+    /// The file with every default filled in, as it is shown.
+    effective: file::File,
+}
+
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// By which the agent is known: in sessions on the servers and as the source of its messages.
+    pub name: String,
+    /// Holds the journal, the cursors and the lock file.
+    pub data_dir: PathBuf,
+    /// How long a part may take to stop before it is named and left behind.
+    pub grace: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// Directives of `tracing-subscriber`'s `EnvFilter`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The API and the metrics.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    pub listen: SocketAddr,
+    pub tls: Option<TlsFiles>,
+    /// Files with the tokens that open the API, one a line; at least one file.
+    pub token_files: Vec<PathBuf>,
+    /// Scrapes of `/metrics` need no token.
+    pub metrics_open: bool,
+    /// Where to write the address that is listened on, for port 0.
+    pub address_file: Option<PathBuf>,
+}
+
+/// PEM files, known to be readable.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The way to RabbitMQ.
+#[derive(Clone, Debug)]
+pub struct BusSettings {
+    /// `amqp://` or `amqps://`, with user, password and virtual host.
+    pub url: Secret,
+    /// A topic exchange.
+    pub exchange: String,
+    /// CloudEvents `source` of what is published.
+    pub source: String,
+    /// PEM of the authorities to believe; None: those of the operating system.
+    pub ca_pem: Option<String>,
+    /// For name resolution, TCP, TLS and the handshake of AMQP together.
+    pub connect_within: Duration,
+    /// For the broker's confirmation of one message.
+    pub confirm_within: Duration,
+}
+
+/// One SQL Server or managed instance.
+#[derive(Clone, Debug)]
+pub struct InstanceSettings {
+    /// With the login that only looks.
+    pub look: InstanceTarget,
+    /// With the login that carries out steps.
+    pub act: InstanceTarget,
+    pub schedule: Schedule,
+    /// None: Azure Resource Manager is not asked about this instance, and can't be a route.
+    pub control: Option<ControlSettings>,
+}
+
+/// A managed instance as Azure Resource Manager knows it.
+#[derive(Clone, Debug)]
+pub struct ControlSettings {
+    pub target: ControlTarget,
+    /// PEM of the authorities to believe; None: those of the operating system.
+    pub ca_pem: Option<String>,
+    /// For TCP and TLS.
+    pub connect_within: Duration,
+    pub credential: CredentialSource,
+    /// Where tokens come from; None: the public cloud's.
+    pub authority: Option<String>,
+    pub schedule: Schedule,
+}
+
+/// What the command line takes from the daemon's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientDefaults {
+    pub url: String,
+    pub token_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads, checks and completes a file, and reads the secrets that it names.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, each with its place and what would be right.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = problem::read(path)?;
+        Self::parse(path, &text)
+    }
+
+    /// The same from a text; relative paths in it are relative to the folder of `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file = file::read(path, text)?;
+        build::config(path, text, file)
+    }
+
+    /// The file as it counts: with every default filled in. Secrets are in it only as the place
+    /// where they are kept.
+    #[must_use]
+    pub fn effective_toml(&self) -> String {
+        toml::to_string(&self.effective).unwrap_or_default()
+    }
+
+    /// As [`Config::effective_toml`], for machines.
+    #[must_use]
+    pub fn effective_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.effective).unwrap_or_default()
+    }
+
+    /// The journal of the agent.
+    #[must_use]
+    pub fn journal_path(&self) -> PathBuf {
+        self.agent.data_dir.join("journal.db")
+    }
+}
+
+/// Where the agent of a configuration file is reached, without reading its secrets.
+///
+/// # Errors
+///
+/// The file can't be read or is wrong in its form.
+pub fn client_defaults(path: &Path) -> Result<ClientDefaults, ConfigError> {
+    let text = problem::read(path)?;
+    let file = file::read(path, &text)?;
+    Ok(build::client_defaults(path, &file.http))
+}

@@ -1,0 +1,73 @@
+//! A file is right, or says exactly what is wrong with it.
+
+mod errors;
+mod reference;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use super::{Config, ConfigError};
+
+/// The smallest file that is right.
+const SMALL: &str = r#"[http]
+token_files = ["token"]
+
+[quorum]
+forced = 1
+
+[approvers.alice]
+public_key = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+
+[[sql_servers]]
+name = "sql-1"
+host = "sql-1.example.com"
+login = { user = "eye", password = { file = "password" } }
+trust = { fingerprint = "d4c9d9027326271a89ce51fcaf328ed673f17be33469ff979e8ab8dd501e664f" }
+
+[[managed_instances]]
+name = "mi-1"
+host = "mi-1.example.com"
+login = { user = "eye", password = { file = "password" } }
+trust = { fingerprint = "d4c9d9027326271a89ce51fcaf328ed673f17be33469ff979e8ab8dd501e664f" }
+
+[[links]]
+name = "orders"
+sql_server = "sql-1"
+managed_instance = "mi-1"
+database = "orders"
+"#;
+
+/// A folder with the secrets that the files in these tests name.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().expect("a folder"));
+        for name in ["token", "password", "private"] {
+            folder.write(name, "hunter2hunter2hunter2\n", 0o600);
+        }
+        folder.write("open", "hunter2hunter2hunter2\n", 0o644);
+        folder.write("amqp", "amqp://guest:hunter2@localhost\n", 0o600);
+        folder.write("certificate", "no certificate\n", 0o644);
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("mode set");
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("agent.toml")
+    }
+
+    fn parse(&self, text: &str) -> Result<Config, ConfigError> {
+        Config::parse(&self.path(), text)
+    }
+
+    /// The errors, without the folder's own name.
+    fn errors(&self, text: &str) -> String {
+        let error = self.parse(text).expect_err("the file is wrong");
+        error.to_string().replace(&format!("{}/", self.0.path().display()), "")
+    }
+}
