@@ -1,1 +1,87 @@
-//! The control door.
+//! The control door: faults, repointing, state and truth, over HTTP on loopback. [`client`] is the
+//! same as subcommands.
+
+pub mod client;
+mod report;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    serve::SharedWorld,
+    world::{Fault, UnknownName},
+};
+
+/// What `POST /workload` changes; what is left out stays.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadChange {
+    /// The workload.
+    pub name: String,
+    /// The instance that its connection string names from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Its commits per second from now on; 0 stops it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commits_per_s: Option<f64>,
+}
+
+/// The routes of the control door.
+pub fn router(world: SharedWorld) -> Router {
+    Router::new()
+        .route("/state", get(state))
+        .route("/truth", get(truth))
+        .route("/fault", post(fault))
+        .route("/workload", post(workload))
+        .with_state(world)
+}
+
+async fn state(State(world): State<SharedWorld>) -> Response {
+    Json(world.with(|world| report::state(world))).into_response()
+}
+
+async fn truth(State(world): State<SharedWorld>) -> Response {
+    Json(world.with(|world| report::truth(world))).into_response()
+}
+
+async fn fault(
+    State(world): State<SharedWorld>,
+    Json(fault): Json<Fault>,
+) -> Result<StatusCode, Response> {
+    world.with(|world| world.fault(fault)).map_err(|error| refuse(&error))?;
+    world.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn workload(
+    State(world): State<SharedWorld>,
+    Json(change): Json<WorkloadChange>,
+) -> Result<StatusCode, Response> {
+    if change.commits_per_s.is_some_and(|rate| !(0.0..=100_000.0).contains(&rate)) {
+        let body = json!({ "error": "commits_per_s must lie between 0 and 100000" });
+        return Err((StatusCode::BAD_REQUEST, Json(body)).into_response());
+    }
+    let changed = world.with(|world| {
+        if let Some(target) = &change.target {
+            world.repoint(&change.name, target)?;
+        }
+        if let Some(rate) = change.commits_per_s {
+            world.set_rate(&change.name, rate)?;
+        }
+        Ok(())
+    });
+    changed.map_err(|error: UnknownName| refuse(&error))?;
+    world.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn refuse(error: &UnknownName) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "error": error.to_string() }))).into_response()
+}

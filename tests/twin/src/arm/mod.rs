@@ -1,1 +1,95 @@
-//! The ARM door.
+//! Azure Resource Manager for the managed instances of a world, with its token service and a
+//! managed identity endpoint.
+//!
+//! Shapes, headers and errors follow the recordings in `reference/arm` and sections 2 and 12 of the
+//! addendum. [`gate`] is the way in (network, throttling, tokens), [`resources`] answers requests,
+//! [`operations`] the polls of what takes time, [`tokens`] and [`token_service`] are Entra.
+
+mod errors;
+mod gate;
+mod operations;
+mod resources;
+mod shapes;
+mod token_service;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use gate::new_guid;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware, routing::get};
+
+use self::{operations::Signer, tokens::TokenKey};
+use crate::serve::SharedWorld;
+
+/// Names and secrets of the control plane; throw-away ones are made at start.
+#[derive(Clone)]
+pub struct Cloud {
+    /// The tenant's id.
+    pub tenant: String,
+    /// The application (client) id that may ask for tokens.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// What a caller of the managed identity endpoint must show in `X-IDENTITY-HEADER`.
+    pub identity_header: String,
+    /// The subscription's id.
+    pub subscription: String,
+    /// The resource group that holds the managed instances.
+    pub resource_group: String,
+    /// The region.
+    pub location: String,
+    /// `https://host:port` of ARM.
+    pub base_url: String,
+    /// `https://host:port` of the token service.
+    pub authority: String,
+    /// The certificate in the signed URLs, DER.
+    pub certificate: Vec<u8>,
+    /// `Retry-After` of long-running operations, in s of the caller.
+    pub retry_after_s: u32,
+}
+
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) world: SharedWorld,
+    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) tokens: TokenKey,
+    pub(crate) signer: Signer,
+}
+
+/// The three services, ready to be bound to their ports.
+pub struct Services {
+    /// ARM.
+    pub control_plane: Router,
+    /// OAuth2 and its metadata.
+    pub token_service: Router,
+    /// The App Service flavour of managed identity.
+    pub managed_identity: Router,
+}
+
+/// Builds the services for a world.
+#[must_use]
+pub fn services(world: SharedWorld, cloud: Cloud) -> Services {
+    let door = Door {
+        world,
+        tokens: TokenKey::random(),
+        signer: Signer::random(&cloud.certificate),
+        cloud: Arc::new(cloud),
+    };
+    let arm = middleware::from_fn_with_state(door.clone(), gate::control_plane);
+    let tokens = middleware::from_fn_with_state(door.clone(), gate::token_service);
+    let identity = Router::new()
+        .route("/msi/token", get(token_service::managed_identity))
+        .layer(tokens.clone());
+    Services {
+        control_plane: Router::new()
+            .fallback(resources::answer)
+            .layer(arm)
+            .with_state(door.clone()),
+        token_service: token_service::router().layer(tokens).with_state(door.clone()),
+        managed_identity: identity.with_state(door),
+    }
+}

@@ -282,6 +282,21 @@ impl World {
             && !self.faults.cut(&instance.party, &Party::Arm)
     }
 
+    /// Cuts and delays that last, in words.
+    #[must_use]
+    pub fn lasting_faults(&self) -> Vec<String> {
+        let cuts = self.faults.cuts.iter().map(|(from, to)| format!("cut {from} -> {to}"));
+        let delays = self.faults.delays.iter().map(|((from, to), delay)| {
+            format!("slow {from} -> {to} by {} ms", delay.as_millis())
+        });
+        let refusing = self.instances.values().filter(|i| i.refusing);
+        let mut all: Vec<String> = cuts.chain(delays).collect();
+        all.extend(refusing.map(|instance| format!("refuse {}", instance.name)));
+        all.extend(self.faults.arm_unavailable.then(|| "arm unavailable".to_owned()));
+        all.extend(self.faults.token_service_down.then(|| "token service down".to_owned()));
+        all
+    }
+
     /// Whether ARM answers 503 now.
     #[must_use]
     pub fn arm_unavailable(&self) -> bool {

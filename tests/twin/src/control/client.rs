@@ -1,0 +1,214 @@
+//! The control door as subcommands.
+
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::WorkloadChange;
+use crate::world::{Fault, Party};
+
+/// What can be asked of a running twin. Parties are `agent`, `operator`, `arm`, `token-service`,
+/// `app:NAME` or the name of an instance.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Kill an instance: connections close, its port refuses.
+    Stop {
+        /// The instance.
+        instance: String,
+    },
+    /// Start a stopped instance, with the roles that it had.
+    Start {
+        /// The instance.
+        instance: String,
+    },
+    /// Let an instance take connections and answer none.
+    Hang {
+        /// The instance.
+        instance: String,
+    },
+    /// Let an instance's host stand still.
+    Freeze {
+        /// The instance.
+        instance: String,
+    },
+    /// End hang or freeze.
+    Resume {
+        /// The instance.
+        instance: String,
+    },
+    /// Let nothing pass between two parties.
+    Cut {
+        /// One party; the sender, if one way.
+        a: Party,
+        /// The other; the receiver, if one way.
+        b: Party,
+        /// Only from the first to the second.
+        #[arg(long)]
+        one_way: bool,
+    },
+    /// End cuts and delays between two parties.
+    Heal {
+        /// One party.
+        a: Party,
+        /// The other.
+        b: Party,
+    },
+    /// Delay everything between two parties.
+    Slow {
+        /// One party.
+        a: Party,
+        /// The other.
+        b: Party,
+        /// By how many milliseconds, each way.
+        ms: u32,
+    },
+    /// Let an instance's port refuse, though it runs.
+    Refuse {
+        /// The instance.
+        instance: String,
+    },
+    /// End refuse.
+    Accept {
+        /// The instance.
+        instance: String,
+    },
+    /// Carry out the next deeds at an instance or at `arm`, and lose their replies.
+    LoseReply {
+        /// An instance, or `arm`.
+        at: Party,
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+    },
+    /// Carry out the next deed at an instance or at `arm` later, even if its client is gone.
+    DelayDeed {
+        /// An instance, or `arm`.
+        at: Party,
+        /// By how many milliseconds.
+        ms: u32,
+    },
+    /// Let the next commands at an instance fail before effect.
+    FailNext {
+        /// The instance.
+        instance: String,
+        /// With which error number.
+        number: u32,
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+    },
+    /// Let ARM answer 503, or end that.
+    ArmUnavailable {
+        /// `on` or `off`.
+        #[arg(value_parser = on_off, action = clap::ArgAction::Set)]
+        on: bool,
+    },
+    /// Let ARM answer 429 to the next requests.
+    ArmThrottle {
+        /// How many.
+        times: u32,
+        /// `Retry-After` in seconds.
+        retry_after_s: u32,
+    },
+    /// Let ARM answer 409 to the next failover requests.
+    ArmConflict {
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+    },
+    /// Let the token service answer 503, or end that.
+    TokenServiceDown {
+        /// `on` or `off`.
+        #[arg(value_parser = on_off, action = clap::ArgAction::Set)]
+        on: bool,
+    },
+    /// Let tokens that are issued from now on live this long.
+    TokenLifetime {
+        /// Seconds.
+        s: u32,
+    },
+    /// Point a workload at another instance, or change its rate.
+    Workload {
+        /// The workload.
+        name: String,
+        /// The instance that it writes to.
+        #[arg(long)]
+        target: Option<String>,
+        /// Commits per second; 0 stops it.
+        #[arg(long)]
+        commits_per_s: Option<f64>,
+    },
+    /// Show what can be seen, all sides at once.
+    State,
+    /// Show what is true: loss, who could write when, every command.
+    Truth,
+}
+
+/// Carries a subcommand out against the control door at `base_url`.
+///
+/// # Errors
+/// A door that does not answer, or its refusal.
+pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
+    let fault = match command {
+        Command::State => return show(base_url, "state").await,
+        Command::Truth => return show(base_url, "truth").await,
+        Command::Workload { name, target, commits_per_s } => {
+            let change = WorkloadChange { name, target, commits_per_s };
+            return send(base_url, "workload", &change).await;
+        }
+        Command::Stop { instance } => Fault::Stop { instance },
+        Command::Start { instance } => Fault::Start { instance },
+        Command::Hang { instance } => Fault::Hang { instance },
+        Command::Freeze { instance } => Fault::Freeze { instance },
+        Command::Resume { instance } => Fault::Resume { instance },
+        Command::Refuse { instance } => Fault::Refuse { instance },
+        Command::Accept { instance } => Fault::Accept { instance },
+        Command::Cut { a, b, one_way } => Fault::Cut { from: a, to: b, one_way },
+        Command::Heal { a, b } => Fault::Heal { from: a, to: b },
+        Command::Slow { a, b, ms } => Fault::Slow { from: a, to: b, ms },
+        Command::LoseReply { at, times } => Fault::LoseReply { at, times },
+        Command::DelayDeed { at, ms } => Fault::DelayDeed { at, ms },
+        Command::FailNext { instance, number, times } => {
+            Fault::FailNext { instance, number, times }
+        }
+        Command::ArmUnavailable { on } => Fault::ArmUnavailable { on },
+        Command::ArmThrottle { times, retry_after_s } => {
+            Fault::ArmThrottle { times, retry_after_s }
+        }
+        Command::ArmConflict { times } => Fault::ArmConflict { times },
+        Command::TokenServiceDown { on } => Fault::TokenServiceDown { on },
+        Command::TokenLifetime { s } => Fault::TokenLifetime { s },
+    };
+    send(base_url, "fault", &fault).await
+}
+
+async fn show(base_url: &str, what: &str) -> anyhow::Result<()> {
+    let url = format!("{base_url}/{what}");
+    let answer = reqwest::get(&url).await.with_context(|| format!("no answer from {url}"))?;
+    let body: serde_json::Value = answer.error_for_status()?.json().await?;
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &body)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+async fn send(base_url: &str, what: &str, body: &impl Serialize) -> anyhow::Result<()> {
+    let url = format!("{base_url}/{what}");
+    let answer = reqwest::Client::new().post(&url).json(body).send().await;
+    let answer = answer.with_context(|| format!("no answer from {url}"))?;
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let status = answer.status();
+    bail!("the twin answers {status}: {}", answer.text().await.unwrap_or_default())
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("{other:?} is neither \"on\" nor \"off\"")),
+    }
+}

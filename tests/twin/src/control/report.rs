@@ -1,0 +1,94 @@
+//! The world in JSON: what it shows, and what is true.
+
+use serde_json::{Value, json};
+
+use crate::world::{Side, World};
+
+/// What can be seen from outside, all sides at once.
+pub(super) fn state(world: &World) -> Value {
+    let instances: Vec<Value> = world
+        .instances()
+        .map(|instance| {
+            json!({
+                "name": instance.name,
+                "kind": instance.side(),
+                "server_name": instance.server_name,
+                "power": instance.power(),
+                "listens": instance.listens(),
+                "recovered": instance.has_recovered(world.now()),
+                "sessions": instance.sessions().count(),
+            })
+        })
+        .collect();
+    let links: Vec<Value> = world
+        .links()
+        .map(|link| {
+            let side = |side| {
+                let member = link.member(side);
+                let databases: Vec<Value> = world
+                    .database_replica_states(&member.instance)
+                    .into_iter()
+                    .filter(|row| row.group_id == link.id)
+                    .map(|row| json!(row))
+                    .collect();
+                json!({
+                    "instance": member.instance,
+                    "role": member.role(),
+                    "connected": member.connected(),
+                    "databases": databases,
+                })
+            };
+            json!({
+                "name": link.name,
+                "sql_server": side(Side::SqlServer),
+                "managed_instance": side(Side::ManagedInstance),
+                "operation": link.running().and_then(|id| world.operation(id)),
+            })
+        })
+        .collect();
+    let workloads: Vec<Value> = world
+        .workloads()
+        .map(|workload| {
+            json!({
+                "name": workload.name,
+                "link": workload.link,
+                "target": workload.target(),
+                "acknowledged": workload.acknowledged(),
+                "refused": workload.refused(),
+                "last_commit": workload.last_commit(),
+                "last_refusal": workload.last_refusal(),
+            })
+        })
+        .collect();
+    json!({
+        "now": world.now(),
+        "instances": instances,
+        "links": links,
+        "workloads": workloads,
+        "faults": world.lasting_faults(),
+    })
+}
+
+/// The ledger.
+pub(super) fn truth(world: &World) -> Value {
+    let links: Vec<Value> = world
+        .links()
+        .map(|link| {
+            let intervals = world.ledger().intervals(&link.name);
+            json!({
+                "name": link.name,
+                "rightful": link.rightful(),
+                "loss": world.loss(&link.name),
+                "writers": intervals.last().map(|interval| interval.writers),
+                "intervals": intervals,
+            })
+        })
+        .collect();
+    let operations: Vec<Value> = world.operations().map(|operation| json!(operation)).collect();
+    json!({
+        "now": world.now(),
+        "links": links,
+        "commands": world.ledger().commands(),
+        "operations": operations,
+    })
+}

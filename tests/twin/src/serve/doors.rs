@@ -1,0 +1,160 @@
+//! Sockets: TDS listeners that go away and come back with their instance, HTTPS and HTTP.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use axum::Router;
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use rustls::ServerConfig;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Login, SharedWorld};
+
+/// The listener of a stopped instance is bound again within this time, or its door is given up.
+const REBIND_TRIES: u32 = 200;
+const REBIND_PAUSE: Duration = Duration::from_millis(25);
+/// How long HTTP connections may finish what they do at the end.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Takes a free port on loopback.
+pub(super) fn bind() -> anyhow::Result<(StdListener, u16)> {
+    let listener =
+        StdListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on 127.0.0.1")?;
+    listener.set_nonblocking(true).context("cannot make a listener non-blocking")?;
+    let port = listener.local_addr().context("a listener has no address")?.port();
+    Ok((listener, port))
+}
+
+/// What the TDS door of one instance needs.
+pub(super) struct TdsDoor {
+    pub(super) world: SharedWorld,
+    pub(super) instance: String,
+    pub(super) tls: Arc<ServerConfig>,
+    pub(super) logins: Arc<[Login]>,
+}
+
+/// Serves an instance for as long as it listens, and again when it does so again.
+pub(super) async fn tds(
+    door: TdsDoor,
+    listener: StdListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("a listener has no address")?;
+    let mut listener = Some(TcpListener::from_std(listener).context("a listener is not usable")?);
+    loop {
+        if !listens(&door, true, &stop).await {
+            return Ok(());
+        }
+        let open = match listener.take() {
+            Some(open) => open,
+            None => rebind(address, &door.instance).await?,
+        };
+        let serve = crate::tds::serve(
+            open,
+            door.world.clone(),
+            door.instance.clone(),
+            door.tls.clone(),
+            door.logins.clone(),
+        );
+        tokio::select! {
+            ended = serve => ended.with_context(|| format!("the TDS door of {} fell", door.instance))?,
+            goes_on = listens(&door, false, &stop) => if !goes_on { return Ok(()) },
+        }
+    }
+}
+
+/// Serves a router over TLS until told to stop.
+pub(super) async fn https(
+    router: Router,
+    listener: StdListener,
+    tls: Arc<ServerConfig>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let handle: Handle<SocketAddr> = Handle::new();
+    let serve = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))
+        .context("cannot serve HTTPS")?
+        .handle(handle.clone())
+        .serve(router.into_make_service());
+    tokio::select! {
+        ended = serve => ended.context("the HTTPS door fell"),
+        () = stop.cancelled() => {
+            handle.graceful_shutdown(Some(GRACE));
+            Ok(())
+        }
+    }
+}
+
+/// Serves a router in clear until told to stop.
+pub(super) async fn http(
+    router: Router,
+    listener: StdListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::from_std(listener).context("a listener is not usable")?;
+    tokio::select! {
+        ended = axum::serve(listener, router).into_future() => ended.context("the HTTP door fell"),
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+/// Drives the world and wakes whoever waits for it, until told to stop.
+pub(super) async fn tick(world: SharedWorld, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                world.with(|_| ());
+                world.wake();
+            }
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// Ends all tasks when the first of them fails.
+pub(super) async fn watch(mut tasks: JoinSet<anyhow::Result<()>>, stop: CancellationToken) {
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("{error:#}"),
+            Err(error) => tracing::error!("a door panicked: {error}"),
+        }
+        stop.cancel();
+    }
+}
+
+/// Waits until the instance listens, or no longer does; `false` if told to stop meanwhile.
+async fn listens(door: &TdsDoor, wanted: bool, stop: &CancellationToken) -> bool {
+    let mut ticks = door.world.ticks();
+    loop {
+        let now = door
+            .world
+            .with(|world| world.instance(&door.instance).is_some_and(|found| found.listens()));
+        if now == wanted {
+            return true;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            changed = ticks.changed() => if changed.is_err() { return false },
+        }
+    }
+}
+
+async fn rebind(address: SocketAddr, instance: &str) -> anyhow::Result<TcpListener> {
+    let mut last = None;
+    for _ in 0..REBIND_TRIES {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(REBIND_PAUSE).await;
+    }
+    let error = last.map_or_else(|| anyhow::anyhow!("no try"), anyhow::Error::from);
+    Err(error.context(format!("cannot listen on {address} again for {instance}")))
+}
