@@ -1,0 +1,274 @@
+//! One connection to an instance, and the rule under which it may be used again.
+//!
+//! The rule is in the type: whoever asks takes the connection out, and only a complete answer puts
+//! it back. After a time-out, a cancelled or dropped question, an error of any kind, there is none
+//! left, and the next question opens a new one. (A tiberius client whose query was dropped hangs
+//! without bound when it is used again; one that was cancelled may answer the next question with
+//! zero rows.)
+
+use std::{
+    sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
+};
+
+use futures_util::{TryStreamExt, future::select_ok};
+use rustls::pki_types::ServerName;
+use secrecy::ExposeSecret;
+use tiberius::{AuthMethod, Client, EncryptionLevel, QueryItem, QueryStream, Row, ToSql};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+use tracing::instrument::WithSubscriber;
+
+use super::{
+    error::{Stage, TdsError},
+    prelogin::{Secured, secure},
+    tls::Tls,
+};
+use crate::{Secret, text::plain};
+
+/// Redirections that are followed for one connection.
+const REDIRECTIONS: usize = 2;
+/// Addresses of one name that are tried, all at once.
+const ADDRESSES: usize = 8;
+/// Rows of one answer; no question of ours has a tenth of it.
+const ROWS: usize = 10_000;
+
+type Connection = Client<Compat<Secured<TcpStream>>>;
+
+/// Where an instance is and how to log in to it.
+#[derive(Clone, Debug)]
+pub struct TdsEndpoint {
+    /// Name or address; of a side with several replicas, its listener.
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: Secret,
+    pub tls: Tls,
+    /// The name that the certificate must carry, if it is not `host` (a CNAME, for example).
+    pub tls_name: Option<String>,
+    /// `program_name` of the session, by which it is known at the server.
+    pub app_name: String,
+    /// For name resolution, TCP, TLS and login together; never more than the deadline of the
+    /// question that needs the connection.
+    pub connect_within: Duration,
+}
+
+/// At most one open connection.
+pub struct Session {
+    endpoint: TdsEndpoint,
+    held: Option<Connection>,
+}
+
+impl Session {
+    /// Opens nothing yet.
+    #[must_use]
+    pub fn new(endpoint: TdsEndpoint) -> Self {
+        Self { endpoint, held: None }
+    }
+
+    #[must_use]
+    pub fn endpoint(&self) -> &TdsEndpoint {
+        &self.endpoint
+    }
+
+    /// Whether a connection is open and in a known state.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Runs one statement that changes something, on a connection of its own: one that has been
+    /// idle may be dead, and then nobody could say whether the statement arrived.
+    ///
+    /// `limit` is for connect, login and statement together. See [`TdsError::nothing_sent`],
+    /// [`TdsError::refused`] and [`TdsError::unknown`] for what a failure means.
+    pub async fn execute(&mut self, statement: &str, limit: Duration) -> Result<(), TdsError> {
+        self.held = None;
+        self.run(Question::Batch(statement), limit, |_| Ok(())).await
+    }
+
+    /// Asks a question with parameters and has its results read, each with its rows. An answer
+    /// that cannot be read closes the connection too: it may be the answer to another question.
+    pub(crate) async fn ask<T>(
+        &mut self,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+        limit: Duration,
+        read: impl FnOnce(&[Vec<Row>]) -> Result<T, TdsError>,
+    ) -> Result<T, TdsError> {
+        self.run(Question::Parameters(sql, parameters), limit, read).await
+    }
+
+    async fn run<T>(
+        &mut self,
+        question: Question<'_>,
+        limit: Duration,
+        read: impl FnOnce(&[Vec<Row>]) -> Result<T, TdsError>,
+    ) -> Result<T, TdsError> {
+        let held = self.held.take();
+        let endpoint = &self.endpoint;
+        let progress = Progress::default();
+        let answered = timeout(limit, async {
+            let mut connection = match held {
+                Some(connection) => connection,
+                None => timeout(endpoint.connect_within, open(endpoint, &progress))
+                    .await
+                    .map_err(|_| TdsError::TimedOut { stage: progress.stage() })??,
+            };
+            progress.at(Stage::Asking);
+            let results = question
+                .put_to(&mut connection)
+                .await
+                .map_err(|error| TdsError::from_tiberius(Stage::Asking, &error))?
+                .ok_or_else(|| TdsError::garbled(format!("more than {ROWS} rows")))?;
+            Ok((connection, results))
+        })
+        .await;
+        match answered {
+            Ok(Ok((connection, results))) => {
+                let meaning = read(&results)?;
+                self.held = Some(connection);
+                Ok(meaning)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(TdsError::TimedOut { stage: progress.stage() }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("endpoint", &self.endpoint)
+            .field("open", &self.is_open())
+            .finish()
+    }
+}
+
+enum Question<'a> {
+    Parameters(&'a str, &'a [&'a dyn ToSql]),
+    Batch(&'a str),
+}
+
+impl Question<'_> {
+    /// `None` if there are too many rows.
+    async fn put_to(&self, connection: &mut Connection) -> tiberius::Result<Option<Vec<Vec<Row>>>> {
+        let answer = match self {
+            Self::Parameters(sql, parameters) => connection.query(*sql, parameters).await?,
+            Self::Batch(sql) => connection.simple_query(*sql).await?,
+        };
+        collect(answer).await
+    }
+}
+
+async fn collect(mut answer: QueryStream<'_>) -> tiberius::Result<Option<Vec<Vec<Row>>>> {
+    let mut results: Vec<Vec<Row>> = Vec::new();
+    let mut rows = 0;
+    while let Some(item) = answer.try_next().await? {
+        match item {
+            QueryItem::Metadata(_) => results.push(Vec::new()),
+            QueryItem::Row(row) => {
+                rows += 1;
+                if rows > ROWS {
+                    return Ok(None);
+                }
+                if let Some(result) = results.last_mut() {
+                    result.push(row);
+                }
+            }
+        }
+    }
+    Ok(Some(results))
+}
+
+/// How far a connection has come, readable from outside when time is up.
+#[derive(Default)]
+struct Progress(AtomicU8);
+
+impl Progress {
+    fn at(&self, stage: Stage) {
+        self.0.store(stage as u8, Ordering::Relaxed);
+    }
+
+    fn stage(&self) -> Stage {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Stage::Connecting,
+            1 => Stage::Securing,
+            2 => Stage::LoggingIn,
+            _ => Stage::Asking,
+        }
+    }
+}
+
+async fn open(endpoint: &TdsEndpoint, progress: &Progress) -> Result<Connection, TdsError> {
+    let mut host = endpoint.host.clone();
+    let mut port = endpoint.port;
+    for _ in 0..=REDIRECTIONS {
+        let stream = connect(&host, port, progress).await?;
+        progress.at(Stage::Securing);
+        let expected = endpoint.tls_name.as_deref().unwrap_or(&host);
+        let name = ServerName::try_from(expected.to_owned()).map_err(|_| {
+            let detail = format!("`{}` cannot be the name of a server", plain(expected));
+            TdsError::Tls { detail }
+        })?;
+        let secured = secure(stream, &endpoint.tls, name).await?;
+        progress.at(Stage::LoggingIn);
+        match log_in(endpoint, &host, port, secured).await {
+            Err(tiberius::error::Error::Routing { host: other, port: other_port }) => {
+                host = other;
+                port = other_port;
+            }
+            Err(error) => return Err(TdsError::from_tiberius(Stage::LoggingIn, &error)),
+            Ok(connection) => return Ok(connection),
+        }
+    }
+    let detail = format!("redirected more than {REDIRECTIONS} times, last to {}", plain(&host));
+    Err(TdsError::Garbled { stage: Stage::LoggingIn, detail })
+}
+
+/// Of a name with several addresses, such as a listener over several subnets, the first one that
+/// answers counts.
+async fn connect(host: &str, port: u16, progress: &Progress) -> Result<TcpStream, TdsError> {
+    progress.at(Stage::Connecting);
+    let failed = |error: std::io::Error| TdsError::from_io(Stage::Connecting, &error);
+    let addresses: Vec<_> =
+        lookup_host((host, port)).await.map_err(failed)?.take(ADDRESSES).collect();
+    if addresses.is_empty() {
+        return Err(TdsError::Unroutable { detail: format!("{} has no address", plain(host)) });
+    }
+    let attempts = addresses.into_iter().map(|address| Box::pin(TcpStream::connect(address)));
+    let (stream, _) = select_ok(attempts).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+async fn log_in(
+    endpoint: &TdsEndpoint,
+    host: &str,
+    port: u16,
+    secured: Secured<TcpStream>,
+) -> tiberius::Result<Connection> {
+    let mut config = tiberius::Config::new();
+    config.host(host);
+    config.port(port);
+    config.database("master");
+    config.application_name(&endpoint.app_name);
+    config
+        .authentication(AuthMethod::sql_server(&endpoint.user, endpoint.password.expose_secret()));
+    // The stream is encrypted already.
+    config.encryption(EncryptionLevel::NotSupported);
+    // Deadlines are ours, and for the whole; those of tiberius are per token and by another clock.
+    config.handshake_timeout(None);
+    config.command_timeout(None);
+    // It would warn at each login that nothing is encrypted.
+    Client::connect(config, secured.compat())
+        .with_subscriber(tracing::subscriber::NoSubscriber::default())
+        .await
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
