@@ -1,0 +1,15 @@
+//! Azure Resource Manager: looking at instance and links, and the requests that actions borrow.
+
+mod body;
+mod client;
+mod control;
+mod credential;
+mod error;
+mod operation;
+
+pub use body::{Instance, InstanceProperties, Link, LinkDatabase, LinkProperties};
+pub use client::{Accepted, ArmClient, ArmSetupError, FailoverType, http_client};
+pub use control::ControlLook;
+pub use credential::{ARM_SCOPE, CredentialError, CredentialSource, KeptCredential};
+pub use error::ArmError;
+pub use operation::{OperationState, OperationUrl, OperationUrlError, Poll};
