@@ -1,1 +1,338 @@
-//! (being written)
+//! The deeds: does the state of a step hold, and one try to make it hold.
+//!
+//! `sight` says what a look means for an action, `tsql` and `arm` let commands go and say what
+//! became of them. How looks and commands follow each other is decided elsewhere, by
+//! [`agent_core::deed`]; here is no loop and no second try of a command.
+
+mod arm;
+mod sight;
+mod tsql;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use agent_core::{
+    Action, Again, ControlReading, InstanceId, LinkId, Route, Seen, SideReading, Silence,
+    SilenceKind, StepRef, Work,
+    deed::{Polled, Sent, Sight},
+};
+use jiff::{SignedDuration, Timestamp};
+use probes::{
+    ControlTarget, InstanceTarget, LinkTarget, Look as _,
+    arm::{ArmClient, ControlLook},
+    tds::{InstanceLook, Session, in_flight},
+};
+use tokio::time::sleep;
+
+use self::sight::UnderWay;
+
+/// How long a control plane that contradicts a new primary is waited for. It repeats with delay
+/// what the instance itself tells at once.
+const CONTRADICTION: SignedDuration = SignedDuration::from_secs(30);
+/// How long a connection is taken over from one step to the next.
+const WARM: SignedDuration = SignedDuration::from_secs(30);
+/// The longest that one look may take, whatever is configured: it has to end well before the
+/// executor calls it blind.
+const SIDE_LOOK_MOST: Duration = Duration::from_secs(10);
+const CONTROL_LOOK_MOST: Duration = Duration::from_secs(15);
+/// Between looks at the target while a statement's reply is outstanding.
+const GLANCE_EVERY: Duration = Duration::from_secs(2);
+
+/// What carries out one try of one step.
+pub trait Hand: Send + 'static {
+    /// Does the state of the step hold?
+    fn look(&mut self, now: Timestamp) -> impl Future<Output = Sight> + Send;
+
+    /// Lets the command go, once, and waits at most `limit` for the reply.
+    fn send(&mut self, route: &Route, limit: Duration) -> impl Future<Output = Sent> + Send;
+
+    /// Asks the control plane how an operation goes.
+    fn poll(&mut self, operation: &str) -> impl Future<Output = Polled> + Send;
+}
+
+/// One instance on which steps are carried out.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// With the login that acts; it is not the probes' session. Its `links` are not read: the
+    /// signed action names group and database.
+    pub target: InstanceTarget,
+    /// For connect, login and answer of one look together; at most 10 s.
+    pub look_within: Duration,
+    /// None: Azure Resource Manager is neither asked about this instance nor a way to it.
+    pub control: Option<ControlPlace>,
+}
+
+/// A managed instance as Azure Resource Manager knows it.
+#[derive(Clone, Debug)]
+pub struct ControlPlace {
+    pub target: ControlTarget,
+    pub client: Arc<ArmClient>,
+    /// For all requests of one look together; at most 15 s.
+    pub look_within: Duration,
+}
+
+/// All that the agent can act with.
+#[derive(Debug)]
+pub struct Hands {
+    places: BTreeMap<InstanceId, Place>,
+    warm: Mutex<BTreeMap<(InstanceId, LinkId), Warm>>,
+}
+
+impl Hands {
+    #[must_use]
+    pub fn new(places: Vec<Place>) -> Self {
+        let places =
+            places.into_iter().map(|place| (place.target.instance.clone(), place)).collect();
+        Self { places, warm: Mutex::default() }
+    }
+
+    /// What carries out one try of one step. Its connections serve the next step of the link too,
+    /// if that comes soon.
+    #[must_use]
+    pub fn grip(self: &Arc<Self>, work: &Work) -> Grip {
+        let key = (work.action.instance().clone(), work.link.clone());
+        let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        Grip { hands: Arc::clone(self), work: work.clone(), warm }
+    }
+
+    fn place(&self, instance: &InstanceId) -> Option<&Place> {
+        self.places.get(instance)
+    }
+}
+
+/// The hand on one try of one step.
+#[derive(Debug)]
+pub struct Grip {
+    hands: Arc<Hands>,
+    work: Work,
+    warm: Option<Warm>,
+}
+
+/// Open connections to the target of a link.
+#[derive(Debug)]
+struct Warm {
+    target: LinkTarget,
+    eye: InstanceLook,
+    sessions: Session,
+    used_at: Timestamp,
+}
+
+impl Hand for Grip {
+    async fn look(&mut self, now: Timestamp) -> Sight {
+        let Some(place) = self.hands.place(self.work.action.instance()).cloned() else {
+            return Sight::Blind { why: unknown_instance(self.work.action.instance()) };
+        };
+        let by_arm = matches!(self.work.route, Some(Route::Arm { .. }));
+        let control = place.control.as_ref();
+        match self.work.action {
+            Action::TargetReady { .. } => {
+                let sight = self.look_at_side(&place, now).await;
+                match (&sight, control) {
+                    (Sight::Blind { why }, Some(control)) => {
+                        self.look_at_control(control, why).await
+                    }
+                    _ => sight,
+                }
+            }
+            Action::TargetPrimary { .. } => {
+                let sight = self.look_at_side(&place, now).await;
+                match (&sight, control) {
+                    (Sight::Blind { why }, Some(control)) if by_arm => {
+                        self.look_at_control(control, why).await
+                    }
+                    // A POST over an instance that is primary already would make it secondary
+                    // again, so the control plane must not believe that.
+                    (Sight::Not { .. }, Some(control)) if by_arm => {
+                        let control = self.read_control(control).await;
+                        sight::not_by_both(sight, &self.work.action, control)
+                    }
+                    _ => sight,
+                }
+            }
+            Action::TargetServing { .. } => {
+                // Afresh: a connection from before could outlive what it was opened to.
+                self.warm = None;
+                let sight = self.look_at_side(&place, now).await;
+                match (sight, control) {
+                    (Sight::Holds { seen }, Some(control)) => {
+                        let waited = now.duration_since(self.work.started_at) >= CONTRADICTION;
+                        sight::agreed(seen, self.read_control(control).await, waited)
+                    }
+                    (sight, _) => sight,
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, route: &Route, limit: Duration) -> Sent {
+        match route {
+            Route::Tsql { instance, statement } => {
+                let Some(place) = self.hands.place(instance).cloned() else {
+                    let why = unknown_instance(instance);
+                    return Sent::Refused { why, again: Again::NextRoute };
+                };
+                let mut endpoint = place.target.endpoint.clone();
+                endpoint.app_name = program_name(self.work.step);
+                let mut session = Session::new(endpoint);
+                let mut executed = pin!(session.execute(statement, limit));
+                tokio::select! {
+                    biased;
+                    executed = &mut executed => tsql::sent(executed, &place.target.endpoint.user),
+                    seen = self.until_it_holds(&place) => Sent::Unknown {
+                        why: format!("the reply is outstanding, and {seen}"),
+                    },
+                }
+            }
+            Route::Arm { path, body } => {
+                let controls =
+                    self.hands.places.values().filter_map(|place| place.control.as_ref());
+                match arm::order(controls, path, body) {
+                    Ok(order) => order.post(limit).await,
+                    Err((why, again)) => Sent::Refused { why, again },
+                }
+            }
+        }
+    }
+
+    async fn poll(&mut self, operation: &str) -> Polled {
+        let controls = self.hands.places.values().filter_map(|place| place.control.as_ref());
+        arm::poll(controls, operation).await
+    }
+}
+
+impl Grip {
+    /// What the target says itself.
+    async fn look_at_side(&mut self, place: &Place, now: Timestamp) -> Sight {
+        let look_within = place.look_within.min(SIDE_LOOK_MOST);
+        let program_name = program_name(self.work.step);
+        let warm = self.warm(place, now);
+        let looked = warm.eye.look(look_within);
+        let counted = in_flight(&mut warm.sessions, &program_name, look_within);
+        let (seen, under_way) = tokio::join!(looked, counted);
+        let under_way = match under_way {
+            Ok(true) => UnderWay::Yes,
+            Ok(false) => UnderWay::No,
+            Err(error) => UnderWay::Unseen(error.silence().detail),
+        };
+        match side(seen) {
+            Ok(reading) => sight::of_side(&self.work.action, &reading, &under_way),
+            Err(silence) => Sight::Blind { why: silence.detail },
+        }
+    }
+
+    /// What the control plane says where the target is `blind`.
+    async fn look_at_control(&self, control: &ControlPlace, blind: &str) -> Sight {
+        match self.read_control(control).await {
+            Ok(reading) => sight::of_control(&self.work.action, &reading, blind),
+            Err(silence) => {
+                Sight::Blind { why: format!("{blind}; Azure Resource Manager: {}", silence.detail) }
+            }
+        }
+    }
+
+    async fn read_control(&self, control: &ControlPlace) -> Result<ControlReading, Silence> {
+        let links = vec![link_target(&self.work)];
+        let mut eye = ControlLook::new(Arc::clone(&control.client), links);
+        match eye.look(control.look_within.min(CONTROL_LOOK_MOST)).await.pop() {
+            Some((_, Seen::Control(reading))) => Ok(reading),
+            Some((_, Seen::Silence(silence))) => Err(silence),
+            Some((_, Seen::Side(_))) | None => Err(no_answer()),
+        }
+    }
+
+    /// Ends when the target shows the state twice while the statement is still at work: its reply
+    /// may be lost, and the step need not wait for it until its deadline.
+    async fn until_it_holds(&self, place: &Place) -> String {
+        let mut eye = InstanceLook::new(aimed(place, &self.work));
+        let mut held = false;
+        loop {
+            sleep(GLANCE_EVERY).await;
+            let seen = eye.look(place.look_within.min(SIDE_LOOK_MOST)).await;
+            let sight = side(seen)
+                .map(|reading| sight::of_side(&self.work.action, &reading, &UnderWay::Yes));
+            match sight {
+                Ok(Sight::Holds { seen }) if held => return seen,
+                Ok(Sight::Holds { .. }) => held = true,
+                Ok(
+                    Sight::Not { .. }
+                    | Sight::Coming { .. }
+                    | Sight::Unfit { .. }
+                    | Sight::Blind { .. },
+                )
+                | Err(_) => held = false,
+            }
+        }
+    }
+
+    fn warm(&mut self, place: &Place, now: Timestamp) -> &mut Warm {
+        let target = link_target(&self.work);
+        let fresh = self.warm.take().filter(|warm| warm.serves(&target, now));
+        let warm = fresh.unwrap_or_else(|| Warm {
+            target,
+            eye: InstanceLook::new(aimed(place, &self.work)),
+            sessions: Session::new(place.target.endpoint.clone()),
+            used_at: now,
+        });
+        let warm = self.warm.insert(warm);
+        warm.used_at = now;
+        warm
+    }
+}
+
+impl Drop for Grip {
+    fn drop(&mut self) {
+        if let Some(warm) = self.warm.take() {
+            let key = (self.work.action.instance().clone(), self.work.link.clone());
+            self.hands.warm.lock().unwrap_or_else(PoisonError::into_inner).insert(key, warm);
+        }
+    }
+}
+
+impl Warm {
+    fn serves(&self, target: &LinkTarget, now: Timestamp) -> bool {
+        self.target == *target && now.duration_since(self.used_at) <= WARM
+    }
+}
+
+/// By which the session of a command is known at the server, and found again after a crash.
+fn program_name(step: StepRef) -> String {
+    format!("dr-agent {}/{}/{}", step.proposal, step.lane, step.step)
+}
+
+fn aimed(place: &Place, work: &Work) -> InstanceTarget {
+    InstanceTarget { links: vec![link_target(work)], ..place.target.clone() }
+}
+
+fn link_target(work: &Work) -> LinkTarget {
+    LinkTarget {
+        link: work.link.clone(),
+        dag: work.action.group().to_owned(),
+        database: work.action.database().to_owned(),
+    }
+}
+
+fn side(mut seen: Vec<(LinkId, Seen)>) -> Result<SideReading, Silence> {
+    match seen.pop() {
+        Some((_, Seen::Side(reading))) => Ok(reading),
+        Some((_, Seen::Silence(silence))) => Err(silence),
+        Some((_, Seen::Control(_))) | None => Err(no_answer()),
+    }
+}
+
+fn no_answer() -> Silence {
+    let detail = "the look says nothing of this link".into();
+    Silence { kind: SilenceKind::Garbled, detail }
+}
+
+fn unknown_instance(instance: &InstanceId) -> String {
+    format!("the configuration has no instance {instance}")
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,173 @@
+//! Orders to Azure Resource Manager, and what became of them.
+//!
+//! One POST, never a second: a forced failover that is ordered over an instance which has become
+//! primary meanwhile is accepted, and makes it a secondary again.
+
+use std::time::Duration;
+
+use agent_core::{
+    Again,
+    deed::{Polled, Sent},
+};
+use probes::{
+    ControlTarget,
+    arm::{Accepted, ArmError, FailoverType, OperationState, Poll},
+};
+use serde::Deserialize;
+
+use super::ControlPlace;
+
+/// ARM takes an order within seconds; one that has no answer by then is settled by looking.
+const POST_MOST: Duration = Duration::from_secs(30);
+const POLL_MOST: Duration = Duration::from_secs(15);
+
+/// A failover as it was signed, and who can order it.
+#[derive(Debug)]
+pub(crate) struct Order<'a> {
+    control: &'a ControlPlace,
+    link: String,
+    kind: FailoverType,
+}
+
+/// Reads the signed path and body. They are not sent as they are but made anew by the client, so
+/// they have to mean exactly what the client does.
+pub(crate) fn order<'a>(
+    mut controls: impl Iterator<Item = &'a ControlPlace>,
+    path: &str,
+    body: &str,
+) -> Result<Order<'a>, (String, Again)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Body {
+        failover_type: String,
+    }
+    let body: Body = serde_json::from_str(body)
+        .map_err(|error| (format!("the signed body can't be ordered: {error}"), Again::Never))?;
+    let kind = match body.failover_type.as_str() {
+        "ForcedAllowDataLoss" => FailoverType::ForcedAllowDataLoss,
+        "Planned" => FailoverType::Planned,
+        other => return Err((format!("there is no failover of type {other}"), Again::Never)),
+    };
+    controls
+        .find_map(|control| {
+            let link = link_of(path, &control.target)?;
+            Some(Order { control, link, kind })
+        })
+        .ok_or_else(|| {
+            let why = format!("the configuration has no managed instance for the path {path}");
+            (why, Again::NextRoute)
+        })
+}
+
+/// The link that a path leads to, if it is one of this instance. Resource ids ignore case.
+fn link_of(path: &str, target: &ControlTarget) -> Option<String> {
+    let segments: Vec<_> = path.strip_prefix('/')?.split('/').collect();
+    let [head @ .., link, failover] = segments.as_slice() else { return None };
+    let expected = [
+        "subscriptions",
+        &target.subscription,
+        "resourceGroups",
+        &target.resource_group,
+        "providers",
+        "Microsoft.Sql",
+        "managedInstances",
+        &target.instance,
+        "distributedAvailabilityGroups",
+    ];
+    let same = head.len() == expected.len()
+        && head.iter().zip(expected).all(|(found, wanted)| found.eq_ignore_ascii_case(wanted));
+    (same && failover.eq_ignore_ascii_case("failover") && !link.is_empty())
+        .then(|| (*link).to_owned())
+}
+
+impl Order<'_> {
+    /// Lets it go, once.
+    pub(crate) async fn post(&self, limit: Duration) -> Sent {
+        let limit = limit.min(POST_MOST);
+        sent(self.control.client.failover(&self.link, self.kind, limit).await)
+    }
+}
+
+/// Asks how an operation goes, if its address leads to a control plane of ours: the token is sent
+/// along, and must not go anywhere else.
+pub(crate) async fn poll<'a>(
+    controls: impl Iterator<Item = &'a ControlPlace>,
+    operation: &str,
+) -> Polled {
+    let mut why = String::from("the configuration has no managed instance with a control plane");
+    for control in controls {
+        match control.client.operation_url(operation) {
+            Ok(url) => return polled(control.client.operation(&url, POLL_MOST).await),
+            Err(error) => why = format!("the address of the operation is not asked: {error}"),
+        }
+    }
+    Polled::Blind { why }
+}
+
+fn sent(answer: Result<Accepted, ArmError>) -> Sent {
+    let error = match answer {
+        Ok(accepted) => {
+            let correlation = accepted.correlation.as_deref().unwrap_or("none");
+            tracing::info!(correlation, "Azure Resource Manager has accepted the failover");
+            let operation = accepted.operation.map(|url| url.as_str().to_owned());
+            return Sent::Accepted { operation };
+        }
+        Err(error) => error,
+    };
+    if error.unknown() {
+        return Sent::Unknown { why: error.to_string() };
+    }
+    let (again, advice) = match &error {
+        ArmError::Forbidden { .. } => (
+            Again::NextRoute,
+            "; the identity lacks Microsoft.Sql/managedInstances/distributedAvailabilityGroups/failover/action",
+        ),
+        ArmError::Unauthorized { .. } => {
+            (Again::NextRoute, "; check the identity's tenant, and that it has not been deleted")
+        }
+        ArmError::NotFound { gateway: true, .. } => {
+            (Again::NextRoute, "; the managed instance or its resource group is not there")
+        }
+        ArmError::NotFound { gateway: false, .. } => {
+            (Again::NextRoute, "; the link is not there, or has another name")
+        }
+        ArmError::Conflict { .. } => {
+            (Again::SameRoute, "; something else is going on there, it is tried again")
+        }
+        ArmError::Throttled { .. } => (Again::SameRoute, ""),
+        ArmError::Rejected { code, .. } => (
+            Again::NextRoute,
+            if code == "InvalidDistributedAvailabilityGroupFailoverInstanceRole" {
+                "; a planned failover is ordered from the primary's side only"
+            } else {
+                ""
+            },
+        ),
+        ArmError::Credential(_)
+        | ArmError::Tls { .. }
+        | ArmError::TimedOut { .. }
+        | ArmError::Io { .. }
+        | ArmError::Unavailable { .. }
+        | ArmError::Garbled { .. } => (Again::NextRoute, "; the order did not leave"),
+    };
+    Sent::Refused { why: format!("Azure Resource Manager: {error}{advice}"), again }
+}
+
+fn polled(answer: Result<Poll, ArmError>) -> Polled {
+    match answer {
+        Ok(Poll { state, retry_after }) => match state {
+            OperationState::Running { .. } => Polled::Running { again_in: retry_after },
+            OperationState::Succeeded => Polled::Succeeded,
+            OperationState::Failed { code, message } => {
+                Polled::Failed { why: format!("the operation failed with {code}: {message}") }
+            }
+            OperationState::Canceled => Polled::Failed { why: "the operation was canceled".into() },
+        },
+        Err(ArmError::Throttled { retry_after }) => Polled::Running { again_in: retry_after },
+        Err(error) => Polled::Blind { why: format!("the operation can't be seen: {error}") },
+    }
+}
+
+#[cfg(test)]
+#[path = "arm_tests.rs"]
+mod tests;

@@ -1,0 +1,215 @@
+//! What a look means for the state that a step is to bring about. Pure.
+
+use agent_core::{
+    Action, ControlReading, DatabaseReading, DatabaseState, Role, SideReading, Silence, SyncState,
+    deed::Sight,
+};
+
+/// Whether something on the target may still change its role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum UnderWay {
+    Yes,
+    No,
+    /// Its sessions can't be seen, and why.
+    Unseen(String),
+}
+
+/// What the target itself shows.
+pub(crate) fn of_side(action: &Action, reading: &SideReading, under_way: &UnderWay) -> Sight {
+    let seen = shown(action, reading);
+    match action {
+        Action::TargetReady { .. } if reading.role == Role::Primary => Sight::Holds { seen },
+        Action::TargetReady { .. } => match as_secondary(reading, under_way, seen) {
+            // Nothing is in the way; whether that is sure matters only to who sends a command.
+            Sight::Not { seen } | Sight::Holds { seen } => Sight::Holds { seen },
+            Sight::Blind { .. } => Sight::Holds { seen: shown(action, reading) },
+            other @ (Sight::Coming { .. } | Sight::Unfit { .. }) => other,
+        },
+        Action::TargetPrimary { .. } | Action::TargetServing { .. } => {
+            if reading.serving() {
+                return Sight::Holds { seen };
+            }
+            match (reading.role, &reading.database) {
+                (Role::Primary, Some(database)) => as_new_primary(database, under_way, seen),
+                (Role::Primary, None) => unfit(seen, "and there is no such database"),
+                (Role::Secondary | Role::Resolving | Role::Absent, _) => {
+                    as_secondary(reading, under_way, seen)
+                }
+            }
+        }
+    }
+}
+
+/// What the control plane shows where the target itself can't be seen. It repeats what the managed
+/// instance believes and knows nothing of the database taking writes.
+pub(crate) fn of_control(action: &Action, reading: &ControlReading, blind: &str) -> Sight {
+    by_control(action, reading, &format!("; the target can't be seen: {blind}"))
+}
+
+/// The target says that it is not done, and the command would go by way of the control plane: does
+/// that one see it so too? If it can't say, the command will tell.
+pub(crate) fn not_by_both(
+    by_side: Sight,
+    action: &Action,
+    control: Result<ControlReading, Silence>,
+) -> Sight {
+    let Ok(reading) = control else { return by_side };
+    let Sight::Not { seen } = &by_side else { return by_side };
+    match by_control(action, &reading, &format!("; {seen}")) {
+        Sight::Not { .. } | Sight::Blind { .. } | Sight::Holds { .. } => by_side,
+        other @ (Sight::Coming { .. } | Sight::Unfit { .. }) => other,
+    }
+}
+
+/// The target serves. A control plane that says otherwise is waited for a while, and one that says
+/// nothing is not: the target is what counts.
+pub(crate) fn agreed(
+    seen: String,
+    control: Result<ControlReading, Silence>,
+    waited: bool,
+) -> Sight {
+    let role = match control {
+        Err(silence) => {
+            let detail = silence.detail;
+            return Sight::Holds { seen: format!("{seen}; no word from ARM: {detail}") };
+        }
+        Ok(reading) => reading.link.map(|link| link.instance_role),
+    };
+    match role {
+        Some(Role::Primary) => Sight::Holds { seen: format!("{seen}; ARM agrees") },
+        other => {
+            let says = other.map_or("that it knows no such link", word);
+            let seen = format!("{seen}; ARM still says {says}");
+            if waited { Sight::Holds { seen } } else { Sight::Coming { seen } }
+        }
+    }
+}
+
+fn by_control(action: &Action, reading: &ControlReading, besides: &str) -> Sight {
+    let Some(link) = &reading.link else {
+        return Sight::Unfit { seen: format!("ARM knows no such link{besides}") };
+    };
+    let role = word(link.instance_role);
+    if !reading.instance_state.eq_ignore_ascii_case("Ready") {
+        let state = &reading.instance_state;
+        let seen = format!("ARM says {role}, and that the instance is {state}{besides}");
+        return Sight::Unfit { seen };
+    }
+    let seen = format!("ARM says {role}{besides}");
+    match (action, link.instance_role) {
+        (Action::TargetReady { .. }, Role::Primary | Role::Secondary) => Sight::Holds { seen },
+        (
+            Action::TargetPrimary { .. } | Action::TargetServing { .. },
+            Role::Primary | Role::Resolving,
+        )
+        | (Action::TargetReady { .. }, Role::Resolving) => Sight::Coming { seen },
+        (Action::TargetPrimary { .. } | Action::TargetServing { .. }, Role::Secondary) => {
+            Sight::Not { seen }
+        }
+        (
+            Action::TargetReady { .. }
+            | Action::TargetPrimary { .. }
+            | Action::TargetServing { .. },
+            Role::Absent,
+        ) => Sight::Unfit { seen },
+    }
+}
+
+fn as_secondary(reading: &SideReading, under_way: &UnderWay, seen: String) -> Sight {
+    match reading.role {
+        Role::Resolving => return Sight::Coming { seen },
+        Role::Absent => {
+            return unfit(seen, "the distributed availability group is unknown there");
+        }
+        Role::Primary | Role::Secondary => {}
+    }
+    if *under_way == UnderWay::Yes {
+        return Sight::Coming { seen: format!("{seen}, a change of the group is under way") };
+    }
+    let Some(database) = &reading.database else {
+        return unfit(seen, "and there is no such database");
+    };
+    match database.synchronization {
+        Some(SyncState::Reverting | SyncState::Initializing) => {
+            return unfit(seen, "from which it could not start as primary");
+        }
+        Some(SyncState::NotSynchronizing | SyncState::Synchronizing | SyncState::Synchronized)
+        | None => {}
+    }
+    match database.state {
+        DatabaseState::Recovering | DatabaseState::RecoveryPending => Sight::Coming { seen },
+        DatabaseState::Suspect | DatabaseState::Emergency | DatabaseState::Offline => {
+            unfit(seen, "and that database could not start as primary")
+        }
+        DatabaseState::Online | DatabaseState::Restoring => match under_way {
+            UnderWay::Unseen(why) => Sight::Blind {
+                why: format!("{seen}, but not whether a command is at work there: {why}"),
+            },
+            UnderWay::Yes | UnderWay::No => Sight::Not { seen },
+        },
+    }
+}
+
+/// The role is PRIMARY, and the database takes no writes yet.
+fn as_new_primary(database: &DatabaseReading, under_way: &UnderWay, seen: String) -> Sight {
+    match database.state {
+        DatabaseState::Online
+        | DatabaseState::Restoring
+        | DatabaseState::Recovering
+        | DatabaseState::RecoveryPending => Sight::Coming { seen },
+        DatabaseState::Suspect | DatabaseState::Emergency | DatabaseState::Offline => {
+            if *under_way == UnderWay::Yes {
+                return Sight::Coming { seen };
+            }
+            unfit(seen, "and another failover would not mend that")
+        }
+    }
+}
+
+fn unfit(seen: String, because: &str) -> Sight {
+    Sight::Unfit { seen: format!("{seen}, {because}") }
+}
+
+/// For humans and the journal: what was seen, in the server's own words.
+fn shown(action: &Action, reading: &SideReading) -> String {
+    let instance = action.instance();
+    let mut seen = format!("{instance} is {}", word(reading.role));
+    let Some(database) = &reading.database else { return seen };
+    let state = match database.state {
+        DatabaseState::Online => "ONLINE",
+        DatabaseState::Restoring => "RESTORING",
+        DatabaseState::Recovering => "RECOVERING",
+        DatabaseState::RecoveryPending => "RECOVERY_PENDING",
+        DatabaseState::Suspect => "SUSPECT",
+        DatabaseState::Emergency => "EMERGENCY",
+        DatabaseState::Offline => "OFFLINE",
+    };
+    let updateability = if database.read_write { "READ_WRITE" } else { "READ_ONLY" };
+    seen.push_str(&format!(", {} {state} {updateability}", action.database()));
+    if let Some(synchronization) = database.synchronization {
+        seen.push_str(match synchronization {
+            SyncState::NotSynchronizing => " NOT SYNCHRONIZING",
+            SyncState::Synchronizing => " SYNCHRONIZING",
+            SyncState::Synchronized => " SYNCHRONIZED",
+            SyncState::Reverting => " REVERTING",
+            SyncState::Initializing => " INITIALIZING",
+        });
+    }
+    if database.suspended {
+        seen.push_str(" (suspended)");
+    }
+    seen
+}
+
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::Primary => "PRIMARY",
+        Role::Secondary => "SECONDARY",
+        Role::Resolving => "RESOLVING",
+        Role::Absent => "without the group",
+    }
+}
+
+#[cfg(test)]
+#[path = "sight_tests.rs"]
+mod tests;

@@ -1,0 +1,208 @@
+//! What became of a statement: SQL Server's error numbers, in what they allow and in words that
+//! tell a DBA what to do. The numbers are those of the link's own error list and of `sys.messages`.
+
+use agent_core::{Again, deed::Sent};
+use probes::tds::TdsError;
+
+/// What an error number means for the command that met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// It is so already, or another one is at it.
+    Already,
+    /// Conclusively without effect.
+    Refused(Again),
+    /// Only a look can tell.
+    Open,
+}
+
+/// From what the session says of the statement. `login` is who acted.
+pub(crate) fn sent(executed: Result<(), TdsError>, login: &str) -> Sent {
+    let Err(error) = executed else { return Sent::Accepted { operation: None } };
+    let number = error.number();
+    if error.nothing_sent() {
+        let again = if number.is_some_and(passes) { Again::SameRoute } else { Again::NextRoute };
+        return Sent::Refused { why: format!("the command did not leave: {error}"), again };
+    }
+    if error.unknown() {
+        return Sent::Unknown { why: error.to_string() };
+    }
+    let (meaning, advice) = number.map_or((Meaning::Open, None), |n| meaning(n, login));
+    let why = advice.map_or_else(|| error.to_string(), |advice| format!("{error}; {advice}"));
+    match meaning {
+        Meaning::Already => Sent::Already { why },
+        Meaning::Refused(again) => Sent::Refused { why, again },
+        Meaning::Open => Sent::Unknown { why },
+    }
+}
+
+/// Login failures that go by themselves: the look before logged in with the same name and password.
+fn passes(number: u32) -> bool {
+    match number {
+        // Limits and maintenance of Azure SQL, too many logins, the server is starting or stopping.
+        10928 | 10929 | 17142 | 17197 | 17830 | 40197 | 40501 | 40613 | 49918 | 49919 | 49920 => {
+            true
+        }
+        // A login race at a server whose roles change.
+        18401 | 18451 | 18456 => true,
+        _ => false,
+    }
+}
+
+fn meaning(number: u32, login: &str) -> (Meaning, Option<String>) {
+    use Again::{Never, NextRoute, SameRoute};
+    use Meaning::{Already, Open, Refused};
+    let (meaning, advice) = match number {
+        41122 => (Already, "it is primary there already"),
+        41965 => (Already, "it has that role already"),
+        47513 | 41113 | 41968 => (Already, "another failover is running there"),
+
+        47512 | 47514 | 47515 | 47516 | 41142 => (
+            Refused(SameRoute),
+            "the secondary can't take over yet; it is tried again under the same approvals",
+        ),
+        41140 | 41190 | 35251 => (
+            Refused(SameRoute),
+            "the replica is not in a state for it; it is tried again under the same approvals",
+        ),
+        10928 | 10929 | 40501 => (Refused(SameRoute), "the instance asks for patience"),
+        41993 => (
+            Refused(SameRoute),
+            "the instance can't open its replica of the database: give it back access to its TDE key",
+        ),
+
+        47517 | 41195 => {
+            (Refused(NextRoute), "this server takes this kind of failover only on the other side")
+        }
+        102 | 156 | 319 => (
+            Refused(NextRoute),
+            "this build does not know the statement: it comes with SQL Server 2022 CU13",
+        ),
+        229 | 262 | 297 | 300 | 15151 | 15247 => {
+            let advice = format!(
+                "grant it in master: GRANT ALTER ANY AVAILABILITY GROUP TO [{login}]; GRANT VIEW SERVER STATE TO [{login}]"
+            );
+            return (Refused(NextRoute), Some(advice));
+        }
+
+        41985 => (
+            Refused(Never),
+            "a one-way link can't be failed over: delete the link, which makes its database writable",
+        ),
+        47511 => (
+            Refused(Never),
+            "the group belongs to no link of this instance: check the name of the group in the configuration",
+        ),
+        47122 => (
+            Refused(Never),
+            "this is the local group and not the distributed one: check the name of the group in the configuration",
+        ),
+        41191 => (Refused(Never), "this engine is older than that of the last primary"),
+
+        _ => return (Open, None),
+    };
+    (meaning, Some(advice.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use probes::tds::Stage;
+
+    use super::*;
+
+    fn server(number: u32) -> TdsError {
+        TdsError::Server { number, class: 16, state: 1, message: "m".into() }
+    }
+
+    fn login(number: u32) -> TdsError {
+        TdsError::Login { number, class: 14, state: 1, message: "m".into() }
+    }
+
+    fn short(error: TdsError) -> String {
+        let name = match &error {
+            TdsError::Server { number, .. } => format!("server {number}"),
+            TdsError::Login { number, .. } => format!("login {number}"),
+            TdsError::Refused { .. }
+            | TdsError::Unroutable { .. }
+            | TdsError::TimedOut { .. }
+            | TdsError::Io { .. }
+            | TdsError::Tls { .. }
+            | TdsError::Garbled { .. } => error.to_string(),
+        };
+        let outcome = match sent(Err(error), "dr_agent") {
+            Sent::Accepted { .. } => "accepted".to_owned(),
+            Sent::Already { .. } => "already".to_owned(),
+            Sent::Refused { again, .. } => format!("refused, {again:?}"),
+            Sent::Unknown { .. } => "unknown".to_owned(),
+        };
+        format!("{name}: {outcome}\n")
+    }
+
+    #[test]
+    fn what_every_failure_allows() {
+        let detail = || "d".to_owned();
+        let mut errors = vec![
+            TdsError::Refused { detail: detail() },
+            TdsError::Unroutable { detail: detail() },
+            TdsError::Tls { detail: detail() },
+            TdsError::TimedOut { stage: Stage::LoggingIn },
+            TdsError::TimedOut { stage: Stage::Asking },
+            TdsError::Io { stage: Stage::Securing, detail: detail() },
+            TdsError::Io { stage: Stage::Asking, detail: detail() },
+            TdsError::Garbled { stage: Stage::Asking, detail: detail() },
+        ];
+        errors.extend([40613, 10928, 18456, 18470, 40615].map(login));
+        errors.extend([41122, 41965, 47513, 41968, 41113, 41142, 47515, 41993, 10928].map(server));
+        errors.extend([47517, 102, 15151, 229, 300, 41985, 47511, 47122, 41191].map(server));
+        errors.extend([41104, 41149, 41163, 41165, 41969, 4711].map(server));
+        let table: String = errors.into_iter().map(short).collect();
+        expect![[r#"
+            connection refused: d: refused, NextRoute
+            cannot be reached: d: refused, NextRoute
+            TLS failed: d: refused, NextRoute
+            no answer in time while logging in: refused, NextRoute
+            no answer in time while waiting for the result: unknown
+            connection broke while negotiating encryption: d: refused, NextRoute
+            connection broke while waiting for the result: d: unknown
+            answer not understood while waiting for the result: d: unknown
+            login 40613: refused, SameRoute
+            login 10928: refused, SameRoute
+            login 18456: refused, SameRoute
+            login 18470: refused, NextRoute
+            login 40615: refused, NextRoute
+            server 41122: already
+            server 41965: already
+            server 47513: already
+            server 41968: already
+            server 41113: already
+            server 41142: refused, SameRoute
+            server 47515: refused, SameRoute
+            server 41993: refused, SameRoute
+            server 10928: refused, SameRoute
+            server 47517: refused, NextRoute
+            server 102: refused, NextRoute
+            server 15151: refused, NextRoute
+            server 229: refused, NextRoute
+            server 300: refused, NextRoute
+            server 41985: refused, Never
+            server 47511: refused, Never
+            server 47122: refused, Never
+            server 41191: refused, Never
+            server 41104: unknown
+            server 41149: unknown
+            server 41163: unknown
+            server 41165: unknown
+            server 41969: unknown
+            server 4711: unknown
+        "#]]
+        .assert_eq(&table);
+    }
+
+    #[test]
+    fn a_missing_permission_is_named_with_its_grant() {
+        let Sent::Refused { why, .. } = sent(Err(server(15151)), "dr_agent") else {
+            panic!("expected a refusal");
+        };
+        assert!(why.contains("GRANT ALTER ANY AVAILABILITY GROUP TO [dr_agent]"), "{why}");
+    }
+}
