@@ -5,6 +5,7 @@
 //! and opens them all. Nothing here knows the agent, so that it can contradict it.
 
 pub mod arm;
+pub mod cli;
 pub mod control;
 pub mod serve;
 pub mod sql;
