@@ -2,6 +2,7 @@
 //! can only be checked by making it.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -10,7 +11,9 @@ use agent_core::{
     Approver, ApproverId, BreakGlass, FailureDomain, InstanceId, LinkId, LinkSpec, Roster,
     StormBrake,
 };
+use ed25519_dalek::VerifyingKey;
 use probes::Secret;
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -22,7 +25,7 @@ use super::{
     secret::{self, Source},
     targets,
 };
-use crate::keys;
+use crate::{bus::BrokerUrl, keys};
 
 /// A PEM file with authorities; the bundle of an operating system has some 200 KB.
 const LONGEST_PEM_BYTES: u64 = 4 * 1024 * 1024;
@@ -85,6 +88,21 @@ pub(super) fn client_defaults(path: &Path, http: &file::Http) -> ClientDefaults 
         .map(|url| url.trim().to_owned())
         .unwrap_or_else(|| format!("{scheme}://{}", SocketAddr::new(ip, http.listen.port())));
     ClientDefaults { url, token_file: http.token_files.first().map(|file| builder.path(file)) }
+}
+
+/// The keys of the roster alone.
+pub(super) fn approver_keys(
+    path: &Path,
+    text: &str,
+    file: &File,
+) -> Result<BTreeMap<String, VerifyingKey>, ConfigError> {
+    let mut builder = Builder::new(path);
+    let roster = builder.roster(file);
+    if !builder.found.is_empty() {
+        return Err(ConfigError::wrong(path, builder.found.problems(text)));
+    }
+    let named = |approver: Approver| (approver.id.to_string(), approver.key);
+    Ok(roster.approvers.into_iter().map(named).collect())
 }
 
 /// Fills in what follows from other keys, so that what is shown is what counts.
@@ -210,16 +228,15 @@ impl<'p> Builder<'p> {
     }
 
     fn bus(&mut self, file: &File) -> Option<BusSettings> {
-        use secrecy::ExposeSecret as _;
         let bus = file.bus.as_ref()?;
         let key = Key::new("bus");
         let before = self.found.count();
         let url = self.secret(&key.at("url"), &bus.url);
-        let shown = url.expose_secret();
-        let read = self.found.count() == before;
-        if read && !shown.starts_with("amqp://") && !shown.starts_with("amqps://") {
-            let right = "`amqp://` or `amqps://`, then user, password, host and virtual host";
-            self.found.add(&key.at("url"), "what is kept there is no AMQP address", right);
+        if self.found.count() == before {
+            if let Err(error) = url.expose_secret().parse::<BrokerUrl>() {
+                let (what, right) = error.split_once("; right would be ").unwrap_or((&error, ""));
+                self.found.add(&key.at("url"), what, right);
+            }
         }
         if bus.exchange.is_empty() || bus.exchange.len() > 127 {
             let right = "1 to 127 bytes; the exchange has a name of its own";
@@ -229,7 +246,6 @@ impl<'p> Builder<'p> {
         Some(BusSettings {
             url,
             exchange: bus.exchange.clone(),
-            source: file.agent.name.clone(),
             ca_pem,
             connect_within: bus.connect_within.0,
             confirm_within: bus.confirm_within.0,

@@ -10,6 +10,7 @@ use super::{
     locate::{Document, Key, listed, nearest},
     problem::Problem,
     span::Span,
+    thresholds::thresholds,
 };
 
 /// Everything that was found to be wrong.
@@ -157,12 +158,10 @@ fn instances(file: &File, found: &mut Findings) {
 }
 
 fn one_instance(instance: &Instance, key: &Key, found: &mut Findings) {
-    for (name, text) in [("host", &instance.host)] {
-        let fits = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/');
-        if !fits || text.contains(',') {
-            let right = "a host name or an address alone; the port has a key of its own";
-            found.add(&key.at(name), format!("{text:?} is not a host"), right);
-        }
+    let host = &instance.host;
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || matches!(c, '/' | ',')) {
+        let right = "a host name or an address alone; the port has a key of its own";
+        found.add(&key.at("host"), format!("{host:?} is not a host"), right);
     }
     if instance.port == 0 {
         found.add(&key.at("port"), "port 0 can't be connected to", "1433 in the ordinary case");
@@ -278,7 +277,7 @@ fn known<'f>(
     side: Side,
     file: &'f File,
     found: &mut Findings,
-) -> Option<&'f Instance> {
+) -> Option<(&'f Instance, Key)> {
     let (name, section, wanted, what, instances) = match side {
         Side::SqlServer => {
             ("sql_server", "sql_servers", &link.sql_server, "SQL Server", &file.sql_servers)
@@ -288,90 +287,21 @@ fn known<'f>(
             ("managed_instance", "managed_instances", wanted, "managed instance", instances)
         }
     };
-    let instance = instances.iter().find(|instance| &instance.name == wanted);
-    if instance.is_none() {
-        let names: Vec<&str> = instances.iter().map(|instance| instance.name.as_str()).collect();
-        let right = match (nearest(wanted, &names), names.as_slice()) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, []) => format!("a `[[{section}]]` section of that name"),
-            (None, names) => format!("one of {}, or a `[[{section}]]` section", listed(names)),
-        };
-        found.add(&key.at(name), format!("there is no {what} named `{wanted}`"), right);
+    let place = instances.iter().position(|instance| &instance.name == wanted);
+    if let Some(place) = place {
+        return Some((&instances[place], Key::new(section).nth(place)));
     }
-    instance
-}
-
-fn thresholds(file: &File, link: &Link, key: &Key, sides: [&Instance; 2], found: &mut Findings) {
-    let policy = link.policy.over(&file.policy.over(&agent_core::Policy::default()));
-    // Where the threshold was set: at the link, or for all.
-    let at = |name: &str, own: bool| {
-        if own { key.at("policy").at(name) } else { Key::new("policy").at(name) }
+    let names: Vec<&str> = instances.iter().map(|instance| instance.name.as_str()).collect();
+    let right = match (nearest(wanted, &names), names.as_slice()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, []) => format!("a `[[{section}]]` section of that name"),
+        (None, names) => format!("one of {}, or a `[[{section}]]` section", listed(names)),
     };
-    let own = &link.policy;
-    let stale_after = at("stale_after", own.stale_after.is_some());
-    for side in sides {
-        let probe = &side.probe;
-        let silent = probe.every.0.saturating_mul(policy.misses);
-        if silent > policy.stale_after {
-            found.add(
-                &stale_after,
-                format!(
-                    "{} misses, {} apart on {}, take longer than {}: the last look would be too old before the side counts as silent",
-                    policy.misses, probe.every, side.name, Span(policy.stale_after)
-                ),
-                format!("at least {}, or fewer misses, or a shorter `probe.every`", Span(silent)),
-            );
-        }
-        let paces = [
-            ("probe", Some((probe.every, probe.deadline))),
-            ("arm", side.arm.as_ref().map(|arm| (arm.every, arm.deadline))),
-        ];
-        for (part, pace) in paces {
-            let Some((every, deadline)) = pace else { continue };
-            // The schedule has a jitter of a tenth.
-            let old = every.0.saturating_mul(11) / 10 + deadline.0;
-            if old > policy.stale_after {
-                found.add(
-                    &stale_after,
-                    format!(
-                        "a look at {} may be {} old before the next one is in ({part}.every and a tenth, {part}.deadline): between them it would count as stale",
-                        side.name, Span(old)
-                    ),
-                    format!("at least {}, or shorter times there", Span(old)),
-                );
-            }
-        }
-    }
-    for (name, own, count) in [
-        ("misses", own.misses.is_some(), policy.misses),
-        ("attempts", own.attempts.is_some(), policy.attempts),
-    ] {
-        if count == 0 {
-            found.add(&at(name, own), "0 is none at all", "at least 1");
-        }
-    }
-    for (name, own, span) in [
-        ("approve_within", own.approve_within.is_some(), policy.approve_within),
-        ("execute_within", own.execute_within.is_some(), policy.execute_within),
-        ("step_deadline", own.step_deadline.is_some(), policy.step_deadline),
-        ("reopen_after", own.reopen_after.is_some(), policy.reopen_after),
-    ] {
-        positive(&at(name, own), Some(Span(span)), found);
-    }
-    if policy.retry_after >= policy.execute_within {
-        found.add(
-            &at("retry_after", own.retry_after.is_some()),
-            format!(
-                "a refused step would be tried again after {}, when the time to execute, {}, is over",
-                Span(policy.retry_after),
-                Span(policy.execute_within)
-            ),
-            "less than `execute_within`",
-        );
-    }
+    found.add(&key.at(name), format!("there is no {what} named `{wanted}`"), right);
+    None
 }
 
-fn positive(key: &Key, span: Option<Span>, found: &mut Findings) {
+pub(super) fn positive(key: &Key, span: Option<Span>, found: &mut Findings) {
     if span.is_some_and(|span| span.0.is_zero()) {
         found.add(key, "no time at all", "more than 0");
     }

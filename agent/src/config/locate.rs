@@ -147,6 +147,8 @@ impl<'a> Document<'a> {
                 continue;
             };
             match (value.get_ref(), model) {
+                // A secret: its two ways are told apart when it is read.
+                (DeValue::Table(_), Value::Table(model)) if model.keys().eq(["file"]) => {}
                 (DeValue::Table(inner), Value::Table(model)) => {
                     self.unknown(inner, model, &key, found);
                 }
@@ -284,7 +286,7 @@ fn search_value(
 
 fn consider(around: Range<usize>, key: &Key, span: &Range<usize>, best: &mut (usize, Key)) {
     let size = around.end - around.start;
-    if around.start <= span.start && span.end <= around.end && size < best.0 {
+    if around.start <= span.start && span.end <= around.end && size <= best.0 {
         *best = (size, key.clone());
     }
 }

@@ -12,23 +12,29 @@ mod problem;
 mod secret;
 mod span;
 mod targets;
+mod thresholds;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use agent_core::{LinkSpec, Roster, StormBrake};
+use ed25519_dalek::VerifyingKey;
 use probes::{ControlTarget, InstanceTarget, Schedule, Secret, arm::CredentialSource};
 
 pub use self::problem::{ConfigError, Problem};
 
 /// The reference: every key with its default and its reason. It is a valid file of its own.
 pub const REFERENCE: &str = include_str!("../../../config/agent.toml");
+
+/// Name of the journal in the data folder.
+pub const JOURNAL_FILE: &str = "journal.db";
 
 /// Everything the agent is told, checked and with its secrets read.
 #[derive(Debug)]
@@ -101,8 +107,6 @@ pub struct BusSettings {
     pub url: Secret,
     /// A topic exchange.
     pub exchange: String,
-    /// CloudEvents `source` of what is published.
-    pub source: String,
     /// PEM of the authorities to believe; None: those of the operating system.
     pub ca_pem: Option<String>,
     /// For name resolution, TCP, TLS and the handshake of AMQP together.
@@ -181,7 +185,7 @@ impl Config {
     /// The journal of the agent.
     #[must_use]
     pub fn journal_path(&self) -> PathBuf {
-        self.agent.data_dir.join("journal.db")
+        self.agent.data_dir.join(JOURNAL_FILE)
     }
 }
 
@@ -194,4 +198,28 @@ pub fn client_defaults(path: &Path) -> Result<ClientDefaults, ConfigError> {
     let text = problem::read(path)?;
     let file = file::read(path, &text)?;
     Ok(build::client_defaults(path, &file.http))
+}
+
+/// The public keys of the approvers of a configuration file, without reading its secrets.
+///
+/// # Errors
+///
+/// The file can't be read, is wrong in its form, or has a key that is none.
+pub fn approver_keys(path: &Path) -> Result<BTreeMap<String, VerifyingKey>, ConfigError> {
+    let text = problem::read(path)?;
+    let file = file::read(path, &text)?;
+    build::approver_keys(path, &text, &file)
+}
+
+/// The first token of a token file: one a line, empty lines and lines that begin with `#` say
+/// nothing.
+///
+/// # Errors
+///
+/// The file can't be read, is open to others or has no token in it, in words.
+pub fn read_token(path: &Path) -> Result<Secret, String> {
+    secret::read_token(path).map_err(|unusable| {
+        let secret::Unusable { what, right } = unusable;
+        format!("{what}\n  right: {right}")
+    })
 }

@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
         ConfigError::wrong(path, vec![Problem::new(None, None, what, right.to_owned())])
     };
     let right =
-        "a TOML file that can be read; `dr-agent config --reference` prints one with every key";
+        "a TOML file that can be read; `dr-agent config --defaults` prints one with every key";
     let about = std::fs::metadata(path)
         .map_err(|error| whole(format!("the file can't be read: {error}"), right))?;
     if !about.is_file() || about.len() > LONGEST_BYTES {
@@ -74,13 +74,18 @@ impl Problem {
         let message = error.message();
         let (what, right) = if let Some(name) = quoted_after(message, "missing field ") {
             key = key.at(name);
-            let right = example(&key).map(|line| format!("for example `{line}`"));
-            ("it is missing".to_owned(), right.unwrap_or_default())
+            ("it is missing".to_owned(), String::new())
         } else if let Some((found, right)) = split(message) {
             (format!("it can't be {found}"), right)
         } else {
             let (what, right) = message.split_once('\n').unwrap_or((message, ""));
             (what.to_owned(), right.to_owned())
+        };
+        let example = example(&key).filter(|_| !right.contains("such as") && !right.contains('{'));
+        let right = match (example, right.is_empty()) {
+            (Some(line), true) => format!("for example `{line}`"),
+            (Some(line), false) => format!("{right}, for example `{line}`"),
+            (None, _) => right,
         };
         Self::new(Some(document.position(span.start)), Some(&key), what, right)
     }
@@ -97,7 +102,24 @@ fn split(message: &str) -> Option<(String, String)> {
         .iter()
         .find_map(|start| message.strip_prefix(start))?;
     let (found, expected) = rest.split_once(", expected ")?;
-    Some((found.to_owned(), expected.to_owned()))
+    let found = if found == "map" { "a table" } else { found };
+    Some((found.to_owned(), right(expected).to_owned()))
+}
+
+/// Types as people call them.
+fn right(expected: &str) -> &str {
+    match expected {
+        "usize" | "u32" => "a whole number, 0 or more",
+        "u16" => "a whole number from 0 to 65535",
+        "a boolean" => "true or false",
+        "a string" => "a text in quotes",
+        "a path" | "path string" => "a path in quotes",
+        "a sequence" => "an array",
+        "a map" => "a table",
+        "socket address" => "an address and a port in quotes",
+        record if record.starts_with("struct ") => "a table",
+        other => other,
+    }
 }
 
 impl fmt::Display for ConfigError {

@@ -54,6 +54,18 @@ pub(super) fn read_file(path: &Path) -> Result<Secret, Unusable> {
     })
 }
 
+/// Reads the first token of a file that others can't read.
+pub(super) fn read_token(path: &Path) -> Result<Secret, Unusable> {
+    let mut text = String::new();
+    let read = open(path)?.take(LONGEST_BYTES).read_to_string(&mut text);
+    read.map_err(|error| unreadable(path, &error))?;
+    let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    token.map(Secret::from).ok_or_else(|| Unusable {
+        what: format!("the token file {} has no token in it", path.display()),
+        right: "one token on a line".into(),
+    })
+}
+
 /// Opens a file with a secret in it, if others can't.
 pub(super) fn open(path: &Path) -> Result<File, Unusable> {
     let shown = path.display();

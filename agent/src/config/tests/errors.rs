@@ -19,103 +19,402 @@ fn check_more(more: &str, expected: &Expect) {
 
 #[test]
 fn form() {
-    check("name = \"orders\"", "name = orders", &expect![""]);
-    check("[http]", "[http", &expect![""]);
-    check("[http]", "[http]\nlistn = \"127.0.0.1:1\"", &expect![""]);
-    check("[http]", "[http]\ncolour = 1", &expect![""]);
-    check("[quorum]", "[quorums]", &expect![""]);
-    check("[http]", "[http]\nlisten = \"localhost\"", &expect![""]);
-    check("[http]", "[http]\nlisten = 8420", &expect![""]);
-    check("forced = 1", "forced = -1", &expect![""]);
-    check("forced = 1", "forced = \"one\"", &expect![""]);
-    check("name = \"sql-1\"\n", "", &expect![""]);
-    check("[[links]]", "[links]", &expect![""]);
-    check_more("[log]\nformat = \"xml\"", &expect![""]);
-    check_more("[log]\nfilter = \"dr_agent=loud\"", &expect![""]);
+    check(
+        "name = \"orders\"",
+        "name = orders",
+        &expect![
+            "agent.toml:23:8: this is not TOML: string values must be quoted, expected literal string"
+        ],
+    );
+    check(
+        "[http]",
+        "[http",
+        &expect!["agent.toml:1:6: this is not TOML: unclosed table, expected `]`"],
+    );
+    check(
+        "[http]",
+        "[http]\nlistn = \"127.0.0.1:1\"",
+        &expect![[r#"
+        agent.toml:2:1: http.listn: there is no such key in http
+          right: did you mean `listen`?"#]],
+    );
+    check(
+        "[http]",
+        "[http]\ncolour = 1",
+        &expect![[r#"
+        agent.toml:2:1: http.colour: there is no such key in http
+          right: one of `address_file`, `listen`, `metrics_open`, `tls_cert`, `tls_key`, `token_files`"#]],
+    );
+    check(
+        "[quorum]",
+        "[quorums]",
+        &expect![[r#"
+        agent.toml:4:2: quorums: there is no such key at the top
+          right: did you mean `quorum`?"#]],
+    );
+    check(
+        "[http]",
+        "[http]\nlisten = \"localhost\"",
+        &expect!["agent.toml:2:10: http.listen: invalid socket address syntax"],
+    );
+    check(
+        "[http]",
+        "[http]\nlisten = 8420",
+        &expect![[r#"
+        agent.toml:2:10: http.listen: it can't be integer `8420`
+          right: socket address"#]],
+    );
+    check(
+        "forced = 1",
+        "forced = -1",
+        &expect![[r#"
+        agent.toml:5:10: quorum.forced: it can't be integer `-1`
+          right: usize"#]],
+    );
+    check(
+        "forced = 1",
+        "forced = \"one\"",
+        &expect![[r#"
+        agent.toml:5:10: quorum.forced: it can't be string "one"
+          right: usize"#]],
+    );
+    check("name = \"sql-1\"\n", "", &expect!["agent.toml:10:1: sql_servers.name: it is missing"]);
+    check(
+        "[[links]]",
+        "[links]",
+        &expect![[r#"
+        agent.toml:22:1: links: it can't be map
+          right: a sequence"#]],
+    );
+    check_more(
+        "[log]\nformat = \"xml\"",
+        &expect![[r#"
+        agent.toml:2:10: log.format: it can't be `xml`
+          right: `text` or `json`"#]],
+    );
+    check_more(
+        "[log]\nfilter = \"dr_agent=loud\"",
+        &expect![[r#"
+        agent.toml:2:1: log.filter: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
+          right: a level, or directives such as `info,dr_agent::bus=debug,lapin=error`"#]],
+    );
 }
 
 #[test]
 fn durations() {
-    check_more("[policy]\nstale_after = 15", &expect![""]);
-    check_more("[policy]\nstale_after = \"15\"", &expect![""]);
-    check_more("[policy]\nstale_after = \"fifteen seconds\"", &expect![""]);
-    check_more("[policy]\napprove_within = \"0s\"", &expect![""]);
+    check_more(
+        "[policy]\nstale_after = 15",
+        &expect![[r#"
+        agent.toml:2:15: policy.stale_after: it can't be integer `15`
+          right: a whole number and one of ms, s, m, h, d, such as "250ms", "5s" or "15m""#]],
+    );
+    check_more(
+        "[policy]\nstale_after = \"15\"",
+        &expect![[r#"
+        agent.toml:2:15: policy.stale_after: "15" is not a duration of at most 365 days
+          right: a whole number and one of ms, s, m, h, d, such as "250ms", "5s" or "15m""#]],
+    );
+    check_more(
+        "[policy]\nstale_after = \"fifteen seconds\"",
+        &expect![[r#"
+        agent.toml:2:15: policy.stale_after: "fifteen seconds" is not a duration of at most 365 days
+          right: a whole number and one of ms, s, m, h, d, such as "250ms", "5s" or "15m""#]],
+    );
+    check_more(
+        "[policy]\napprove_within = \"0s\"",
+        &expect![[r#"
+        agent.toml:2:1: policy.approve_within: no time at all
+          right: more than 0"#]],
+    );
 }
 
 #[test]
 fn secrets() {
     let password = "{ file = \"password\" }";
-    check(password, "\"hunter2\"", &expect![""]);
-    check(password, "1234", &expect![""]);
-    check(password, "{ file = \"open\" }", &expect![""]);
-    check(password, "{ file = \"missing\" }", &expect![""]);
-    check(password, "{ file = \"a\", env = \"B\" }", &expect![""]);
-    check(password, "{ value = \"hunter2\" }", &expect![""]);
-    check(password, "{ env = \"DR_AGENT_TEST_NO_SUCH_VARIABLE\" }", &expect![""]);
-    check("[\"token\"]", "[\"token\", \"open\"]", &expect![""]);
-    check("[\"token\"]", "[]", &expect![""]);
-    check_more("[bus]\nurl = \"amqp://guest:hunter2@localhost\"", &expect![""]);
-    check_more("[bus]\nurl = { file = \"password\" }", &expect![""]);
+    check(
+        password,
+        "\"hunter2\"",
+        &expect![[r#"
+        agent.toml:13:36: sql_servers[0].login.password: a secret does not stand in this file
+          right: { file = "/path/to/it" } or { env = "NAME_OF_A_VARIABLE" }"#]],
+    );
+    check(
+        password,
+        "1234",
+        &expect![[r#"
+        agent.toml:13:36: sql_servers[0].login.password: a secret does not stand in this file
+          right: { file = "/path/to/it" } or { env = "NAME_OF_A_VARIABLE" }"#]],
+    );
+    check(
+        password,
+        "{ file = \"open\" }",
+        &expect![[r#"
+        agent.toml:13:25: sql_servers[0].login.password: the secret file open is open to others (mode 644)
+          right: chmod 600 open"#]],
+    );
+    check(
+        password,
+        "{ file = \"missing\" }",
+        &expect![[r#"
+        agent.toml:13:25: sql_servers[0].login.password: the secret file missing can't be read: No such file or directory (os error 2)
+          right: an existing file that the user of the agent can read"#]],
+    );
+    check(
+        password,
+        "{ file = \"a\", env = \"B\" }",
+        &expect![[r#"
+        agent.toml:13:50: sql_servers[0].login.password.env: there is no such key in sql_servers[0].login.password
+          right: one of `file`"#]],
+    );
+    check(
+        password,
+        "{ value = \"hunter2\" }",
+        &expect![[r#"
+        agent.toml:13:38: sql_servers[0].login.password.value: there is no such key in sql_servers[0].login.password
+          right: one of `file`"#]],
+    );
+    check(
+        password,
+        "{ env = \"DR_AGENT_TEST_NO_SUCH_VARIABLE\" }",
+        &expect![[r#"
+        agent.toml:13:38: sql_servers[0].login.password.env: there is no such key in sql_servers[0].login.password
+          right: one of `file`"#]],
+    );
+    check(
+        "[\"token\"]",
+        "[\"token\", \"open\"]",
+        &expect![[r#"
+        agent.toml:2:25: http.token_files[1]: the secret file open is open to others (mode 644)
+          right: chmod 600 open"#]],
+    );
+    check(
+        "[\"token\"]",
+        "[]",
+        &expect![[r#"
+        agent.toml:2:1: http.token_files: without a token nobody can use the API
+          right: at least one file with a token in it; `openssl rand -hex 32` makes one"#]],
+    );
+    check_more(
+        "[bus]\nurl = \"amqp://guest:hunter2@localhost\"",
+        &expect![[r#"
+        agent.toml:2:7: bus.url: a secret does not stand in this file
+          right: { file = "/path/to/it" } or { env = "NAME_OF_A_VARIABLE" }"#]],
+    );
+    check_more(
+        "[bus]\nurl = { file = \"password\" }",
+        &expect![
+            "agent.toml:2:1: bus.url: the address starts neither with amqps:// nor amqp://; right would be amqps://USER:PASSWORD@HOST:5671/%2f, with reserved characters percent-encoded"
+        ],
+    );
 }
 
 #[test]
 fn names() {
-    check("name = \"mi-1\"", "name = \"sql-1\"", &expect![""]);
-    check("sql_server = \"sql-1\"", "sql_server = \"sql-11\"", &expect![""]);
-    check("sql_server = \"sql-1\"", "sql_server = \"paris\"", &expect![""]);
-    check("name = \"orders\"", "name = \"\"", &expect![""]);
-    check("database = \"orders\"", "database = \"\"", &expect![""]);
+    check(
+        "name = \"mi-1\"",
+        "name = \"sql-1\"",
+        &expect![[r#"
+        agent.toml:17:1: managed_instances[0].name: sql_servers[0] is named `sql-1` too
+          right: a name of its own for each instance
+        agent.toml:25:1: links[0].managed_instance: there is no managed instance named `mi-1`
+          right: one of `sql-1`, or a `[[managed_instances]]` section"#]],
+    );
+    check(
+        "sql_server = \"sql-1\"",
+        "sql_server = \"sql-11\"",
+        &expect![[r#"
+        agent.toml:24:1: links[0].sql_server: there is no SQL Server named `sql-11`
+          right: did you mean `sql-1`?"#]],
+    );
+    check(
+        "sql_server = \"sql-1\"",
+        "sql_server = \"paris\"",
+        &expect![[r#"
+        agent.toml:24:1: links[0].sql_server: there is no SQL Server named `paris`
+          right: one of `sql-1`, or a `[[sql_servers]]` section"#]],
+    );
+    check(
+        "name = \"orders\"",
+        "name = \"\"",
+        &expect![[r#"
+        agent.toml:23:1: links[0].name: the name of a link is empty
+          right: 1 to 128 characters, none of them a control character"#]],
+    );
+    check(
+        "database = \"orders\"",
+        "database = \"\"",
+        &expect![[r#"
+        agent.toml:26:1: links[0].database: it is empty
+          right: the name of the database"#]],
+    );
     check(
         "[[links]]",
         "[[links]]\nname = \"orders\"\nsql_server = \"sql-1\"\nmanaged_instance = \"mi-1\"\ndatabase = \"a\"\n\n[[links]]",
-        &expect![""],
+        &expect![[r#"
+            agent.toml:29:1: links[1].name: links[0] is named `orders` too
+              right: a name of its own for each link"#]],
     );
     check(
         "[[links]]",
         "[[links]]\nname = \"o\"\ngroup = \"orders\"\nsql_server = \"sql-1\"\nmanaged_instance = \"mi-1\"\ndatabase = \"a\"\n\n[[links]]",
-        &expect![""],
+        &expect![[r#"
+            agent.toml:29:1: links[1].group: links[0] is group `orders` of this managed instance too
+              right: one link for each distributed availability group"#]],
     );
-    check("host = \"sql-1.example.com\"", "host = \"sql-1.example.com,1433\"", &expect![""]);
+    check(
+        "host = \"sql-1.example.com\"",
+        "host = \"sql-1.example.com,1433\"",
+        &expect![[r#"
+        agent.toml:12:1: sql_servers[0].host: "sql-1.example.com,1433" is not a host
+          right: a host name or an address alone; the port has a key of its own"#]],
+    );
 }
 
 #[test]
 fn approvals() {
-    check("forced = 1", "forced = 2", &expect![""]);
-    check("forced = 1", "forced = 0", &expect![""]);
-    check("public_key = \"ed25519:11q", "public_key = \"ed25519:", &expect![""]);
-    check("public_key = \"ed25519:11q", "public_key = \"rsa:11q", &expect![""]);
+    check(
+        "forced = 1",
+        "forced = 2",
+        &expect![[r#"
+        agent.toml:5:1: quorum.forced: it takes 2 signatures and 1 approver is configured: no plan could ever be approved
+          right: at most 1, or more `[approvers.NAME]` sections"#]],
+    );
+    check(
+        "forced = 1",
+        "forced = 0",
+        &expect![[r#"
+        agent.toml:5:1: quorum.forced: a plan that nobody signs is not a signed plan
+          right: at least 1"#]],
+    );
+    check(
+        "public_key = \"ed25519:11q",
+        "public_key = \"ed25519:",
+        &expect![[r#"
+        agent.toml:8:1: approvers.alice.public_key: this is not base64
+          right: the line that `dr-agent key show` prints, `ed25519:` and 44 characters"#]],
+    );
+    check(
+        "public_key = \"ed25519:11q",
+        "public_key = \"rsa:11q",
+        &expect![[r#"
+        agent.toml:8:1: approvers.alice.public_key: a public key begins with `ed25519:`
+          right: the line that `dr-agent key show` prints, `ed25519:` and 44 characters"#]],
+    );
     check_more(
         "[approvers.bob]\npublic_key = \"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"",
-        &expect![""],
+        &expect![[r#"
+            agent.toml:2:1: approvers.bob.public_key: this is the key of alice too: one person would count twice
+              right: a key of each approver's own; `dr-agent key new` makes one"#]],
     );
-    check_more("[break_glass]\nwait = \"2h\"", &expect![""]);
+    check_more(
+        "[break_glass]\nwait = \"2h\"",
+        &expect![[r#"
+        agent.toml:2:1: break_glass.wait: the waiting time of 2h ends after the time for approvals, 1h: the glass could never be broken
+          right: less than `policy.approve_within`"#]],
+    );
 }
 
 #[test]
 fn thresholds() {
-    check_more("[policy]\nmisses = 20", &expect![""]);
-    check_more("[policy]\nstale_after = \"3s\"", &expect![""]);
-    check_more("[policy]\nretry_after = \"20m\"", &expect![""]);
+    check_more(
+        "[policy]\nmisses = 20",
+        &expect![[r#"
+        agent.toml:1:2: policy.stale_after: 20 misses, 1s apart on sql-1, take longer than 15s: the last look would be too old before the side counts as silent
+          right: at least 20s, or fewer misses, or a shorter `probe.every`
+        agent.toml:1:2: policy.stale_after: 20 misses, 1s apart on mi-1, take longer than 15s: the last look would be too old before the side counts as silent
+          right: at least 20s, or fewer misses, or a shorter `probe.every`"#]],
+    );
+    check_more(
+        "[policy]\nstale_after = \"3s\"",
+        &expect![[r#"
+        agent.toml:2:1: policy.stale_after: a look at sql-1 may be 4100ms old before the next one is in (probe.every and a tenth, probe.deadline): between them it would count as stale
+          right: at least 4100ms, or shorter times there
+        agent.toml:2:1: policy.stale_after: a look at mi-1 may be 4100ms old before the next one is in (probe.every and a tenth, probe.deadline): between them it would count as stale
+          right: at least 4100ms, or shorter times there"#]],
+    );
+    check_more(
+        "[policy]\nretry_after = \"20m\"",
+        &expect![[r#"
+        agent.toml:2:1: policy.retry_after: a refused step would be tried again after 20m, when the time to execute, 15m, is over
+          right: less than `execute_within`"#]],
+    );
     check(
         "[[managed_instances]]",
         "probe = { connect_within = \"5s\" }\n\n[[managed_instances]]",
-        &expect![""],
+        &expect![[r#"
+            agent.toml:16:11: sql_servers[0].probe.connect_within: 5s to connect is more than the 3s for everything
+              right: at most `deadline`"#]],
     );
-    check("database = \"orders\"", "database = \"orders\"\npolicy = { misses = 0 }", &expect![""]);
-    check_more("[storm_brake]\nopen_proposals = 0", &expect![""]);
+    check(
+        "database = \"orders\"",
+        "database = \"orders\"\npolicy = { misses = 0 }",
+        &expect![[r#"
+        agent.toml:27:12: links[0].policy.misses: 0 is none at all
+          right: at least 1"#]],
+    );
+    check_more(
+        "[storm_brake]\nopen_proposals = 0",
+        &expect![[r#"
+        agent.toml:2:1: storm_brake.open_proposals: with 0 the agent never proposes anything
+          right: at least 1"#]],
+    );
 }
 
 #[test]
 fn doors() {
-    check("[http]", "[http]\nlisten = \"0.0.0.0:8420\"", &expect![""]);
-    check("[http]", "[http]\ntls_cert = \"certificate\"", &expect![""]);
-    check("[http]", "[http]\ntls_cert = \"certificate\"\ntls_key = \"open\"", &expect![""]);
-    check("trust = { fingerprint", "trust = { ca = \"certificate\", fingerprint", &expect![""]);
+    check(
+        "[http]",
+        "[http]\nlisten = \"0.0.0.0:8420\"",
+        &expect![[r#"
+        agent.toml:2:1: http.listen: 0.0.0.0:8420 is not a loopback address, and there is no TLS: tokens would be read on the way
+          right: give `tls_cert` and `tls_key`, or listen on 127.0.0.1 or [::1]"#]],
+    );
+    check(
+        "[http]",
+        "[http]\ntls_cert = \"certificate\"",
+        &expect![[r#"
+        agent.toml:2:1: http.tls_cert: a certificate needs its key
+          right: give `tls_key` too"#]],
+    );
+    check(
+        "[http]",
+        "[http]\ntls_cert = \"certificate\"\ntls_key = \"open\"",
+        &expect![[r#"
+        agent.toml:3:1: http.tls_key: the secret file open is open to others (mode 644)
+          right: chmod 600 open"#]],
+    );
+    check(
+        "trust = { fingerprint",
+        "trust = { ca = \"certificate\", fingerprint",
+        &expect![[r#"
+        agent.toml:14:1: sql_servers[0].trust: there is more than one way to judge the certificate
+          right: one of `ca`, `certificate` and `fingerprint`
+        agent.toml:14:11: sql_servers[0].trust.ca: no certificate in the PEM text: expected at least one `BEGIN CERTIFICATE` block
+          right: a PEM file with one or more certificates"#]],
+    );
     let fingerprint =
         "{ fingerprint = \"d4c9d9027326271a89ce51fcaf328ed673f17be33469ff979e8ab8dd501e664f\" }";
-    check(fingerprint, "{ fingerprint = \"AB:CD\" }", &expect![""]);
-    check(fingerprint, "{ ca = \"certificate\" }", &expect![""]);
-    check(fingerprint, "{ verify = false }", &expect![""]);
+    check(
+        fingerprint,
+        "{ fingerprint = \"AB:CD\" }",
+        &expect![[r#"
+        agent.toml:14:11: sql_servers[0].trust.fingerprint: a fingerprint is 64 hexadecimal digits (SHA-256), colons allowed; got 4 digits
+          right: SHA-256, as `openssl x509 -noout -fingerprint -sha256` prints it"#]],
+    );
+    check(
+        fingerprint,
+        "{ ca = \"certificate\" }",
+        &expect![[r#"
+        agent.toml:14:11: sql_servers[0].trust.ca: no certificate in the PEM text: expected at least one `BEGIN CERTIFICATE` block
+          right: a PEM file with one or more certificates"#]],
+    );
+    check(
+        fingerprint,
+        "{ verify = false }",
+        &expect![[r#"
+        agent.toml:14:11: sql_servers[0].trust.verify: there is no such key in sql_servers[0].trust
+          right: one of `ca`, `certificate`, `fingerprint`, `name`"#]],
+    );
 }
 
 #[test]
@@ -125,26 +424,60 @@ fn control_plane() {
             "[managed_instances.arm]\nsubscription = \"s\"\nresource_group = \"g\"\ninstance = \"i\"\n{more}\n[[links]]"
         )
     };
-    check("[[links]]", &arm("base_url = \"http://management.azure.com\""), &expect![""]);
+    check(
+        "[[links]]",
+        &arm("base_url = \"http://management.azure.com\""),
+        &expect![[r#"
+        agent.toml:26:1: managed_instances[0].arm.base_url: "http://management.azure.com" is no address
+          right: `https://` and a host, nothing else"#]],
+    );
     check(
         "[[links]]",
         &arm("credential = { kind = \"client_secret\", tenant = \"t\" }"),
-        &expect![""],
+        &expect![[r#"
+            agent.toml:26:1: managed_instances[0].arm.credential.client_id: `client_secret` needs it
+              right: add `client_id`, or another `kind`
+            agent.toml:26:1: managed_instances[0].arm.credential.client_secret: `client_secret` needs it
+              right: add `client_secret`, or another `kind`"#]],
     );
-    check("[[links]]", &arm("credential = { kind = \"password\" }"), &expect![""]);
-    check("[[links]]", &arm("credential = { token_file = \"private\" }"), &expect![""]);
-    check("[[links]]", &arm("every = \"10s\""), &expect![""]);
+    check(
+        "[[links]]",
+        &arm("credential = { kind = \"password\" }"),
+        &expect![[r#"
+        agent.toml:26:23: managed_instances[0].arm.credential.kind: it can't be `password`
+          right: one of `managed_identity`, `workload_identity`, `client_secret`"#]],
+    );
+    check(
+        "[[links]]",
+        &arm("credential = { token_file = \"private\" }"),
+        &expect![[r#"
+        agent.toml:26:16: managed_instances[0].arm.credential.token_file: `managed_identity` takes no `token_file`
+          right: leave it out, or another `kind` than `managed_identity`"#]],
+    );
+    check(
+        "[[links]]",
+        &arm("every = \"10s\""),
+        &expect![[r#"
+        agent.toml: policy.stale_after: a look at mi-1 may be 19s old before the next one is in (arm.every and a tenth, arm.deadline): between them it would count as stale
+          right: at least 19s, or shorter times there"#]],
+    );
     check(
         "[[managed_instances]]",
         "[sql_servers.arm]\nsubscription = \"s\"\n\n[[managed_instances]]",
-        &expect![""],
+        &expect![[r#"
+            agent.toml:16:14: sql_servers[0].arm: there is no such key in sql_servers[0]
+              right: one of `action_login`, `host`, `login`, `name`, `port`, `probe`, `trust`"#]],
     );
 }
 
 #[test]
 fn several_at_once() {
     let text = SMALL.replace("forced = 1", "forced = 3").replace("\"sql-1\"\nm", "\"sql\"\nm");
-    expect![""].assert_eq(&Folder::new().errors(&text));
+    expect![[r#"
+        agent.toml:5:1: quorum.forced: it takes 3 signatures and 1 approver is configured: no plan could ever be approved
+          right: at most 1, or more `[approvers.NAME]` sections
+        agent.toml:24:1: links[0].sql_server: there is no SQL Server named `sql`
+          right: one of `sql-1`, or a `[[sql_servers]]` section"#]].assert_eq(&Folder::new().errors(&text));
 }
 
 #[test]
@@ -152,5 +485,7 @@ fn a_file_that_is_not_there() {
     let folder = Folder::new();
     let error = super::Config::load(&folder.path()).expect_err("missing");
     let shown = error.to_string().replace(&format!("{}/", folder.0.path().display()), "");
-    expect![""].assert_eq(&shown);
+    expect![[r#"
+        agent.toml: the file can't be read: No such file or directory (os error 2)
+          right: a TOML file that can be read; `dr-agent config --defaults` prints one with every key"#]].assert_eq(&shown);
 }

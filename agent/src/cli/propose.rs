@@ -1,0 +1,45 @@
+//! `propose`: asks for a plan.
+
+use agent_core::{Entry, PlanKind};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::{Context, exit::Failure};
+
+#[derive(Debug, Args)]
+pub(super) struct Propose {
+    /// Name of the link
+    link: String,
+    /// What the plan is to do
+    #[arg(long, value_enum)]
+    kind: Kind,
+    /// Who asks; it is in what approvers sign
+    #[arg(long, env = "USER", value_name = "NAME")]
+    by: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// Make the secondary the primary without asking the other side; its last commits may be lost
+    ForcedFailover,
+}
+
+impl From<Kind> for PlanKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::ForcedFailover => Self::ForcedFailover,
+        }
+    }
+}
+
+impl Propose {
+    pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.connection.open()?;
+        let body = json!({ "kind": PlanKind::from(self.kind), "by": self.by });
+        let entry: Entry = client.post(&["links", &self.link, "proposals"], &body)?;
+        context.output.show(&entry, |page| {
+            page.line(0, format!("proposal {} is open for approvals", entry.seq));
+            page.line(0, format!("next: dr-agent show {}", entry.seq));
+        })
+    }
+}
