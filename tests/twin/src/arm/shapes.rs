@@ -21,7 +21,7 @@ pub(super) fn instance_id(cloud: &Cloud, instance: &str) -> String {
 
 /// A link, as GET and list answer it (addendum 2.5, 2.7).
 pub(super) fn link(cloud: &Cloud, instance: &str, link: &ArmLink) -> Value {
-    let databases: Vec<Value> = link.databases.iter().map(|db| database(db)).collect();
+    let databases: Vec<Value> = link.databases.iter().map(database).collect();
     json!({
         "properties": {
             "distributedAvailabilityGroupName": link.name,

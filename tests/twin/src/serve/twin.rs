@@ -11,12 +11,12 @@ use super::{
     ArmEndpoint, ControlEndpoint, Endpoints, IdentityEndpoint, Login, SharedWorld, SqlEndpoint,
     doors::{self, TdsDoor},
     endpoints::LoginEndpoint,
-    tls,
+    tls::{self, Tls},
 };
 use crate::{
     arm::{self, Cloud},
     control,
-    world::{Party, Side, World, WorldSpec},
+    world::{Link, Party, Side, World, WorldSpec},
 };
 
 /// Doors have this long to close.
@@ -58,107 +58,46 @@ impl Twin {
         );
         let world = World::new(&options.spec, options.seed, Timestamp::now())?;
         let link = world.links().next().context("the world has no link; one is needed")?.clone();
-        let database = link.databases().next().unwrap_or("master").to_owned();
         let names: Vec<String> = world.instances().map(|i| i.server_name.clone()).collect();
-        let parties: Vec<Party> = world
-            .workloads()
-            .map(|workload| Party::Application(workload.name.clone()))
-            .chain([Party::Operator])
-            .collect();
-        let tls = tls::make(&names)?;
+        let tls = tokio::task::spawn_blocking(move || tls::make(&names))
+            .await
+            .context("making certificates failed")??;
         let ca = options.directory.join("ca.pem");
         fs::write(&ca, &tls.authority_pem)
             .with_context(|| format!("cannot write {}", ca.display()))?;
 
-        let agent = login("dr_agent", Party::Agent);
-        let others: Vec<Login> = parties
-            .into_iter()
-            .map(|party| login(&party.to_string().replace("app:", ""), party))
-            .collect();
-        let logins: Arc<[Login]> = [agent.clone()].into_iter().chain(others.clone()).collect();
-
-        let shared = SharedWorld::new(world, options.speed);
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(doors::tick(shared.clone(), stop.clone()));
-        let mut instances = BTreeMap::new();
-        for (name, server_name) in shared.with(|w| {
-            w.instances().map(|i| (i.name.clone(), i.server_name.clone())).collect::<Vec<_>>()
-        }) {
-            let (listener, port) = doors::bind()?;
-            let door = TdsDoor {
-                world: shared.clone(),
-                instance: name.clone(),
-                tls: tls.tds.clone(),
-                logins: logins.clone(),
-            };
-            tasks.spawn(doors::tds(door, listener, stop.clone()));
-            let endpoint = SqlEndpoint {
-                host: "localhost".to_owned(),
-                port,
-                user: agent.user.clone(),
-                password: agent.password.clone(),
-                database: database.clone(),
-                name: name.clone(),
-                server_name,
-            };
-            instances.insert(name, endpoint);
-        }
-
-        let (arm_listener, arm_port) = doors::bind()?;
-        let (token_listener, token_port) = doors::bind()?;
-        let (identity_listener, identity_port) = doors::bind()?;
-        let (control_listener, control_port) = doors::bind()?;
-        let cloud = cloud(&options, arm_port, token_port, tls.certificate);
-        let arm = ArmEndpoint {
-            base_url: cloud.base_url.clone(),
-            authority: cloud.authority.clone(),
-            tenant: cloud.tenant.clone(),
-            client_id: cloud.client_id.clone(),
-            client_secret: cloud.client_secret.clone(),
-            subscription: cloud.subscription.clone(),
-            resource_group: cloud.resource_group.clone(),
-            instance: link.member(Side::ManagedInstance).instance.clone(),
-            link: link.name.clone(),
+        let logins = logins(&world);
+        let mut opening = Opening {
+            world: SharedWorld::new(world, options.speed),
+            stop: CancellationToken::new(),
+            tasks: JoinSet::new(),
+            tls,
         };
-        let managed_identity = IdentityEndpoint {
-            endpoint: format!("http://localhost:{identity_port}/msi/token"),
-            header: cloud.identity_header.clone(),
-        };
-        let services = arm::services(shared.clone(), cloud);
-        let web = &tls.web;
-        tasks.spawn(doors::https(services.control_plane, arm_listener, web.clone(), stop.clone()));
-        tasks.spawn(doors::https(
-            services.token_service,
-            token_listener,
-            web.clone(),
-            stop.clone(),
-        ));
-        tasks.spawn(doors::http(services.managed_identity, identity_listener, stop.clone()));
-        tasks.spawn(doors::http(control::router(shared.clone()), control_listener, stop.clone()));
-
+        opening.tasks.spawn(doors::tick(opening.world.clone(), opening.stop.clone()));
+        let instances = opening.instances(&link, &logins)?;
+        let (arm, managed_identity) = opening.cloud(&link, options.speed)?;
+        let control = opening.control()?;
         let of = |side| {
             let name = &link.member(side).instance;
             instances.get(name).cloned().with_context(|| format!("there is no instance {name}"))
         };
+        let others = logins.iter().filter(|login| login.party != Party::Agent).map(|login| {
+            let (user, password) = (login.user.clone(), login.password.clone());
+            (login.party.to_string(), LoginEndpoint { user, password })
+        });
         let endpoints = Endpoints {
             ca,
             sql_server: of(Side::SqlServer)?,
             managed_instance: of(Side::ManagedInstance)?,
             arm,
             managed_identity,
-            control: ControlEndpoint { base_url: format!("http://localhost:{control_port}") },
+            control,
+            logins: others.collect(),
             instances,
-            logins: others
-                .into_iter()
-                .map(|login| {
-                    let endpoint = LoginEndpoint { user: login.user, password: login.password };
-                    (login.party.to_string(), endpoint)
-                })
-                .collect(),
         };
+        let Opening { world, stop, tasks, tls: _ } = opening;
         let doors = tokio::spawn(doors::watch(tasks, stop.clone()));
-        Ok(Twin { endpoints, world: shared, stop, doors: Some(doors) })
+        Ok(Twin { endpoints, world, stop, doors: Some(doors) })
     }
 
     /// Ends when a door has fallen, which it never should.
@@ -183,13 +122,119 @@ impl Drop for Twin {
     }
 }
 
+/// Doors that are being opened.
+struct Opening {
+    world: SharedWorld,
+    stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+    tls: Tls,
+}
+
+impl Opening {
+    /// A TDS door for each instance.
+    fn instances(
+        &mut self,
+        link: &Link,
+        logins: &Arc<[Login]>,
+    ) -> anyhow::Result<BTreeMap<String, SqlEndpoint>> {
+        let agent = logins
+            .iter()
+            .find(|login| login.party == Party::Agent)
+            .context("there is no login for the agent")?;
+        let names: Vec<(String, String)> = self.world.with(|world| {
+            world.instances().map(|i| (i.name.clone(), i.server_name.clone())).collect()
+        });
+        let mut endpoints = BTreeMap::new();
+        for (name, server_name) in names {
+            let (listener, port) = doors::bind()?;
+            let door = TdsDoor {
+                world: self.world.clone(),
+                instance: name.clone(),
+                tls: self.tls.tds.clone(),
+                logins: logins.clone(),
+            };
+            self.tasks.spawn(doors::tds(door, listener, self.stop.clone()));
+            let endpoint = SqlEndpoint {
+                host: "localhost".to_owned(),
+                port,
+                user: agent.user.clone(),
+                password: agent.password.clone(),
+                database: link.databases().next().unwrap_or("master").to_owned(),
+                name: name.clone(),
+                server_name,
+            };
+            endpoints.insert(name, endpoint);
+        }
+        Ok(endpoints)
+    }
+
+    /// ARM, the token service and managed identity.
+    fn cloud(
+        &mut self,
+        link: &Link,
+        speed: f64,
+    ) -> anyhow::Result<(ArmEndpoint, IdentityEndpoint)> {
+        let (arm_listener, arm_port) = doors::bind()?;
+        let (token_listener, token_port) = doors::bind()?;
+        let (identity_listener, identity_port) = doors::bind()?;
+        let cloud = cloud(speed, arm_port, token_port, self.tls.certificate.clone());
+        let arm = ArmEndpoint {
+            base_url: cloud.base_url.clone(),
+            authority: cloud.authority.clone(),
+            tenant: cloud.tenant.clone(),
+            client_id: cloud.client_id.clone(),
+            client_secret: cloud.client_secret.clone(),
+            subscription: cloud.subscription.clone(),
+            resource_group: cloud.resource_group.clone(),
+            instance: link.member(Side::ManagedInstance).instance.clone(),
+            link: link.name.clone(),
+        };
+        let identity = IdentityEndpoint {
+            endpoint: format!("http://localhost:{identity_port}/msi/token"),
+            header: cloud.identity_header.clone(),
+        };
+        let services = arm::services(self.world.clone(), cloud);
+        for (router, listener) in
+            [(services.control_plane, arm_listener), (services.token_service, token_listener)]
+        {
+            self.tasks.spawn(doors::https(
+                router,
+                listener,
+                self.tls.web.clone(),
+                self.stop.clone(),
+            ));
+        }
+        let stop = self.stop.clone();
+        self.tasks.spawn(doors::http(services.managed_identity, identity_listener, stop));
+        Ok((arm, identity))
+    }
+
+    fn control(&mut self) -> anyhow::Result<ControlEndpoint> {
+        let (listener, port) = doors::bind()?;
+        let router = control::router(self.world.clone());
+        self.tasks.spawn(doors::http(router, listener, self.stop.clone()));
+        Ok(ControlEndpoint { base_url: format!("http://localhost:{port}") })
+    }
+}
+
+/// One for the agent, one for the operator, one for each application.
+fn logins(world: &World) -> Arc<[Login]> {
+    let applications = world
+        .workloads()
+        .map(|workload| login(&workload.name, Party::Application(workload.name.clone())));
+    [login("dr_agent", Party::Agent), login("operator", Party::Operator)]
+        .into_iter()
+        .chain(applications)
+        .collect()
+}
+
 fn login(user: &str, party: Party) -> Login {
     Login { user: user.to_owned(), password: secret(), party }
 }
 
-fn cloud(options: &TwinOptions, arm: u16, tokens: u16, certificate: Vec<u8>) -> Cloud {
+fn cloud(speed: f64, arm: u16, tokens: u16, certificate: Vec<u8>) -> Cloud {
     // Fifteen of the world's seconds (addendum 2.2), as the caller's clock counts them.
-    let retry_after_s = (15.0 / options.speed).ceil() as u32;
+    let retry_after_s = (15.0 / speed).ceil() as u32;
     Cloud {
         tenant: guid(),
         client_id: guid(),

@@ -16,6 +16,7 @@ mod link;
 mod log;
 mod operation;
 mod party;
+mod power;
 mod progress;
 mod replication;
 mod role;

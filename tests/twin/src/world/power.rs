@@ -1,0 +1,100 @@
+//! Instances stop, start, freeze and go on.
+
+use super::{Power, World, replication};
+
+impl World {
+    pub(super) fn stop(&mut self, name: &str) {
+        self.set_power(name, Power::Stopped);
+        self.break_operations(name);
+        let now = self.now;
+        for link in self.links.values_mut().filter(|link| link.side_of(name).is_some()) {
+            if link.only_primary().is_some_and(|side| link.member(side).instance == name) {
+                replication::sender_stops(link, now);
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, name: &str) {
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if instance.power != Power::Stopped {
+            return;
+        }
+        instance.power = Power::Running;
+        instance.started = now;
+        instance.recovered = now + instance.restart;
+        for link in self.links.values_mut() {
+            let Some(side) = link.side_of(name) else { continue };
+            // A new process knows nothing of the old connection, and says so to the other end.
+            replication::disconnect(link, side, &self.instances, &self.faults, now);
+            let member = link.member_mut(side);
+            member.last_heard = now;
+            for copy in &mut member.copies {
+                copy.redo.clear();
+                // Crash recovery redoes all that was hardened.
+                copy.redone = copy.log.len();
+            }
+        }
+    }
+
+    pub(super) fn freeze(&mut self, name: &str) {
+        let now = self.now;
+        self.set_power(name, Power::Frozen);
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.frozen_since.get_or_insert(now);
+        }
+        for link in self.links.values_mut() {
+            if link.only_primary().is_some_and(|side| link.member(side).instance == name) {
+                replication::sender_stops(link, now);
+            }
+        }
+    }
+
+    pub(super) fn resume(&mut self, name: &str) {
+        let now = self.now;
+        self.set_power(name, Power::Running);
+        let since = self.instances.get_mut(name).and_then(|found| found.frozen_since.take());
+        let Some(since) = since else { return };
+        let pause = now.duration_since(since);
+        for id in &self.active {
+            let Some(operation) = self.operations.get_mut(id) else { continue };
+            if operation.instance == name {
+                operation.next = operation.next.map(|next| next + pause);
+            }
+        }
+        for link in self.links.values_mut() {
+            let Some(side) = link.side_of(name) else { continue };
+            let member = link.member_mut(side);
+            // Its own clock of silence stood still too.
+            member.last_heard = (member.last_heard + pause).min(now);
+            for copy in &mut member.copies {
+                copy.redo.iter_mut().for_each(|(at, _)| *at += pause);
+                copy.redo_free += pause;
+            }
+            if !link.member(side.other()).connected {
+                replication::disconnect(link, side, &self.instances, &self.faults, now);
+            }
+        }
+    }
+
+    /// A stopped instance stays stopped: only `Start` ends that.
+    pub(super) fn set_power(&mut self, name: &str, power: Power) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if power == Power::Stopped {
+            instance.sessions.clear();
+            instance.frozen_since = None;
+        }
+        if instance.power != Power::Stopped || power == Power::Stopped {
+            instance.power = power;
+        }
+    }
+
+    pub(super) fn set_refusing(&mut self, name: &str, refusing: bool) {
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.refusing = refusing;
+            if refusing {
+                instance.sessions.clear();
+            }
+        }
+    }
+}

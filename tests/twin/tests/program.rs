@@ -1,0 +1,148 @@
+//! The program: endpoints file, subcommands, and how it ends.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use twin::serve::Endpoints;
+
+const TWIN: &str = env!("CARGO_BIN_EXE_twin");
+
+struct Running {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Running {
+    fn start(options: &[&str]) -> Running {
+        let directory = tempfile::tempdir().expect("a directory");
+        let child = Command::new(TWIN)
+            .arg("run")
+            .arg("--endpoints")
+            .arg(directory.path().join("endpoints.json"))
+            .args(options)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        Running { child, directory }
+    }
+
+    fn endpoints(&mut self) -> Endpoints {
+        let file = self.directory.path().join("endpoints.json");
+        let found = poll(|| file.exists().then_some(()));
+        assert!(found.is_some(), "no endpoints file; ended: {:?}", self.child.try_wait());
+        Endpoints::read(&file).expect("whole from the first moment")
+    }
+
+    fn ends(&mut self) -> Option<i32> {
+        poll(|| self.child.try_wait().expect("a child")).and_then(|status| status.code())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline for another process")]
+fn poll<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(30) {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+fn ask(control: &str, words: &[&str]) -> Output {
+    Command::new(TWIN).args(words).args(["--control", control]).output().expect("it runs")
+}
+
+fn told(control: &str, words: &[&str]) -> serde_json::Value {
+    let output = ask(control, words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn subcommands_change_the_world_and_tell_of_it() {
+    let mut twin = Running::start(&["--speed", "10", "--seed", "3"]);
+    let endpoints = twin.endpoints();
+    assert!(endpoints.ca.is_absolute() && endpoints.ca.exists());
+    let control = endpoints.control.base_url;
+    for words in [
+        &["cut", "agent", "sql01", "--one-way"][..],
+        &["slow", "agent", "arm", "5"],
+        &["lose-reply", "mi-dr"],
+        &["refuse", "sql01"],
+        &["workload", "shop", "--target", "mi-dr"],
+        &["arm-unavailable", "on"],
+    ] {
+        let output = ask(&control, words);
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let state = told(&control, &["state"]);
+    let faults = serde_json::json!([
+        "cut agent -> sql01",
+        "slow agent -> arm by 5 ms",
+        "slow arm -> agent by 5 ms",
+        "refuse sql01",
+        "arm unavailable"
+    ]);
+    assert_eq!(state["faults"], faults);
+    assert_eq!(state["workloads"][0]["target"], "mi-dr");
+    assert!(ask(&control, &["stop", "sql01"]).status.success());
+    let truth = told(&control, &["truth"]);
+    assert_eq!(truth["links"][0]["writers"]["sql_server"], false);
+    let wrong = ask(&control, &["stop", "sql02"]);
+    assert!(!wrong.status.success());
+    let text = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(text.contains("there is mi-dr, sql01"), "{text}");
+}
+
+#[test]
+fn it_ends_with_its_parent_if_told_to() {
+    let mut twin = Running::start(&["--stdin-guard"]);
+    twin.endpoints();
+    let mut stdin = twin.child.stdin.take().expect("a pipe");
+    stdin.write_all(b"still here\n").expect("written");
+    assert!(twin.child.try_wait().expect("a child").is_none());
+    drop(stdin);
+    assert_eq!(twin.ends(), Some(0));
+}
+
+#[test]
+fn it_ends_at_sigterm() {
+    let mut twin = Running::start(&[]);
+    twin.endpoints();
+    let pid = twin.child.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().expect("kill runs").success());
+    assert_eq!(twin.ends(), Some(0));
+}
+
+#[test]
+fn a_wrong_world_is_told_and_ends_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let world = directory.path().join("world.toml");
+    std::fs::write(&world, "[[instances]]\nname = 'a'\nkind = 'oracle'\n").expect("written");
+    let output = Command::new(TWIN)
+        .args(["run", "--endpoints"])
+        .arg(directory.path().join("e.json"))
+        .arg("--world")
+        .arg(&world)
+        .output()
+        .expect("it runs");
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("cannot understand") && text.contains("oracle"), "{text}");
+    assert!(!Path::new(&directory.path().join("e.json")).exists());
+}
