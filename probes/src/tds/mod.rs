@@ -10,6 +10,8 @@ mod session;
 mod tls;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod peer;
 
 pub use error::{Stage, TdsError};
