@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    DatabaseState, Instance, Link, Role, Side, Workload, World, Writers,
-    fault::{self, Faults},
-    log::RecordKind,
-    replication,
+    DatabaseState, Instance, Link, Role, Side, Workload, World, Writers, fault::Faults,
+    log::RecordKind, reach, replication,
 };
 
 impl World {
@@ -97,11 +95,11 @@ fn attempt(
     now: Timestamp,
 ) {
     let Some(target) = instances.get(&workload.target) else { return };
-    let sent = fault::reach(instances, faults, &workload.party, &target.party).is_open();
+    let sent = reach::reach(instances, faults, &workload.party, &target.party).is_open();
     let side = link.side_of(&workload.target);
     let committed = side.filter(|side| sent && takes_writes(link, *side, instances, now));
     let acknowledged = committed.is_some()
-        && fault::reach(instances, faults, &target.party, &workload.party).is_open();
+        && reach::reach(instances, faults, &target.party, &workload.party).is_open();
     if let Some(side) = committed {
         let kind = RecordKind::Commit { acknowledged };
         link.append(side, workload.database, workload.bytes, kind, now);

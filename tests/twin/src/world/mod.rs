@@ -5,19 +5,23 @@
 //! really happened is in the [`Ledger`].
 
 mod advance;
+mod build;
 mod command;
 mod control_plane;
 mod failover;
 mod fault;
 mod guid;
+mod housekeeping;
 mod instance;
 mod ledger;
 mod link;
 mod log;
 mod operation;
 mod party;
+mod planned;
 mod power;
 mod progress;
+mod reach;
 mod replication;
 mod role;
 mod sessions;
@@ -34,7 +38,7 @@ use jiff::Timestamp;
 
 pub use command::{Command, Executed, SqlError};
 pub use control_plane::{Accepted, ArmCommand, ArmDatabase, ArmError, ArmLink, FailoverType};
-pub use fault::{Fault, Reach, UnknownName};
+pub use fault::{Fault, UnknownName};
 pub use guid::Guid;
 pub use instance::{Backup, BackupKind, Instance, InstanceKind, Power};
 pub use ledger::{CommandRecord, Commit, CommitId, Interval, Ledger, Loss, Writers};
@@ -42,6 +46,7 @@ pub use link::{Copy, Link, Member};
 pub use log::Lsn;
 pub use operation::{Operation, OperationId, OperationKind, OperationStatus, Reply, Statement};
 pub use party::{Origin, Party};
+pub use reach::Reach;
 pub use role::{DatabaseState, Role, Side, SuspendReason, SyncHealth, SyncState};
 pub use sessions::{NewSession, Request, Session};
 pub use spec::{
@@ -71,7 +76,7 @@ impl World {
     /// # Errors
     /// What is wrong in `spec`, where, and what would be right.
     pub fn new(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
-        spec::build(spec, seed, start)
+        build::build(spec, seed, start)
     }
 
     /// The time up to which everything has happened.

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Backup, BackupKind, DatabaseState, Instance, Link, Lsn, Role, Side,
-    fault::{self, Faults},
+    Instance, Link, Lsn, Side,
+    fault::Faults,
+    housekeeping,
     link::{Copy, Heard, Message, Movement},
     log::{Record, RecordKind},
+    reach,
 };
 
 const SIDES: [Side; 2] = [Side::SqlServer, Side::ManagedInstance];
@@ -19,9 +21,6 @@ const PULSE: SignedDuration = SignedDuration::from_secs(1);
 const MESSAGE_BYTES: u64 = 60 << 10;
 /// Messages on the way at most; a queue beyond that stays with the primary, where it can be lost.
 const WINDOW: usize = 16;
-/// Both sides back up the log about this often.
-const LOG_BACKUP_EVERY: SignedDuration = SignedDuration::from_mins(10);
-const BACKGROUND_BYTES: u32 = 512;
 
 /// Hardens what has arrived on the secondary.
 pub(super) fn arrive(
@@ -35,12 +34,12 @@ pub(super) fn arrive(
         let receiver = link.member(primary.other());
         let path = (&link.member(primary).instance, &receiver.instance);
         let up = instances.get(path.1).is_some_and(Instance::transports);
-        if !up || !receiver.connected || fault::is_cut(instances, faults, path.0, path.1) {
+        if !up || !receiver.connected || reach::is_cut(instances, faults, path.0, path.1) {
             return stop_flight(link);
         }
         link.wire.flight.pop_front();
         harden(link, primary, message, now);
-        if !fault::is_cut_back(instances, faults, link, primary) {
+        if !reach::is_cut_back(instances, faults, link, primary) {
             hear(link, primary, message.database, now);
         }
     }
@@ -74,7 +73,7 @@ pub(super) fn pump(
     if !connected || !passes(link, primary, instances, faults) {
         return;
     }
-    let delay = fault::delay_between(link, faults);
+    let delay = reach::delay_between(link, faults);
     for database in 0..link.databases.len() {
         while link.wire.flight.len() < WINDOW {
             let (from, to) = (link.member(primary), link.member(primary.other()));
@@ -122,8 +121,8 @@ pub(super) fn pulse(
     for side in SIDES {
         let Some(instance) = instances.get_mut(&link.member(side).instance) else { continue };
         if instance.is_up() && instance.has_recovered(now) {
-            write_background(link, side, now);
-            back_up_log(link, side, instance, now);
+            housekeeping::write_background(link, side, now);
+            housekeeping::back_up_log(link, side, instance, now);
         }
     }
 }
@@ -200,7 +199,7 @@ pub(super) fn passes(
 ) -> bool {
     let (from, to) = (&link.member(from).instance, &link.member(from.other()).instance);
     let transports = |name: &String| instances.get(name).is_some_and(Instance::transports);
-    transports(from) && transports(to) && !fault::is_cut(instances, faults, from, to)
+    transports(from) && transports(to) && !reach::is_cut(instances, faults, from, to)
 }
 
 /// Gives up what is on the wire; the primary will send it again.
@@ -365,44 +364,4 @@ fn cut_back(copy: &mut Copy, upto: usize) {
     copy.redo.retain(|(_, to)| *to <= upto);
     copy.redone = copy.redone.min(upto);
     copy.movement = Movement::Flowing;
-}
-
-fn write_background(link: &mut Link, side: Side, now: Timestamp) {
-    if link.member(side).role != Role::Primary {
-        return;
-    }
-    let every = SignedDuration::from_millis(i64::from(link.log.background_ms));
-    for database in 0..link.databases.len() {
-        let copy = &mut link.member_mut(side).copies[database];
-        let due = now.duration_since(copy.last_background) >= every;
-        if due && copy.state == DatabaseState::Online {
-            copy.last_background = now;
-            link.append(side, database, BACKGROUND_BYTES, RecordKind::Background, now);
-        }
-    }
-}
-
-fn back_up_log(link: &Link, side: Side, instance: &mut Instance, now: Timestamp) {
-    for (place, database) in link.databases.iter().enumerate() {
-        let last = instance.backups.iter().rev().find(|b| b.database == database.name);
-        let (due, from) = match last {
-            Some(last) => (last.finish + LOG_BACKUP_EVERY <= now, last.last_lsn),
-            None => (true, Lsn::first()),
-        };
-        if due {
-            let upto = link.member(side).copies[place].log.len();
-            let end = link.last_record(side, place, upto).map_or_else(Lsn::first, Record::end);
-            instance.backups.push(Backup {
-                database: database.name.clone(),
-                kind: BackupKind::Log,
-                copy_only: false,
-                checksums: true,
-                start: now,
-                finish: now + SignedDuration::from_secs(2),
-                first_lsn: from,
-                last_lsn: end,
-                size: 1 << 20,
-            });
-        }
-    }
 }

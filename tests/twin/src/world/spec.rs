@@ -1,15 +1,10 @@
 //! What a world is built from. Every key may be left out of the TOML file; the defaults are one
 //! SQL Server 2022 CU13 as primary, one General Purpose managed instance and one application.
 
-use std::collections::BTreeMap;
-
-use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{
-    Guid, Instance, InstanceKind, Ledger, Link, Role, Side, Workload, World, fault::Faults,
-};
+use super::{Guid, Role, Side};
 
 /// A whole world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -194,8 +189,8 @@ pub struct WorkloadSpec {
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{place}: {problem}")]
 pub struct SpecError {
-    place: String,
-    problem: String,
+    pub(super) place: String,
+    pub(super) problem: String,
 }
 
 impl Default for WorldSpec {
@@ -282,81 +277,6 @@ impl Default for FailoverSpec {
     }
 }
 
-pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut instances = BTreeMap::new();
-    for given in &spec.instances {
-        let place = || format!("instances, {:?}", given.name);
-        let zone = TimeZone::get(&given.time_zone).map_err(|_| {
-            wrong(place(), "time_zone is no IANA zone; \"Europe/Berlin\" or \"UTC\" would be")
-        })?;
-        let kind = match given.kind {
-            Side::SqlServer => InstanceKind::SqlServer { edition: given.edition },
-            Side::ManagedInstance => InstanceKind::ManagedInstance {
-                tier: given.tier,
-                update_policy: given.update_policy,
-            },
-        };
-        let instance = Instance::new(given, kind, zone, seed, start);
-        if instances.insert(given.name.clone(), instance).is_some() {
-            return Err(wrong(place(), "there are two of this name; names must differ"));
-        }
-    }
-    let mut links = BTreeMap::new();
-    for given in &spec.links {
-        let place = || format!("links, {:?}", given.name);
-        let members = [
-            (&given.sql_server, Side::SqlServer, "sql_server"),
-            (&given.managed_instance, Side::ManagedInstance, "managed_instance"),
-        ];
-        for (name, side, key) in members {
-            let right_kind = instances.get(name).is_some_and(|found| found.side() == side);
-            if !right_kind {
-                return Err(wrong(place(), &format!("{key} names no such instance: {name:?}")));
-            }
-        }
-        if given.databases.is_empty() {
-            return Err(wrong(place(), "databases is empty; at least one must be named"));
-        }
-        let link = Link::new(given, &mut instances, seed, &mut rng, start);
-        if links.insert(given.name.clone(), link).is_some() {
-            return Err(wrong(place(), "there are two of this name; names must differ"));
-        }
-    }
-    let mut workloads = BTreeMap::new();
-    for given in &spec.workloads {
-        let place = || format!("workloads, {:?}", given.name);
-        let database = links
-            .get(&given.link)
-            .and_then(|link| link.databases.iter().position(|db| db.name == given.database))
-            .ok_or_else(|| wrong(place(), "link and database name no database of a link"))?;
-        if !instances.contains_key(&given.target) {
-            return Err(wrong(place(), "target names no instance"));
-        }
-        if !(given.commits_per_s >= 0.0 && given.commits_per_s <= 100_000.0) {
-            return Err(wrong(place(), "commits_per_s must lie between 0 and 100000"));
-        }
-        let workload = Workload::new(given, database, start, &mut rng);
-        if workloads.insert(given.name.clone(), workload).is_some() {
-            return Err(wrong(place(), "there are two of this name; names must differ"));
-        }
-    }
-    let ledger = Ledger::new(links.keys().cloned(), start);
-    let mut world = World {
-        now: start,
-        rng,
-        instances,
-        links,
-        workloads,
-        operations: BTreeMap::new(),
-        active: Vec::new(),
-        faults: Faults::default(),
-        ledger,
-    };
-    world.note_writers();
-    Ok(world)
-}
-
 impl LinkSpec {
     pub(super) fn role_of(&self, side: Side) -> Role {
         if side == self.primary { Role::Primary } else { Role::Secondary }
@@ -365,10 +285,6 @@ impl LinkSpec {
     pub(super) fn guid(&self, seed: u64, what: &str) -> Guid {
         Guid::derive(seed, &format!("link/{}/{what}", self.name))
     }
-}
-
-fn wrong(place: String, problem: &str) -> SpecError {
-    SpecError { place, problem: problem.to_owned() }
 }
 
 fn default_version() -> String {
