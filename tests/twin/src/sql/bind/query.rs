@@ -1,0 +1,456 @@
+//! Queries: select lists, grouping, ordering, set operators, common table expressions.
+
+use sqlparser::ast;
+
+use super::super::error::{Error, Result, syntax_near_keyword};
+use super::super::ir::{Body, Column, Combine, Group, OrderKey, Query, Scalar, Select, Top};
+use super::super::session::Session;
+use super::super::types::Type;
+use super::{Binder, Cte, Place, Scope, converted, refused};
+
+impl Binder<'_> {
+    pub(super) fn query(&mut self, query: &ast::Query, place: Place) -> Result<Query> {
+        self.deeper(|binder| {
+            let ctes = binder.ctes.len();
+            let result = binder.with_ctes(query, place);
+            binder.ctes.truncate(ctes);
+            result
+        })
+    }
+
+    fn with_ctes(&mut self, query: &ast::Query, place: Place) -> Result<Query> {
+        refuse_foreign(query)?;
+        if let Some(with) = &query.with {
+            for cte in &with.cte_tables {
+                let columns = cte.alias.columns.iter().map(|c| c.name.value.clone()).collect();
+                let sees = self.ctes.len();
+                let name = cte.alias.name.value.clone();
+                self.ctes.push(Cte { name, columns, query: (*cte.query).clone(), sees });
+            }
+        }
+        let order: &[ast::OrderByExpr] = match &query.order_by {
+            None => &[],
+            Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(list), .. }) => list,
+            Some(_) => return Err(syntax_near_keyword("ALL")),
+        };
+        let mut bound = self.body(&query.body, order, place)?;
+        if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
+            if limit.is_some() {
+                return Err(super::super::error::syntax_near("LIMIT"));
+            }
+            if let Some(offset) = offset {
+                if order.is_empty() {
+                    return Err(super::super::error::syntax_near("OFFSET"));
+                }
+                bound.offset = Some(converted(self.scalar(&offset.value)?, Type::BigInt)?);
+            }
+        }
+        if let Some(fetch) = &query.fetch {
+            match (&fetch.quantity, &bound.offset) {
+                (Some(count), Some(_)) if !fetch.percent && !fetch.with_ties => {
+                    bound.fetch = Some(converted(self.scalar(count)?, Type::BigInt)?);
+                }
+                _ => return Err(syntax_near_keyword("FETCH")),
+            }
+        }
+        let limited = bound.offset.is_some()
+            || matches!(&bound.body, Body::Select(select) if select.top.is_some());
+        if !order.is_empty() && place != Place::Top && !limited {
+            let text = "The ORDER BY clause is invalid in views, inline functions, derived tables, \
+                        subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is \
+                        also specified.";
+            return Err(Error::new(1033, 15, text));
+        }
+        Ok(bound)
+    }
+
+    fn body(
+        &mut self,
+        body: &ast::SetExpr,
+        order: &[ast::OrderByExpr],
+        place: Place,
+    ) -> Result<Query> {
+        match body {
+            ast::SetExpr::Select(select) => self.select(select, order, place),
+            ast::SetExpr::Query(query) if order.is_empty() => self.query(query, place),
+            ast::SetExpr::SetOperation { left, op, set_quantifier, right } => {
+                self.combination(left, *op, *set_quantifier, right, order)
+            }
+            ast::SetExpr::Values(values) if place == Place::Derived => self.values(values),
+            _ => Err(refused(body)),
+        }
+    }
+
+    fn values(&mut self, values: &ast::Values) -> Result<Query> {
+        let mut columns: Vec<Vec<Scalar>> = Vec::new();
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        columns.resize_with(width, Vec::new);
+        for row in &values.rows {
+            if row.content.len() != width {
+                let text = "All the queries in a table value constructor must have the same \
+                            number of expressions.";
+                return Err(Error::new(10709, 16, text));
+            }
+            for (column, expr) in columns.iter_mut().zip(&row.content) {
+                column.push(self.scalar(expr)?);
+            }
+        }
+        let mut rows = vec![Vec::new(); values.rows.len()];
+        let mut described = Vec::new();
+        for column in columns {
+            let (ty, column) = super::expression::unified(column)?;
+            let nullable = column.iter().any(|scalar| scalar.nullable);
+            described.push(Column { name: String::new(), ty, nullable });
+            for (row, scalar) in rows.iter_mut().zip(column) {
+                row.push(scalar);
+            }
+        }
+        Ok(plain(Body::Values(rows), described))
+    }
+
+    fn combination(
+        &mut self,
+        left: &ast::SetExpr,
+        op: ast::SetOperator,
+        quantifier: ast::SetQuantifier,
+        right: &ast::SetExpr,
+        order: &[ast::OrderByExpr],
+    ) -> Result<Query> {
+        use ast::{SetOperator, SetQuantifier};
+        let operator = match (op, quantifier) {
+            (SetOperator::Union, SetQuantifier::All) => Combine::UnionAll,
+            (SetOperator::Union, SetQuantifier::None) => Combine::Union,
+            (SetOperator::Intersect, SetQuantifier::None) => Combine::Intersect,
+            (SetOperator::Except, SetQuantifier::None) => Combine::Except,
+            _ => return Err(super::super::error::syntax_near(&quantifier.to_string())),
+        };
+        let left = self.body(left, &[], Place::Subquery)?;
+        let right = self.body(right, &[], Place::Subquery)?;
+        if left.columns.len() != right.columns.len() {
+            let text = "All queries combined using a UNION, INTERSECT or EXCEPT operator must \
+                        have an equal number of expressions in their target lists.";
+            return Err(Error::new(205, 16, text));
+        }
+        let mut columns = Vec::new();
+        for (a, b) in left.columns.iter().zip(&right.columns) {
+            let ty = a.ty.unify(b.ty);
+            super::convert::check(a.ty, ty, false)?;
+            super::convert::check(b.ty, ty, false)?;
+            let nullable = a.nullable || b.nullable;
+            columns.push(Column { name: a.name.clone(), ty, nullable });
+        }
+        let mut keys = Vec::new();
+        for item in order {
+            let found = position(&item.expr, columns.len())?.or_else(|| {
+                let ast::Expr::Identifier(ident) = &item.expr else { return None };
+                columns.iter().position(|c| c.name.eq_ignore_ascii_case(&ident.value))
+            });
+            let Some(found) = found else {
+                let text = "ORDER BY items must appear in the select list if the statement \
+                            contains a UNION, INTERSECT or EXCEPT operator.";
+                return Err(Error::new(104, 16, text));
+            };
+            keys.push((OrderKey::Item(found), descending(&item.options)));
+        }
+        let (left, right) = (Box::new(left), Box::new(right));
+        let mut query = plain(Body::Combine { operator, left, right }, columns);
+        query.order = keys;
+        Ok(query)
+    }
+
+    fn select(
+        &mut self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        place: Place,
+    ) -> Result<Query> {
+        let distinct = match &select.distinct {
+            None | Some(ast::Distinct::All) => false,
+            Some(ast::Distinct::Distinct) => true,
+            Some(on) => return Err(refused(on)),
+        };
+        if select.into.is_some() {
+            return Err(syntax_near_keyword("INTO"));
+        }
+        let (source, tables) = self.from(&select.from)?;
+        let scope = Scope { tables, ..Scope::default() };
+        let (filter, scope) = self.within(scope, |binder| {
+            select.selection.as_ref().map(|filter| binder.predicate(filter)).transpose()
+        })?;
+        let (keys, scope) = self.within(scope, |binder| binder.keys(&select.group_by))?;
+        let scope = scope.aggregating(Vec::new());
+        let ((listed, having, order, hidden), scope) = self.within(scope, |binder| {
+            let listed = binder.items(&select.projection, place)?;
+            let having =
+                select.having.as_ref().map(|having| binder.predicate(having)).transpose()?;
+            let (order, hidden) = binder.order(order, &listed, distinct)?;
+            Ok((listed, having, order, hidden))
+        })?;
+        let aggregates = scope.aggregates.clone().unwrap_or_default();
+        let grouped = !keys.is_empty() || !aggregates.is_empty() || having.is_some();
+        if grouped {
+            self.within(scope, |binder| {
+                for item in &listed.items {
+                    binder.check_grouped(item, &keys, "select list")?;
+                }
+                if let Some(having) = &having {
+                    binder.check_grouped_predicate(having, &keys, "HAVING clause")?;
+                }
+                hidden
+                    .iter()
+                    .try_for_each(|item| binder.check_grouped(item, &keys, "ORDER BY clause"))
+            })?;
+        }
+        let top = self.top(select.top.as_ref(), !order.is_empty())?;
+        let columns = listed
+            .items
+            .iter()
+            .zip(listed.names)
+            .map(|(item, name)| Column { name, ty: item.ty, nullable: item.nullable })
+            .collect();
+        let select = Select {
+            source,
+            filter,
+            group: grouped.then_some(Group { keys, aggregates }),
+            having,
+            items: listed.items,
+            hidden,
+            distinct,
+            top,
+            assign: listed.assign,
+        };
+        let mut query = plain(Body::Select(Box::new(select)), columns);
+        query.order = order;
+        Ok(query)
+    }
+
+    fn keys(&mut self, group_by: &ast::GroupByExpr) -> Result<Vec<Scalar>> {
+        match group_by {
+            ast::GroupByExpr::Expressions(list, modifiers) if modifiers.is_empty() => {
+                let keys = list.iter().map(|expr| self.scalar(expr)).collect::<Result<Vec<_>>>()?;
+                if keys.iter().any(|key| matches!(key.node, super::Node::Literal(_))) {
+                    let text = "Each GROUP BY expression must contain at least one column that is \
+                                not an outer reference.";
+                    return Err(Error::new(164, 15, text));
+                }
+                Ok(keys)
+            }
+            _ => Err(refused(group_by)),
+        }
+    }
+
+    fn items(&mut self, projection: &[ast::SelectItem], place: Place) -> Result<Items> {
+        let mut items = Items { items: Vec::new(), names: Vec::new(), assign: None };
+        let mut assigned = Vec::new();
+        for item in projection {
+            match item {
+                ast::SelectItem::Wildcard(options) if is_plain(options) => {
+                    self.expand(None, &mut items)?;
+                }
+                ast::SelectItem::QualifiedWildcard(
+                    ast::SelectItemQualifiedWildcardKind::ObjectName(name),
+                    options,
+                ) if is_plain(options) => self.expand(Some(name), &mut items)?,
+                ast::SelectItem::UnnamedExpr(expr) => {
+                    items.names.push(match expr {
+                        ast::Expr::Identifier(ident) if !ident.value.starts_with('@') => {
+                            ident.value.clone()
+                        }
+                        ast::Expr::CompoundIdentifier(parts) => {
+                            parts.last().map(|part| part.value.clone()).unwrap_or_default()
+                        }
+                        _ => String::new(),
+                    });
+                    items.items.push(self.scalar(expr)?);
+                }
+                ast::SelectItem::ExprWithAlias { expr, alias } => {
+                    let scalar = self.scalar(expr)?;
+                    let variable = alias.quote_style.is_none() && alias.value.starts_with('@');
+                    if variable && place == Place::Top {
+                        let key = Session::key(&alias.value);
+                        let Some((ty, _)) = self.session.variables.get(&key) else {
+                            return Err(super::super::error::undeclared_variable(&alias.value));
+                        };
+                        assigned.push((key, *ty));
+                        items.items.push(converted(scalar, *ty)?);
+                    } else {
+                        items.items.push(scalar);
+                    }
+                    items.names.push(alias.value.clone());
+                }
+                _ => return Err(refused(item)),
+            }
+        }
+        if !assigned.is_empty() {
+            if assigned.len() != items.items.len() {
+                let text = "A SELECT statement that assigns a value to a variable must not be \
+                            combined with data-retrieval operations.";
+                return Err(Error::new(141, 15, text));
+            }
+            items.assign = Some(assigned);
+        }
+        Ok(items)
+    }
+
+    fn expand(&mut self, of: Option<&ast::ObjectName>, into: &mut Items) -> Result<()> {
+        let qualifier: Vec<ast::Ident> = match of {
+            Some(name) => name.0.iter().filter_map(|part| part.as_ident()).cloned().collect(),
+            None => Vec::new(),
+        };
+        let tables = self.scopes.last().map(|scope| scope.tables.clone()).unwrap_or_default();
+        if tables.is_empty() {
+            return Err(Error::new(263, 16, "Must specify table to select from."));
+        }
+        let mut found = false;
+        for table in tables.iter().filter(|table| table.is_called(&qualifier)) {
+            found = true;
+            for (at, column) in table.columns.iter().enumerate() {
+                let node = super::Node::Column { up: 0, index: table.offset + at };
+                into.names.push(column.name.clone());
+                into.items.push(Scalar { ty: column.ty, nullable: column.nullable, node });
+            }
+        }
+        if found {
+            return Ok(());
+        }
+        let shown = qualifier.iter().map(|p| p.value.as_str()).collect::<Vec<_>>().join(".");
+        let text = format!(
+            "The column prefix '{shown}' does not match with a table name or alias name used in \
+             the query."
+        );
+        Err(Error::new(107, 15, text))
+    }
+
+    fn order(
+        &mut self,
+        order: &[ast::OrderByExpr],
+        listed: &Items,
+        distinct: bool,
+    ) -> Result<(Vec<(OrderKey, bool)>, Vec<Scalar>)> {
+        let mut keys = Vec::new();
+        let mut hidden: Vec<Scalar> = Vec::new();
+        for item in order {
+            if item.with_fill.is_some() || item.options.nulls_first.is_some() {
+                return Err(super::super::error::syntax_near("NULLS"));
+            }
+            let mut at = position(&item.expr, listed.items.len())?;
+            if let (None, ast::Expr::Identifier(ident)) = (at, &item.expr) {
+                at = listed.names.iter().position(|n| n.eq_ignore_ascii_case(&ident.value));
+            }
+            let key = match at {
+                Some(at) => OrderKey::Item(at),
+                None => {
+                    let scalar = self.scalar(&item.expr)?;
+                    match listed.items.iter().position(|known| *known == scalar) {
+                        Some(at) => OrderKey::Item(at),
+                        None if distinct => {
+                            let text = "ORDER BY items must appear in the select list if SELECT \
+                                        DISTINCT is specified.";
+                            return Err(Error::new(145, 15, text));
+                        }
+                        None => {
+                            hidden.push(scalar);
+                            OrderKey::Hidden(hidden.len() - 1)
+                        }
+                    }
+                }
+            };
+            keys.push((key, descending(&item.options)));
+        }
+        Ok((keys, hidden))
+    }
+
+    fn top(&mut self, top: Option<&ast::Top>, ordered: bool) -> Result<Option<Top>> {
+        let Some(top) = top else { return Ok(None) };
+        if top.with_ties && !ordered {
+            let text = "The TOP N WITH TIES clause is not allowed without a corresponding ORDER \
+                        BY clause.";
+            return Err(Error::new(1062, 15, text));
+        }
+        let count = match &top.quantity {
+            Some(ast::TopQuantity::Expr(expr)) => self.scalar(expr)?,
+            Some(ast::TopQuantity::Constant(n)) => {
+                let n = i64::try_from(*n).unwrap_or(i64::MAX);
+                Scalar::literal(Type::BigInt, n.into())
+            }
+            None => return Err(syntax_near_keyword("TOP")),
+        };
+        let ty = if top.percent { Type::Float } else { Type::BigInt };
+        let count = converted(count, ty)?;
+        Ok(Some(Top { count, percent: top.percent, with_ties: top.with_ties }))
+    }
+}
+
+/// A bound select list.
+struct Items {
+    items: Vec<Scalar>,
+    names: Vec<String>,
+    assign: Option<Vec<(String, Type)>>,
+}
+
+fn plain(body: Body, columns: Vec<Column>) -> Query {
+    Query { body, columns, order: Vec::new(), offset: None, fetch: None }
+}
+
+fn descending(options: &ast::OrderByOptions) -> bool {
+    matches!(options.sort, Some(ast::OrderBySort::Desc))
+}
+
+fn is_plain(options: &ast::WildcardAdditionalOptions) -> bool {
+    options.opt_ilike.is_none()
+        && options.opt_exclude.is_none()
+        && options.opt_except.is_none()
+        && options.opt_replace.is_none()
+        && options.opt_rename.is_none()
+        && options.opt_alias.is_none()
+}
+
+/// `ORDER BY 2` means the second column.
+fn position(expr: &ast::Expr, columns: usize) -> Result<Option<usize>> {
+    let ast::Expr::Value(value) = expr else { return Ok(None) };
+    let ast::Value::Number(digits, false) = &value.value else { return Ok(None) };
+    let at: usize = digits.parse().unwrap_or(0);
+    if at == 0 || at > columns {
+        let text = format!(
+            "The ORDER BY position number {digits} is out of range of the number of items in the \
+             select list."
+        );
+        return Err(Error::new(108, 16, text));
+    }
+    Ok(Some(at - 1))
+}
+
+/// Clauses that only other dialects have.
+fn refuse_foreign(query: &ast::Query) -> Result<()> {
+    if query.for_clause.is_some() {
+        return Err(syntax_near_keyword("FOR"));
+    }
+    if !query.locks.is_empty() {
+        return Err(syntax_near_keyword("FOR"));
+    }
+    if query.settings.is_some() || query.format_clause.is_some() {
+        return Err(super::super::error::syntax_near("SETTINGS"));
+    }
+    if !query.pipe_operators.is_empty() {
+        return Err(super::super::error::syntax_near("|>"));
+    }
+    if matches!(query.limit_clause, Some(ast::LimitClause::OffsetCommaLimit { .. })) {
+        return Err(super::super::error::syntax_near("LIMIT"));
+    }
+    if let ast::SetExpr::Select(select) = &*query.body {
+        let foreign = !select.lateral_views.is_empty()
+            || select.prewhere.is_some()
+            || !select.connect_by.is_empty()
+            || !select.cluster_by.is_empty()
+            || !select.distribute_by.is_empty()
+            || !select.sort_by.is_empty()
+            || !select.named_window.is_empty()
+            || select.qualify.is_some()
+            || select.value_table_mode.is_some()
+            || select.exclude.is_some();
+        if foreign {
+            return Err(refused(select));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,321 @@
+//! Functions of the server, its databases, and the session.
+
+use crate::sql::convert::guid_text;
+use crate::sql::env::{Env, version_of};
+use crate::sql::session::Permission;
+use crate::sql::types::{Length, SYSNAME, Type};
+use crate::sql::value::Value;
+use crate::sql::{moment, views};
+use crate::world::{Edition, InstanceKind};
+
+use super::{Function, as_int, as_text};
+
+pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
+    let text = |n: usize| arguments.get(n).map_or("", |argument| as_text(&argument.1));
+    let session = env.session;
+    match function {
+        Function::ServerProperty => server_property(text(0), env),
+        Function::DatabasePropertyEx => database_property(text(0), text(1), env),
+        Function::ConnectionProperty => connection_property(text(0)),
+        Function::DbId => {
+            let name = if arguments.is_empty() { session.database.as_str() } else { text(0) };
+            let wanted = |found: &str| found.eq_ignore_ascii_case(name.trim_end());
+            let databases = env.world.databases(env.at());
+            let found = databases.iter().find(|database| wanted(&database.name));
+            found.map(|database| i64::from(database.database_id)).into()
+        }
+        Function::DbName => match arguments.first() {
+            None => session.database.clone().into(),
+            Some((_, id)) => {
+                let id = as_int(id);
+                let databases = env.world.databases(env.at());
+                let found = databases.into_iter().find(|d| i64::from(d.database_id) == id);
+                found.map(|database| database.name).into()
+            }
+        },
+        Function::HasPermsByName => has_permission(arguments, env),
+        Function::SuserSname => match arguments.first() {
+            None => session.login.clone().into(),
+            Some(_) => Value::Null,
+        },
+        Function::IsSrvRoleMember => {
+            let other = arguments.len() > 1 && !text(1).eq_ignore_ascii_case(&session.login);
+            match text(0).to_ascii_lowercase().as_str() {
+                _ if other => Value::Null,
+                "public" => Value::Int(1),
+                "sysadmin" => Value::from(i64::from(session.may(Permission::ControlServer))),
+                "serveradmin" | "securityadmin" | "processadmin" | "setupadmin" | "bulkadmin"
+                | "diskadmin" | "dbcreator" => Value::Int(0),
+                _ => Value::Null,
+            }
+        }
+        Function::HadrIsPrimaryReplica => {
+            let states = env.world.database_replica_states(env.at());
+            let mut own = states
+                .iter()
+                .filter(|row| row.is_local && row.database.eq_ignore_ascii_case(text(0)))
+                .peekable();
+            if own.peek().is_none() {
+                return Value::Null;
+            }
+            Value::Bit(own.any(|row| row.is_primary_replica))
+        }
+        // Preference is left at "secondary", and a group of a link has one local replica.
+        Function::HadrBackupIsPreferredReplica => Value::Bit(true),
+        Function::HostName => session.host.clone().into(),
+        Function::AppName => session.program.clone().into(),
+        Function::ObjectId => object_id(text(0), env),
+        Function::NewId => new_id(env),
+        Function::Spid => Value::from(i32::from(session.id)),
+        Function::ServerName => env.instance.server_name.clone().into(),
+        Function::Version => version_text(env).into(),
+        Function::TranCount => Value::Int(i64::from(session.transactions)),
+        Function::RowCount => Value::Int(session.row_count),
+        Function::Error => Value::from(session.error),
+        Function::ServiceName => "MSSQLSERVER".into(),
+        Function::MicrosoftVersion => {
+            let (major, minor, build) = version_of(env.instance);
+            Value::Int(i64::from(major) << 24 | i64::from(minor) << 16 | i64::from(build))
+        }
+        _ => Value::Null,
+    }
+}
+
+fn server_property(name: &str, env: &Env<'_>) -> Value {
+    let instance = env.instance;
+    let managed = env.is_managed();
+    let text = |value: &str| Value::variant(SYSNAME, value.into());
+    let int = |value: i32| Value::variant(Type::Int, value.into());
+    let machine = instance.server_name.split(['\\', '.']).next().unwrap_or_default();
+    let (edition, edition_id, engine_edition) = edition(instance.kind);
+    match name.trim_end().to_ascii_lowercase().as_str() {
+        "collation" => text(&instance.collation),
+        "computernamephysicalnetbios" | "machinename" => text(machine),
+        "edition" => text(edition),
+        "editionid" => Value::variant(Type::BigInt, Value::Int(edition_id)),
+        "engineedition" => int(engine_edition),
+        "hadrmanagerstatus" => int(1),
+        "ishadrenabled" => int(1),
+        "instancename" => match instance.server_name.split_once('\\') {
+            Some((_, name)) => text(name),
+            None => Value::Null,
+        },
+        "isclustered"
+        | "issingleuser"
+        | "isintegratedsecurityonly"
+        | "islocaldb"
+        | "isadvancedanalyticsinstalled"
+        | "ispolybaseinstalled"
+        | "isbigdatacluster"
+        | "isexternalauthenticationonly"
+        | "isserversuspendedforsnapshotbackup"
+        | "suspendeddatabasecount"
+        | "filestreamconfiguredlevel"
+        | "filestreameffectivelevel" => int(0),
+        "isfulltextinstalled" | "isxtpsupported" => int(1),
+        "lcid" => int(1033),
+        "collationid" => int(872_468_488),
+        "comparisonstyle" => int(196_609),
+        "sqlcharset" => Value::variant(Type::TinyInt, Value::Int(1)),
+        "sqlcharsetname" => text("iso_1"),
+        "sqlsortorder" => Value::variant(Type::TinyInt, Value::Int(52)),
+        "sqlsortordername" => text("nocase_iso"),
+        "licensetype" => text("DISABLED"),
+        "pathseparator" => text("\\"),
+        "processid" => int(4_312),
+        "buildclrversion" => text("v4.0.30319"),
+        "productversion" => text(&instance.product_version),
+        "productmajorversion" => text(&version_of(env.instance).0.to_string()),
+        "productminorversion" => text(&version_of(env.instance).1.to_string()),
+        "productbuild" => text(&version_of(env.instance).2.to_string()),
+        "productlevel" => text("RTM"),
+        "productupdatelevel" => update_level(env).map_or(Value::Null, |level| text(&level)),
+        "productupdatetype" => text(if managed { "Continuous" } else { "CU" }),
+        "resourceversion" => text("16.00.4125"),
+        "resourcelastupdatedatetime" => {
+            Value::variant(Type::DateTime, env.datetime(instance.started()))
+        }
+        "servername" => text(&instance.server_name),
+        "instancedefaultdatapath" | "instancedefaultlogpath" if !managed => {
+            text("C:\\Program Files\\Microsoft SQL Server\\MSSQL16.MSSQLSERVER\\MSSQL\\DATA\\")
+        }
+        "instancedefaultbackuppath" if !managed => {
+            text("C:\\Program Files\\Microsoft SQL Server\\MSSQL16.MSSQLSERVER\\MSSQL\\Backup")
+        }
+        _ => Value::Null,
+    }
+}
+
+fn edition(kind: InstanceKind) -> (&'static str, i64, i32) {
+    match kind {
+        InstanceKind::SqlServer { edition: Edition::Developer } => {
+            ("Developer Edition (64-bit)", -2_117_995_310, 3)
+        }
+        InstanceKind::SqlServer { edition: Edition::Enterprise } => {
+            ("Enterprise Edition: Core-based Licensing (64-bit)", 1_872_460_670, 3)
+        }
+        InstanceKind::SqlServer { edition: Edition::Standard } => {
+            ("Standard Edition (64-bit)", -1_534_726_760, 2)
+        }
+        InstanceKind::ManagedInstance { .. } => ("SQL Azure", 1_674_378_470, 8),
+    }
+}
+
+/// The cumulative update, from the build: of SQL Server 2022 only.
+fn update_level(env: &Env<'_>) -> Option<String> {
+    const UPDATES: [(u16, u8); 20] = [
+        (4003, 1),
+        (4015, 2),
+        (4025, 3),
+        (4035, 4),
+        (4045, 5),
+        (4055, 6),
+        (4065, 7),
+        (4075, 8),
+        (4085, 9),
+        (4095, 10),
+        (4105, 11),
+        (4115, 12),
+        (4125, 13),
+        (4135, 14),
+        (4145, 15),
+        (4165, 16),
+        (4175, 17),
+        (4185, 18),
+        (4195, 19),
+        (4205, 20),
+    ];
+    let (major, _, build) = version_of(env.instance);
+    if major != 16 || env.is_managed() {
+        return None;
+    }
+    let update = UPDATES.iter().rfind(|update| update.0 <= build)?;
+    Some(format!("CU{}", update.1))
+}
+
+fn version_text(env: &Env<'_>) -> String {
+    let version = &env.instance.product_version;
+    if env.is_managed() {
+        return format!(
+            "Microsoft SQL Azure (RTM) - {version} \n\tCopyright (C) 2022 Microsoft Corporation\n"
+        );
+    }
+    let update = update_level(env).map_or_else(String::new, |level| format!("-{level}"));
+    let (edition, _, _) = edition(env.instance.kind);
+    format!(
+        "Microsoft SQL Server 2022 (RTM{update}) - {version} (X64) \n\tCopyright (C) 2022 \
+         Microsoft Corporation\n\t{edition} on Windows Server 2022 Standard 10.0 <X64> (Build \
+         20348: ) (Hypervisor)\n"
+    )
+}
+
+fn database_property(database: &str, property: &str, env: &Env<'_>) -> Value {
+    let databases = env.world.databases(env.at());
+    let found = databases.iter().find(|d| d.name.eq_ignore_ascii_case(database.trim_end()));
+    let Some(found) = found else { return Value::Null };
+    let text = |value: &str| Value::variant(SYSNAME, value.into());
+    let int = |value: i32| Value::variant(Type::Int, value.into());
+    match property.trim_end().to_ascii_lowercase().as_str() {
+        "status" => text(found.state.desc()),
+        "updateability" => text(if found.updateable { "READ_WRITE" } else { "READ_ONLY" }),
+        "recovery" => text(if found.full_recovery { "FULL" } else { "SIMPLE" }),
+        "useraccess" => text("MULTI_USER"),
+        "collation" => text(&env.instance.collation),
+        "isinstandby" | "isautoclose" | "isautoshrink" | "ispublished" | "issubscribed" => int(0),
+        "isautocreatestatistics" | "isautoupdatestatistics" | "isfulltextenabled" => int(1),
+        "version" => int(957),
+        _ => Value::Null,
+    }
+}
+
+fn connection_property(property: &str) -> Value {
+    let text = |value: &str| Value::variant(Type::NVarChar(Length::Of(40)), value.into());
+    match property.trim_end().to_ascii_lowercase().as_str() {
+        "net_transport" | "physical_net_transport" => text("TCP"),
+        "protocol_type" => text("TSQL"),
+        "auth_scheme" => text("SQL"),
+        _ => Value::Null,
+    }
+}
+
+fn has_permission(arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
+    let word = |n: usize| match arguments.get(n) {
+        Some((_, Value::Text(text))) => Some(text.trim_end().to_ascii_uppercase()),
+        _ => None,
+    };
+    let Some(wanted) = word(2) else { return Value::Null };
+    let class = word(1).unwrap_or_else(|| "SERVER".to_owned());
+    let session = env.session;
+    let all = |needed: &[Permission]| {
+        Value::from(i64::from(needed.iter().all(|permission| session.may(*permission))))
+    };
+    let performance = Permission::ViewServerPerformanceState;
+    let security = Permission::ViewServerSecurityState;
+    match (class.as_str(), wanted.as_str()) {
+        ("SERVER", "CONNECT SQL" | "ANY" | "VIEW ANY DATABASE") => Value::Int(1),
+        ("SERVER", "CONTROL SERVER") => all(&[Permission::ControlServer]),
+        ("SERVER", "VIEW SERVER STATE") => all(&[performance, security]),
+        ("SERVER", "VIEW SERVER PERFORMANCE STATE") => all(&[performance]),
+        ("SERVER", "VIEW SERVER SECURITY STATE") => all(&[security]),
+        ("SERVER", "VIEW ANY DEFINITION") => all(&[Permission::ViewAnyDefinition]),
+        ("SERVER", "ALTER ANY AVAILABILITY GROUP") => all(&[Permission::AlterAvailabilityGroup]),
+        ("SERVER", "ALTER ANY DATABASE") => all(&[Permission::AlterAnyDatabase]),
+        ("SERVER", "CONNECT ANY DATABASE") => all(&[Permission::ConnectAnyDatabase]),
+        ("AVAILABILITY GROUP", "ALTER" | "CONTROL" | "VIEW DEFINITION") => {
+            let named = arguments.first().map_or("", |argument| as_text(&argument.1));
+            let name = named.trim_start_matches('[').trim_end_matches(']');
+            let groups = env.world.availability_groups(env.at());
+            if !groups.iter().any(|group| group.name.eq_ignore_ascii_case(name)) {
+                return Value::Null;
+            }
+            match wanted.as_str() {
+                "ALTER" => all(&[Permission::AlterAvailabilityGroup]),
+                "CONTROL" => all(&[Permission::ControlServer]),
+                _ => all(&[Permission::ViewAnyDefinition]),
+            }
+        }
+        ("DATABASE", "CONNECT" | "ANY") => all(&[Permission::ConnectAnyDatabase]),
+        ("DATABASE", "ALTER" | "CONTROL") => all(&[Permission::AlterAnyDatabase]),
+        _ => Value::Null,
+    }
+}
+
+fn object_id(name: &str, env: &Env<'_>) -> Value {
+    let parts: Vec<&str> = name.split('.').map(|part| part.trim_matches(['[', ']', ' '])).collect();
+    let current = env.session.database.as_str();
+    let (database, schema, object) = match parts[..] {
+        [object] => (current, "dbo", object),
+        [schema, object] => (current, schema, object),
+        [database, schema, object] => {
+            (database, if schema.is_empty() { "dbo" } else { schema }, object)
+        }
+        _ => return Value::Null,
+    };
+    let major = crate::sql::env::major(env.instance);
+    let found = views::find(major, Some(database), schema, object);
+    // System objects have negative ids; which one, is only the same in one build.
+    found.map(|view| -hash(view.name)).into()
+}
+
+fn hash(name: &str) -> i64 {
+    let sum = name.bytes().fold(5_381u32, |h, b| h.wrapping_mul(33) ^ u32::from(b));
+    i64::from(sum >> 1)
+}
+
+/// Differs per session, statement and moment; no one relies on more.
+fn new_id(env: &Env<'_>) -> Value {
+    let seed = format!("{}/{}/{}", env.at(), env.session.id, fresh());
+    let ticks = u128::try_from(moment::utc_ticks(env.now())).unwrap_or(0);
+    let mixed = seed.bytes().fold(ticks ^ 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C834, |h, b| {
+        (h ^ u128::from(b)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013B)
+    });
+    let version_4 = mixed & !(0xf000 << 64) & !(0xc << 60) | (0x4000 << 64) | (0x8 << 60);
+    debug_assert_eq!(guid_text(version_4).len(), 36);
+    Value::Guid(version_4)
+}
+
+fn fresh() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

@@ -1,0 +1,186 @@
+//! Functions of text and numbers.
+
+use crate::sql::decimal::{Numeric, power_of_ten};
+use crate::sql::error::{Error, Result, overflow_converting};
+use crate::sql::types::{SYSNAME, Type};
+use crate::sql::value::{Value, compare_text, fold};
+
+use super::{Function, as_int, as_text};
+
+pub(super) fn evaluate(function: Function, ty: Type, arguments: &[(Type, Value)]) -> Result<Value> {
+    const NULL: (Type, Value) = (Type::Int, Value::Null);
+    let argument = |n: usize| arguments.get(n).unwrap_or(&NULL);
+    let (own, first) = argument(0);
+    let text = || as_text(first);
+    let number = |n: usize| as_int(&argument(n).1);
+    if let Function::Abs | Function::Floor | Function::Ceiling | Function::Round | Function::Sign =
+        function
+    {
+        return arithmetic(function, ty, first, number(1));
+    }
+    Ok(match function {
+        Function::Len => Value::from(units(text().trim_end_matches(' '))),
+        Function::DataLength => Value::Int(data_length(*own, first)),
+        Function::Upper => Value::text(text().to_uppercase()),
+        Function::Lower => Value::text(text().to_lowercase()),
+        Function::LTrim => text().trim_start_matches(' ').into(),
+        Function::RTrim => text().trim_end_matches(' ').into(),
+        Function::Trim => text().trim_matches(' ').into(),
+        Function::Left => {
+            let count = length_argument(number(1), "left")?;
+            Value::Text(text().chars().take(count).collect())
+        }
+        Function::Right => {
+            let count = length_argument(number(1), "right")?;
+            let skip = text().chars().count().saturating_sub(count);
+            Value::Text(text().chars().skip(skip).collect())
+        }
+        Function::Substring => {
+            let (start, length) = (number(1), number(2));
+            length_argument(length, "substring")?;
+            let end = start.saturating_add(length).max(1);
+            let start = start.max(1);
+            let skip = usize::try_from(start - 1).unwrap_or(usize::MAX);
+            let take = usize::try_from(end - start).unwrap_or(0);
+            Value::Text(text().chars().skip(skip).take(take).collect())
+        }
+        Function::CharIndex => {
+            let start = usize::try_from(number(2).max(1) - 1).unwrap_or(0);
+            Value::Int(char_index(text(), as_text(&argument(1).1), start))
+        }
+        Function::Replace => {
+            Value::Text(replace(text(), as_text(&argument(1).1), as_text(&argument(2).1)))
+        }
+        Function::Concat => {
+            Value::Text(arguments.iter().map(|(_, value)| as_text(value)).collect())
+        }
+        Function::QuoteName => quote_name(text(), arguments.get(1).map(|a| as_text(&a.1))),
+        Function::SqlVariantProperty => {
+            let Value::Variant(inner) = first else { return Ok(Value::Null) };
+            let property = as_text(&argument(1).1);
+            if property.eq_ignore_ascii_case("BaseType") {
+                Value::variant(SYSNAME, inner.0.name().into())
+            } else {
+                Value::Null
+            }
+        }
+        _ => Value::Null,
+    })
+}
+
+fn arithmetic(function: Function, ty: Type, value: &Value, places: i64) -> Result<Value> {
+    Ok(match (function, value) {
+        (Function::Abs, Value::Int(n)) => {
+            Value::Int(n.checked_abs().ok_or_else(|| overflow_converting(ty.name()))?)
+        }
+        (Function::Abs, Value::Numeric(n)) => Value::Numeric(Numeric::new(n.units.abs(), n.scale)),
+        (Function::Abs, Value::Float(n)) => Value::Float(n.abs()),
+        (Function::Sign, Value::Int(n)) => Value::Int(n.signum()),
+        (Function::Sign, Value::Numeric(n)) => {
+            let one = power_of_ten(n.scale).unwrap_or(1);
+            Value::Numeric(Numeric::new(n.units.signum() * one, n.scale))
+        }
+        (Function::Sign, Value::Float(n)) => Value::Float(if *n == 0.0 { 0.0 } else { n.signum() }),
+        (Function::Floor, Value::Float(n)) => Value::Float(n.floor()),
+        (Function::Ceiling, Value::Float(n)) => Value::Float(n.ceil()),
+        (Function::Floor, Value::Numeric(n)) => {
+            let one = power_of_ten(n.scale).unwrap_or(1);
+            Value::Numeric(Numeric::new(n.units.div_euclid(one), 0))
+        }
+        (Function::Ceiling, Value::Numeric(n)) => {
+            let one = power_of_ten(n.scale).unwrap_or(1);
+            Value::Numeric(Numeric::new(-(-n.units).div_euclid(one), 0))
+        }
+        (Function::Round, Value::Numeric(n)) => {
+            let Ok(places) = u8::try_from(places) else { return Ok(value.clone()) };
+            let cut = n.rescale(38, places.min(n.scale)).and_then(|cut| cut.rescale(38, n.scale));
+            Value::Numeric(cut.ok_or_else(|| overflow_converting("numeric"))?)
+        }
+        (Function::Round, Value::Float(n)) => {
+            let factor = 10f64.powi(i32::try_from(places.clamp(-30, 30)).unwrap_or(0));
+            Value::Float((n * factor).round() / factor)
+        }
+        _ => value.clone(),
+    })
+}
+
+fn units(text: &str) -> i64 {
+    i64::try_from(text.encode_utf16().count()).unwrap_or(i64::MAX)
+}
+
+fn length_argument(length: i64, function: &str) -> Result<usize> {
+    usize::try_from(length).map_err(|_| {
+        let text = format!("Invalid length parameter passed to the {function} function.");
+        Error::new(536, 16, text)
+    })
+}
+
+fn data_length(ty: Type, value: &Value) -> i64 {
+    match value {
+        Value::Text(text) if ty.is_unicode() => units(text) * 2,
+        Value::Text(text) => i64::try_from(text.chars().count()).unwrap_or(i64::MAX),
+        Value::Bytes(bytes) => i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        Value::Variant(inner) => data_length(inner.0, &inner.1),
+        _ => match ty {
+            Type::Bit | Type::TinyInt => 1,
+            Type::SmallInt => 2,
+            Type::Int | Type::Real => 4,
+            Type::Date => 3,
+            Type::Numeric { precision, .. } => match precision {
+                0..=9 => 5,
+                10..=19 => 9,
+                20..=28 => 13,
+                _ => 17,
+            },
+            Type::Time(scale) => 3 + i64::from(scale > 2) + i64::from(scale > 4),
+            Type::DateTime2(scale) => 6 + i64::from(scale > 2) + i64::from(scale > 4),
+            Type::DateTimeOffset(scale) => 8 + i64::from(scale > 2) + i64::from(scale > 4),
+            Type::UniqueIdentifier => 16,
+            _ => 8,
+        },
+    }
+}
+
+fn char_index(wanted: &str, text: &str, start: usize) -> i64 {
+    let folded = |s: &str| s.chars().flat_map(fold).collect::<Vec<char>>();
+    let (wanted, text) = (folded(wanted), folded(text));
+    if wanted.is_empty() || start >= text.len() {
+        return 0;
+    }
+    let found = text[start..].windows(wanted.len()).position(|window| window == wanted);
+    found.map_or(0, |at| i64::try_from(at + start + 1).unwrap_or(0))
+}
+
+fn replace(text: &str, wanted: &str, by: &str) -> String {
+    let length = wanted.chars().count();
+    if length == 0 {
+        return text.to_owned();
+    }
+    let mut rest = text;
+    let mut result = String::new();
+    while let Some(next) = rest.chars().next() {
+        let end = rest.char_indices().nth(length).map_or(rest.len(), |(at, _)| at);
+        let candidate = &rest[..end];
+        if candidate.chars().count() == length && compare_text(candidate, wanted).is_eq() {
+            result.push_str(by);
+            rest = &rest[end..];
+        } else {
+            result.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    result
+}
+
+fn quote_name(text: &str, quote: Option<&str>) -> Value {
+    let (open, close) = match quote.and_then(|quote| quote.chars().next()) {
+        None | Some('[' | ']') => ('[', ']'),
+        Some(quote @ ('\'' | '"')) => (quote, quote),
+        Some(_) => return Value::Null,
+    };
+    if text.chars().count() > 128 {
+        return Value::Null;
+    }
+    let doubled = text.replace(close, &format!("{close}{close}"));
+    Value::Text(format!("{open}{doubled}{close}"))
+}

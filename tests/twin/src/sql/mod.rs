@@ -1,0 +1,46 @@
+//! T-SQL, evaluated against the world.
+//!
+//! A query is never recognised by its text. It is parsed ([`parse`], with `sqlparser`), bound
+//! ([`bind`]: names, types, conversions) to system views whose rows come from the world
+//! ([`views`]), and evaluated ([`eval`]). What is outside of the subset gets SQL Server's own
+//! error: 102, 156, 195, 207, 208 and so on, and nothing happens.
+//!
+//! The subset: SELECT with joins, APPLY, subqueries, common table expressions, grouping, ordering,
+//! TOP, OFFSET/FETCH and set operators; DECLARE, SET, IF, BEGIN…END, PRINT, RAISERROR, THROW,
+//! WAITFOR DELAY, USE, transactions without anything to roll back, `sp_executesql`;
+//! ALTER AVAILABILITY GROUP … FAILOVER, FORCE_FAILOVER_ALLOW_DATA_LOSS, SET (ROLE = SECONDARY);
+//! ALTER DATABASE … SET HADR SUSPEND and RESUME. No tables of one's own, no writes, no cursors, no
+//! window functions.
+
+mod bind;
+mod convert;
+mod decimal;
+mod env;
+mod error;
+mod eval;
+mod functions;
+mod ir;
+pub(crate) mod moment;
+mod parse;
+mod run;
+mod session;
+mod statement;
+mod types;
+mod value;
+mod views;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use convert::{convert, guid_from_wire, guid_to_wire};
+pub use decimal::Numeric;
+pub(crate) use env::version_of;
+pub use error::Error;
+pub use ir::Column;
+pub(crate) use parse::parse_parameters;
+pub(crate) use run::enter;
+pub use run::{Output, Run, Step, Transaction};
+pub use session::{Login, Permission, Session};
+pub use types::{Length, Type};
+pub use value::Value;
+pub use views::Row;

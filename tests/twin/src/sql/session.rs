@@ -1,0 +1,190 @@
+//! A logged-in session: who it is, what it may do, and what it has set.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::world::{Origin, Party};
+
+use super::types::Type;
+use super::value::Value;
+
+/// A login of an instance: what it must say to come in, and what it may do then.
+#[derive(Clone)]
+pub struct Login {
+    /// The name; compared without case.
+    pub name: String,
+    /// The password.
+    pub password: String,
+    /// What it may do.
+    pub permissions: BTreeSet<Permission>,
+    /// The database that it starts in, if LOGIN7 names none.
+    pub default_database: String,
+    /// Who uses it; a program name of the form `app:NAME` wins.
+    pub party: Party,
+}
+
+/// A permission that the twin asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// Member of `sysadmin`: everything.
+    ControlServer,
+    /// VIEW SERVER PERFORMANCE STATE, which VIEW SERVER STATE implies.
+    ViewServerPerformanceState,
+    /// VIEW SERVER SECURITY STATE, which VIEW SERVER STATE implies.
+    ViewServerSecurityState,
+    /// VIEW ANY DEFINITION: without it, catalog views of groups have no rows.
+    ViewAnyDefinition,
+    /// ALTER ANY AVAILABILITY GROUP, or ALTER on the group.
+    AlterAvailabilityGroup,
+    /// ALTER on the databases: `SET HADR`.
+    AlterAnyDatabase,
+    /// CONNECT ANY DATABASE: a user in every database.
+    ConnectAnyDatabase,
+    /// SELECT on the tables of msdb.
+    ReadMsdb,
+}
+
+impl Permission {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Permission::ControlServer => "CONTROL SERVER",
+            Permission::ViewServerPerformanceState => "VIEW SERVER PERFORMANCE STATE",
+            Permission::ViewServerSecurityState => "VIEW SERVER SECURITY STATE",
+            Permission::ViewAnyDefinition => "VIEW ANY DEFINITION",
+            Permission::AlterAvailabilityGroup => "ALTER ANY AVAILABILITY GROUP",
+            Permission::AlterAnyDatabase => "ALTER ANY DATABASE",
+            Permission::ConnectAnyDatabase => "CONNECT ANY DATABASE",
+            Permission::ReadMsdb => "SELECT",
+        }
+    }
+}
+
+impl Login {
+    /// A member of `sysadmin`.
+    #[must_use]
+    pub fn sysadmin(name: &str, password: &str) -> Login {
+        Login::with(name, password, [Permission::ControlServer])
+    }
+
+    /// A login that may watch and fail over, and nothing else: VIEW SERVER STATE, VIEW ANY
+    /// DEFINITION, CONNECT ANY DATABASE, ALTER on the group, and SELECT in msdb.
+    #[must_use]
+    pub fn least_privileged(name: &str, password: &str) -> Login {
+        let granted = [
+            Permission::ViewServerPerformanceState,
+            Permission::ViewServerSecurityState,
+            Permission::ViewAnyDefinition,
+            Permission::ConnectAnyDatabase,
+            Permission::AlterAvailabilityGroup,
+            Permission::ReadMsdb,
+        ];
+        Login::with(name, password, granted)
+    }
+
+    /// A login with just these permissions.
+    #[must_use]
+    pub fn with(
+        name: &str,
+        password: &str,
+        permissions: impl IntoIterator<Item = Permission>,
+    ) -> Login {
+        Login {
+            name: name.to_owned(),
+            password: password.to_owned(),
+            permissions: permissions.into_iter().collect(),
+            default_database: "master".to_owned(),
+            party: Party::Agent,
+        }
+    }
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("name", &self.name)
+            .field("permissions", &self.permissions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a session knows between its requests.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// `@@SPID`.
+    pub id: u16,
+    /// The login name.
+    pub login: String,
+    /// What it may do.
+    pub permissions: BTreeSet<Permission>,
+    /// The program name of LOGIN7.
+    pub program: String,
+    /// The client's host name of LOGIN7.
+    pub host: String,
+    /// The current database.
+    pub database: String,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+    /// Which end of a network path the client is.
+    pub party: Party,
+    pub(crate) initial_database: String,
+    pub(crate) no_count: bool,
+    pub(crate) transactions: u32,
+    pub(crate) row_count: i64,
+    pub(crate) error: i32,
+    pub(crate) variables: BTreeMap<String, (Type, Value)>,
+}
+
+impl Session {
+    /// A session that has just logged in.
+    #[must_use]
+    pub fn new(id: u16, login: &Login, program: &str, host: &str, database: &str) -> Session {
+        Session {
+            id,
+            login: login.name.clone(),
+            permissions: login.permissions.clone(),
+            program: program.to_owned(),
+            host: host.to_owned(),
+            database: database.to_owned(),
+            encrypted: false,
+            party: match program.strip_prefix("app:") {
+                Some(name) => Party::Application(name.to_owned()),
+                None => login.party.clone(),
+            },
+            no_count: false,
+            initial_database: database.to_owned(),
+            transactions: 0,
+            row_count: 0,
+            error: 0,
+            variables: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(&Permission::ControlServer)
+            || self.permissions.contains(&permission)
+    }
+
+    /// Goes back to what it was after the login.
+    pub(crate) fn reset(&mut self) {
+        self.database = self.initial_database.clone();
+        self.no_count = false;
+        self.transactions = 0;
+        self.row_count = 0;
+        self.error = 0;
+        self.variables.clear();
+    }
+
+    /// Who asks, for the world's record.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            party: self.party.clone(),
+            login: self.login.clone(),
+            program: self.program.clone(),
+            session: Some(self.id),
+        }
+    }
+
+    /// A variable's name without case.
+    pub(crate) fn key(name: &str) -> String {
+        name.to_lowercase()
+    }
+}

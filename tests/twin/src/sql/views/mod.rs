@@ -1,0 +1,291 @@
+//! System views: their columns, and the rows that the world gives them.
+//!
+//! `catalog.txt` holds names, types and order of the columns. A column that the world knows
+//! nothing of has the value that a fresh default installation shows, or is NULL, or zero if it can
+//! not be NULL.
+
+mod activity;
+mod backups;
+mod databases;
+mod groups;
+mod performance;
+mod replicas;
+mod server;
+
+use std::sync::OnceLock;
+
+use super::decimal::Numeric;
+use super::env::Env;
+use super::error::{Error, Result};
+use super::ir::Column;
+use super::moment;
+use super::session::Permission;
+use super::types::{Type, parse_type};
+use super::value::Value;
+
+/// The values of a row, in the order of its columns.
+pub type Row = Vec<Value>;
+
+/// A view or table of the system catalog.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// The database that it is in; none for `sys` views, which are in every database.
+    pub(crate) database: Option<&'static str>,
+    pub(crate) schema: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) columns: Vec<Column>,
+    access: Access,
+    produce: Producer,
+}
+
+/// Who may see what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Public,
+    /// Refused without this permission.
+    Needs(Permission),
+    /// Without VIEW ANY DEFINITION there are no rows.
+    Definition,
+    /// Without the state permission one sees oneself.
+    Own,
+}
+
+impl PartialEq for View {
+    /// Views live once, in the catalog.
+    fn eq(&self, other: &View) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+type Producer = fn(&Env<'_>, &View) -> Vec<Row>;
+
+/// The view of that name on an engine of that major version; names compare without case.
+pub(crate) fn find(
+    major: u8,
+    database: Option<&str>,
+    schema: &str,
+    name: &str,
+) -> Option<&'static View> {
+    catalog(major).iter().find(|view| {
+        let in_database = match (view.database, database) {
+            (None, _) => true,
+            (Some(own), Some(asked)) => own.eq_ignore_ascii_case(asked),
+            (Some(_), None) => false,
+        };
+        in_database
+            && view.schema.eq_ignore_ascii_case(schema)
+            && view.name.eq_ignore_ascii_case(name)
+    })
+}
+
+/// The rows that a session sees.
+pub(crate) fn rows(view: &View, env: &Env<'_>) -> Result<Vec<Row>> {
+    match view.access {
+        Access::Public | Access::Own => {}
+        Access::Needs(permission) => {
+            if !env.session.may(permission) {
+                return Err(denied(permission, view));
+            }
+        }
+        Access::Definition => {
+            if !env.session.may(Permission::ViewAnyDefinition) {
+                return Ok(Vec::new());
+            }
+        }
+    }
+    Ok((view.produce)(env, view))
+}
+
+/// What a view shows of this row; see [`RowBuilder`].
+fn row(view: &View) -> RowBuilder<'_> {
+    let values = view
+        .columns
+        .iter()
+        .map(|column| if column.nullable { Value::Null } else { zero(column.ty) });
+    RowBuilder { view, values: values.collect() }
+}
+
+fn zero(ty: Type) -> Value {
+    match ty {
+        Type::Bit => Value::Bit(false),
+        Type::TinyInt | Type::SmallInt | Type::Int | Type::BigInt => Value::Int(0),
+        Type::Numeric { scale, .. } => Value::Numeric(Numeric::new(0, scale)),
+        Type::Real | Type::Float => Value::Float(0.0),
+        Type::Date | Type::DateTime | Type::DateTime2(_) => {
+            Value::Moment(moment::DAYS_TO_1900 * moment::TICKS_PER_DAY)
+        }
+        Type::Time(_) => Value::Time(0),
+        Type::DateTimeOffset(_) => Value::Zoned { utc: 0, offset: 0 },
+        Type::UniqueIdentifier => Value::Guid(0),
+        Type::Char(_) | Type::VarChar(_) | Type::NChar(_) | Type::NVarChar(_) => Value::text(""),
+        Type::Binary(_) | Type::VarBinary(_) => Value::Bytes(Vec::new()),
+        Type::Variant => Value::Null,
+    }
+}
+
+struct RowBuilder<'v> {
+    view: &'v View,
+    values: Row,
+}
+
+impl RowBuilder<'_> {
+    fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let place = self.view.columns.iter().position(|column| column.name == name);
+        // A column may be absent in an older version, but not be misspelt.
+        debug_assert!(
+            place.is_some()
+                || catalog(u8::MAX).iter().any(|view| view.name == self.view.name
+                    && view.columns.iter().any(|column| column.name == name)),
+            "{} has no column {name}",
+            self.view.name
+        );
+        if let Some(slot) = place.and_then(|place| self.values.get_mut(place)) {
+            *slot = value.into();
+        }
+        self
+    }
+
+    /// A code and the word for it, in `name` and `name_desc`.
+    fn coded(self, name: &str, code: u8, word: &str) -> Self {
+        self.set(name, i32::from(code)).set(&format!("{name}_desc"), word)
+    }
+
+    /// All of these, which are on or off.
+    fn flags(self, value: bool, names: &[&str]) -> Self {
+        names.iter().fold(self, |row, name| row.set(name, value))
+    }
+
+    fn done(self) -> Row {
+        self.values
+    }
+}
+
+fn denied(permission: Permission, view: &View) -> Error {
+    match permission {
+        Permission::ReadMsdb => Error::new(
+            229,
+            14,
+            format!(
+                "The SELECT permission was denied on the object '{}', database '{}', schema '{}'.",
+                view.name,
+                view.database.unwrap_or("master"),
+                view.schema
+            ),
+        )
+        .state(5),
+        _ => Error::new(
+            300,
+            14,
+            format!(
+                "{} permission was denied on object 'server', database 'master'.",
+                permission.name()
+            ),
+        ),
+    }
+}
+
+/// What reads a view's rows from the world.
+fn producer(name: &str) -> Option<Producer> {
+    Some(match name {
+        "sys.availability_groups" => groups::availability_groups,
+        "sys.availability_replicas" => groups::availability_replicas,
+        "sys.availability_databases_cluster" => groups::availability_databases_cluster,
+        "sys.dm_hadr_availability_group_states" => groups::availability_group_states,
+        "sys.dm_hadr_availability_replica_states" => replicas::replica_states,
+        "sys.dm_hadr_availability_replica_cluster_states" => replicas::replica_cluster_states,
+        "sys.dm_hadr_database_replica_states" => replicas::database_replica_states,
+        "sys.dm_hadr_database_replica_cluster_states" => replicas::database_replica_cluster_states,
+        "sys.dm_hadr_automatic_seeding" | "sys.dm_hadr_physical_seeding_stats" => nothing,
+        "sys.databases" => databases::databases,
+        "sys.dm_exec_sessions" => activity::sessions,
+        "sys.dm_exec_requests" => activity::requests,
+        "sys.dm_exec_connections" => activity::connections,
+        "sys.dm_os_performance_counters" => performance::counters,
+        "msdb.dbo.backupset" => backups::backupset,
+        "sys.dm_os_sys_info" => server::sys_info,
+        "sys.dm_os_host_info" => server::host_info,
+        "sys.servers" => server::servers,
+        "sys.time_zone_info" => server::time_zones,
+        "sys.database_mirroring_endpoints" => server::mirroring_endpoints,
+        _ => return None,
+    })
+}
+
+/// Views of things that this world never has, such as seeding: links are up from the start.
+fn nothing(_: &Env<'_>, _: &View) -> Vec<Row> {
+    Vec::new()
+}
+
+fn catalog(major: u8) -> &'static [View] {
+    static SQL_2022: OnceLock<Vec<View>> = OnceLock::new();
+    static NEWER: OnceLock<Vec<View>> = OnceLock::new();
+    let slot = if major <= 16 { &SQL_2022 } else { &NEWER };
+    slot.get_or_init(|| read_catalog(include_str!("catalog.txt"), major))
+}
+
+fn read_catalog(text: &'static str, major: u8) -> Vec<View> {
+    let mut views: Vec<View> = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if line.starts_with(' ') {
+            let since = words.iter().find_map(|word| word.strip_prefix('>'));
+            let present = since.and_then(|v| v.parse().ok()).is_none_or(|since: u8| major >= since);
+            let column = Column {
+                name: words[0].to_owned(),
+                ty: parse_type(words[1]).unwrap_or(super::types::SYSNAME),
+                nullable: !words.contains(&"!"),
+            };
+            if let (Some(view), true) = (views.last_mut(), present) {
+                view.columns.push(column);
+            }
+            continue;
+        }
+        let parts: Vec<&str> = words[0].split('.').collect();
+        let (database, schema, name) = match parts[..] {
+            [database, schema, name] => (Some(database), schema, name),
+            [schema, name] => (None, schema, name),
+            _ => continue,
+        };
+        let access = match words[1] {
+            "state" => Access::Needs(Permission::ViewServerPerformanceState),
+            "security" => Access::Needs(Permission::ViewServerSecurityState),
+            "read" => Access::Needs(Permission::ReadMsdb),
+            "definition" => Access::Definition,
+            "own" => Access::Own,
+            _ => Access::Public,
+        };
+        if let Some(produce) = producer(words[0]) {
+            views.push(View { database, schema, name, columns: Vec::new(), access, produce });
+        }
+    }
+    views
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_view_of_the_catalog_has_rows_and_every_type_is_known() {
+        for line in include_str!("catalog.txt").lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if line.starts_with('#') || words.is_empty() {
+                continue;
+            }
+            if line.starts_with(' ') {
+                assert!(parse_type(words[1]).is_some(), "unknown type in {line:?}");
+            } else {
+                assert!(producer(words[0]).is_some(), "nothing produces {}", words[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_engine_has_more_columns() {
+        let width = |major| find(major, None, "sys", "databases").map(|view| view.columns.len());
+        assert!(width(17) > width(16));
+        assert!(find(16, None, "SYS", "Availability_Groups").is_some());
+        assert!(find(16, Some("master"), "dbo", "backupset").is_none());
+        assert!(find(16, Some("MSDB"), "dbo", "backupset").is_some());
+    }
+}

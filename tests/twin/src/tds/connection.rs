@@ -1,0 +1,151 @@
+//! A connection from its first byte to the end of its login.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::sql::version_of;
+
+use super::handshake::Wrapped;
+use super::packet::{END, HEADER, LOGIN7, Message, PRELOGIN, REPLY, invalid, packet, read_message};
+use super::prelogin::{self, Cover};
+use super::{Door, LOGIN_DEADLINE, gate, login, session};
+
+/// How the first byte of a TLS record differs from that of a packet: strict clients begin with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Serves one client until it leaves.
+///
+/// # Errors
+/// Why the connection ended, if not by the client's leave.
+pub(super) async fn run<S>(door: &Door, stream: S) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let client = tokio::time::timeout(LOGIN_DEADLINE, open(door, stream))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the login takes too long"))??;
+    match client {
+        Some((client, transport)) => session::serve(door, client, transport).await,
+        None => Ok(()),
+    }
+}
+
+/// A stream in clear or below TLS.
+pub(super) enum Transport<S> {
+    Clear(Wrapped<S>),
+    Tls(Box<TlsStream<Wrapped<S>>>),
+}
+
+/// PRELOGIN, TLS and login; `None` if the login was refused, and said so.
+async fn open<S>(door: &Door, mut stream: S) -> io::Result<Option<(login::Client, Transport<S>)>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    gate::awake(&door.world, &door.instance).await?;
+    let first = stream.read_u8().await?;
+    let mut wrapped = Wrapped::new(stream, vec![first]);
+    let (mut transport, cover) = if first == TLS_HANDSHAKE {
+        let acceptor = TlsAcceptor::from(door.tls.strict.clone());
+        let mut tls = acceptor.accept(wrapped).await?;
+        greet(door, &mut tls, true).await?;
+        (Transport::Tls(Box::new(tls)), Cover::Everything)
+    } else {
+        let cover = greet(door, &mut wrapped, false).await?;
+        let transport = match cover {
+            Cover::Closed => return Ok(None),
+            Cover::Nothing => Transport::Clear(wrapped),
+            Cover::LoginOnly | Cover::Everything => {
+                wrapped.wrap(true);
+                let acceptor = TlsAcceptor::from(door.tls.wrapped.clone());
+                let mut tls = acceptor.accept(wrapped).await?;
+                tls.get_mut().0.wrap(false);
+                Transport::Tls(Box::new(tls))
+            }
+        };
+        (transport, cover)
+    };
+    let message = read_message(&mut transport).await?;
+    if message.kind != LOGIN7 {
+        return Err(unexpected(&message, "LOGIN7"));
+    }
+    gate::awake(&door.world, &door.instance).await?;
+    if cover == Cover::LoginOnly {
+        // TLS ends without a word; what follows the login is in clear.
+        transport = match transport {
+            Transport::Tls(tls) => Transport::Clear(tls.into_inner().0),
+            clear @ Transport::Clear(_) => clear,
+        };
+    }
+    let client = login::log_in(door, &message.data, cover, &mut transport).await?;
+    Ok(client.map(|client| (client, transport)))
+}
+
+/// Reads PRELOGIN and answers it.
+async fn greet<T>(door: &Door, stream: &mut T, strict: bool) -> io::Result<Cover>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let message = read_message(stream).await?;
+    if message.kind != PRELOGIN {
+        return Err(unexpected(&message, "PRELOGIN"));
+    }
+    let asked = prelogin::parse(&message.data)?;
+    gate::awake(&door.world, &door.instance).await?;
+    let (answer, cover) = prelogin::negotiate(asked.encryption, door.options.encryption);
+    let version = door.world.with(|world| world.instance(&door.instance).map(version_of));
+    let reply = prelogin::reply(&asked, answer, version.unwrap_or((16, 0, 0)));
+    debug_assert!(reply.len() < 4096 - HEADER, "the answer to PRELOGIN fits in one packet");
+    stream.write_all(&packet(REPLY, END, 0, 1, &reply)).await?;
+    stream.flush().await?;
+    // In strict mode all is inside TLS already, and what was asked is ignored.
+    Ok(if strict { Cover::Everything } else { cover })
+}
+
+fn unexpected(message: &Message, wanted: &str) -> io::Error {
+    invalid(format!("a message of type {:#04x} where {wanted} must be", message.kind))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Transport::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Transport::Clear(stream) => Pin::new(stream).poll_write(cx, data),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, data),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Transport::Clear(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Transport::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Who may log in, and what the answer says.
+
+use std::io;
+
+use tokio::io::AsyncWrite;
+
+use crate::serve::SharedWorld;
+use crate::sql::{Error, Login, Session, enter, version_of};
+use crate::world::NewSession;
+
+use super::Door;
+use super::gate::Gate;
+use super::login7::{self, FEDAUTH, Login7};
+use super::packet::{MessageWriter, invalid};
+use super::prelogin::Cover;
+use super::token::{self, Change};
+
+/// Until the login, and if the client asks for nothing.
+const DEFAULT_PACKET: usize = 4096;
+const PACKET_SIZES: std::ops::RangeInclusive<u32> = 512..=32_767;
+
+/// A client that is logged in.
+pub(super) struct Client {
+    pub(super) session: Session,
+    pub(super) gate: Gate,
+    pub(super) packet_size: usize,
+    pub(super) server: String,
+    _seat: Seat,
+}
+
+/// The session's place in the world, until it leaves.
+struct Seat {
+    world: SharedWorld,
+    instance: String,
+    id: u16,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.world.with(|world| world.close_session(&self.instance, self.id));
+    }
+}
+
+/// Checks a LOGIN7 and answers it; `None` if it was refused.
+pub(super) async fn log_in<W: AsyncWrite + Unpin>(
+    door: &Door,
+    data: &[u8],
+    cover: Cover,
+    stream: &mut W,
+) -> io::Result<Option<Client>> {
+    let asked = login7::parse(data)?;
+    let found = door.logins.iter().find(|login| login.name.eq_ignore_ascii_case(&asked.user));
+    // Whoever it is, the path of a party that nobody knows is the agent's: see `Party`.
+    let party = match asked.program.strip_prefix("app:") {
+        Some(name) => crate::world::Party::Application(name.to_owned()),
+        None => found.map_or(crate::world::Party::Agent, |login| login.party.clone()),
+    };
+    let gate = Gate::new(door.world.clone(), party, &door.instance);
+    gate.inbound().await?;
+    let instance = door.world.with(|world| {
+        world.instance(&door.instance).map(|i| (i.server_name.clone(), version_of(i)))
+    });
+    let (server, version) = instance.ok_or_else(|| invalid("the instance is gone"))?;
+    let admitted = admit(door, &asked, found);
+    let mut out = Vec::new();
+    let packet_size = match asked.packet_size {
+        size if PACKET_SIZES.contains(&size) => usize::try_from(size).unwrap_or(DEFAULT_PACKET),
+        _ => DEFAULT_PACKET,
+    };
+    let client = match admitted {
+        Err(errors) => {
+            for error in errors {
+                token::message(&error, &server, &mut out);
+            }
+            token::done(token::DONE, token::FAILED, 0, None, &mut out);
+            None
+        }
+        Ok((mut session, seat)) => {
+            session.encrypted = cover == Cover::Everything;
+            greeting(&session, &server, version, packet_size, &mut out);
+            Some(Client { session, gate, packet_size, server, _seat: seat })
+        }
+    };
+    let session = client.as_ref().map_or(0, |client| client.session.id);
+    let mut writer = MessageWriter::new(stream, DEFAULT_PACKET, session);
+    match &client {
+        Some(client) => client.gate.outbound().await?,
+        None => {
+            Gate::new(door.world.clone(), crate::world::Party::Agent, &door.instance)
+                .outbound()
+                .await?
+        }
+    }
+    writer.write(&mut out, true).await?;
+    if client.is_none() {
+        writer.shutdown().await;
+    }
+    Ok(client)
+}
+
+/// The session, or why there is none.
+fn admit(
+    door: &Door,
+    asked: &Login7,
+    found: Option<&Login>,
+) -> Result<(Session, Seat), Vec<Error>> {
+    let failed = || {
+        let text = format!("Login failed for user '{}'.", asked.user);
+        Error::new(18_456, 14, text)
+    };
+    if asked.features.contains(&FEDAUTH) {
+        let text = "Login failed for user '<token-identified principal>'.";
+        return Err(vec![Error::new(18_456, 14, text)]);
+    }
+    if asked.integrated {
+        let text = "Login failed. The login is from an untrusted domain and cannot be used with \
+                    Integrated authentication.";
+        return Err(vec![Error::new(18_452, 14, text)]);
+    }
+    let login = found.filter(|login| login.password == asked.password);
+    let login = login.ok_or_else(|| vec![failed()])?;
+    let wanted = if asked.database.is_empty() { &login.default_database } else { &asked.database };
+    door.world.with(|world| {
+        let probe = Session::new(0, login, &asked.program, &asked.host, wanted);
+        let database = enter(wanted, world, &door.instance, &probe).map_err(|error| {
+            // A database that is there but not accessible says why itself.
+            if !matches!(error.number, 911 | 916) {
+                return vec![error, failed()];
+            }
+            let text = format!(
+                "Cannot open database \"{wanted}\" requested by the login. The login failed."
+            );
+            vec![Error::new(4_060, 11, text), failed()]
+        })?;
+        let new = NewSession {
+            login: login.name.clone(),
+            program: asked.program.clone(),
+            host: asked.host.clone(),
+            database: database.clone(),
+        };
+        let Some(id) = world.open_session(&door.instance, new) else {
+            let text = "SQL Server is not ready to accept new client connections. Wait a few \
+                        minutes before trying again.";
+            return Err(vec![Error::new(17_187, 16, text)]);
+        };
+        let seat = Seat { world: door.world.clone(), instance: door.instance.clone(), id };
+        Ok((Session::new(id, login, &asked.program, &asked.host, &database), seat))
+    })
+}
+
+fn greeting(
+    session: &Session,
+    server: &str,
+    version: (u8, u8, u16),
+    packet_size: usize,
+    out: &mut Vec<u8>,
+) {
+    let database = session.database.as_str();
+    let change = |what: Change, out: &mut Vec<u8>| token::change(&what, out);
+    change(Change::Database { new: database.to_owned(), old: "master".to_owned() }, out);
+    let text = format!("Changed database context to '{database}'.");
+    let info = Error { state: 2, ..Error::new(5_701, 0, text) };
+    token::message(&info, server, out);
+    change(Change::Collation, out);
+    change(Change::Language, out);
+    let text = "Changed language setting to us_english.";
+    token::message(&Error::new(5_703, 0, text), server, out);
+    token::login_ack(version, out);
+    change(Change::PacketSize { new: packet_size, old: DEFAULT_PACKET }, out);
+    token::done(token::DONE, 0, 0, None, out);
+}

@@ -1,0 +1,192 @@
+//! The TDS door of an instance (MS-TDS 7.4, and 8.0 "strict" on the same port).
+//!
+//! What a client sees: PRELOGIN, TLS inside of PRELOGIN packets or around everything, SQL login,
+//! batches, `sp_executesql` and prepared procedures, attention, resets. What a network or an
+//! instance in trouble does to it comes from the world: the door asks before it takes a request in
+//! and before it sends each part of a reply, see [`gate`].
+
+mod bytes;
+mod codepage;
+mod connection;
+mod decode;
+mod encode;
+#[cfg(test)]
+mod fuzz;
+mod gate;
+mod handshake;
+mod login;
+mod login7;
+mod packet;
+mod prelogin;
+mod reply;
+mod request;
+mod session;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::serve::SharedWorld;
+use crate::sql::Login;
+use crate::world::{InstanceKind, World};
+
+pub use prelogin::Encryption;
+
+/// Connections of one instance, logged in or not.
+const MAX_CONNECTIONS: usize = 1_000;
+/// From the connect to the end of the login, in real time.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
+/// After a failed `accept`, which is most often a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What may differ from instance to instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether connections are encrypted.
+    pub encryption: Encryption,
+    /// How a cancelled request ends.
+    pub attention: AttentionStyle,
+}
+
+/// How the server acknowledges an attention while a request runs. Clients disagree on which ways
+/// they take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionStyle {
+    /// The reply ends with the acknowledgement.
+    OneMessage,
+    /// The reply ends, then the acknowledgement follows as a message of its own.
+    TwoMessages,
+    /// It never comes.
+    Never,
+}
+
+impl Options {
+    /// As the instance is by default: a managed instance forces encryption.
+    #[must_use]
+    pub fn of(world: &World, instance: &str) -> Options {
+        let managed = world
+            .instance(instance)
+            .is_some_and(|found| matches!(found.kind, InstanceKind::ManagedInstance { .. }));
+        let encryption = if managed { Encryption::Forced } else { Encryption::Available };
+        Options { encryption, attention: AttentionStyle::OneMessage }
+    }
+}
+
+/// Serves an instance until it is dropped, which closes the listener and all connections.
+///
+/// `tls` brings certificate and cryptography; versions and ALPN are the door's own.
+///
+/// # Errors
+/// A TLS configuration that does not work. What goes wrong on a connection ends that connection.
+pub async fn serve<L>(
+    listener: TcpListener,
+    world: SharedWorld,
+    instance: String,
+    tls: Arc<ServerConfig>,
+    logins: Arc<[L]>,
+) -> anyhow::Result<()>
+where
+    for<'l> Login: From<&'l L>,
+{
+    let options = world.with(|world| Options::of(world, &instance));
+    serve_with(listener, world, instance, &tls, logins, options).await
+}
+
+/// Like [`serve`], with options of one's own.
+///
+/// # Errors
+/// A TLS configuration that does not work.
+pub async fn serve_with<L>(
+    listener: TcpListener,
+    world: SharedWorld,
+    instance: String,
+    tls: &ServerConfig,
+    logins: Arc<[L]>,
+    options: Options,
+) -> anyhow::Result<()>
+where
+    for<'l> Login: From<&'l L>,
+{
+    let logins = logins.iter().map(Login::from).collect();
+    let tls = Tls::like(tls).context("cannot use the certificate for TDS")?;
+    let door = Arc::new(Door { world, instance, logins, tls, options });
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) if connections.len() < MAX_CONNECTIONS => {
+                    tracing::debug!(instance = door.instance, %peer, "a client connects");
+                    // A reply is written in one go: waiting for more of it would only delay it.
+                    let _ = stream.set_nodelay(true);
+                    let door = door.clone();
+                    connections.spawn(async move {
+                        if let Err(error) = connection::run(&door, stream).await {
+                            tracing::debug!(instance = door.instance, %peer, "{error}");
+                        }
+                    });
+                }
+                Ok((_, peer)) => tracing::warn!(
+                    instance = door.instance, %peer, "more than {MAX_CONNECTIONS} connections"
+                ),
+                Err(error) => {
+                    tracing::warn!(instance = door.instance, "cannot accept: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(ended) = connections.join_next() => if let Err(error) = ended {
+                tracing::error!(instance = door.instance, "a connection panicked: {error}");
+            },
+        }
+    }
+}
+
+/// What all connections of a door share.
+struct Door {
+    world: SharedWorld,
+    instance: String,
+    logins: Vec<Login>,
+    tls: Tls,
+    options: Options,
+}
+
+struct Tls {
+    /// Inside of PRELOGIN packets: with TLS 1.3, session tickets would follow the handshake in a
+    /// framing that clients no longer expect, so 1.2 it is, as with the real server.
+    wrapped: Arc<ServerConfig>,
+    strict: Arc<ServerConfig>,
+}
+
+impl Tls {
+    fn like(given: &ServerConfig) -> Result<Tls, rustls::Error> {
+        let with = |versions: &[&'static rustls::SupportedProtocolVersion]| {
+            let provider = given.crypto_provider().clone();
+            let builder = ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(versions)?
+                .with_no_client_auth();
+            Ok::<_, rustls::Error>(builder.with_cert_resolver(given.cert_resolver.clone()))
+        };
+        let wrapped = with(&[&rustls::version::TLS12])?;
+        let mut strict = with(&[&rustls::version::TLS12, &rustls::version::TLS13])?;
+        strict.alpn_protocols = vec![b"tds/8.0".to_vec()];
+        Ok(Tls { wrapped: Arc::new(wrapped), strict: Arc::new(strict) })
+    }
+}
+
+impl From<&Login> for Login {
+    fn from(login: &Login) -> Login {
+        login.clone()
+    }
+}
+
+/// A login without stated permissions may do everything.
+impl From<&crate::serve::Login> for Login {
+    fn from(login: &crate::serve::Login) -> Login {
+        let sysadmin = Login::sysadmin(&login.user, &login.password);
+        Login { party: login.party.clone(), ..sysadmin }
+    }
+}

@@ -1,0 +1,545 @@
+//! A logged-in client: its requests, one after the other, and attention in between.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
+use tokio_util::sync::CancellationToken;
+
+use crate::sql::{
+    Column, Error, Output, Run, Session, Step, Transaction, Type, Value, convert, parse_parameters,
+};
+
+use super::connection::Transport;
+use super::decode::Unreadable;
+use super::login::Client;
+use super::packet::{
+    ATTENTION, BATCH, Message, MessageReader, MessageWriter, RESET, RESET_KEEP_TRANSACTION, RPC,
+    TRANSACTION, invalid,
+};
+use super::reply::{Descriptors, Reply, Scope};
+use super::request::{self, Call, Parameter, Procedure, TransactionRequest};
+use super::token::{self, Change};
+use super::{AttentionStyle, Door, gate};
+
+/// Prepared statements of one session.
+const MAX_PREPARED: usize = 1_000;
+/// The longest that a waiting statement goes without a look at the world.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Serves a client until it leaves.
+pub(super) async fn serve<S>(door: &Door, client: Client, stream: Transport<S>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let (reading, writing) = tokio::io::split(stream);
+    let mut reader = MessageReader::new(reading);
+    let writer = MessageWriter::new(writing, client.packet_size, client.session.id);
+    let mut talk = Talk {
+        door,
+        client,
+        writer,
+        prepared: BTreeMap::new(),
+        next_handle: 1,
+        descriptors: Descriptors::default(),
+        acknowledged: false,
+    };
+    let mut queued: Option<Message> = None;
+    loop {
+        let message = match queued.take() {
+            Some(message) => message,
+            None => match reader.next().await? {
+                Some(message) => message,
+                None => return Ok(()),
+            },
+        };
+        if message.kind == ATTENTION {
+            talk.acknowledge().await?;
+            continue;
+        }
+        let cancel = CancellationToken::new();
+        let after = {
+            let mut work = pin!(talk.request(message, &cancel));
+            loop {
+                // Work first: what is done at once is answered, even if the client has just left.
+                tokio::select! {
+                    biased;
+                    after = &mut work => break after?,
+                    next = reader.next(), if queued.is_none() => match next? {
+                        // The client is gone; dropping the work abandons what it waits for.
+                        None => return Ok(()),
+                        Some(message) if message.kind == ATTENTION => cancel.cancel(),
+                        // It has to wait, and so has what comes after it.
+                        Some(message) => queued = Some(message),
+                    },
+                }
+            }
+        };
+        match after {
+            After::Next => {}
+            After::Close => {
+                talk.writer.shutdown().await;
+                return Ok(());
+            }
+            After::Silence => {
+                // The reply is lost: the client hears nothing until it gives up.
+                while reader.next().await?.is_some() {}
+                return Ok(());
+            }
+        }
+        if cancel.is_cancelled() {
+            talk.acknowledge().await?;
+        }
+    }
+}
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Next,
+    Close,
+    Silence,
+}
+
+/// How the statements of a request ended.
+enum Ended {
+    Finished,
+    Cancelled,
+    Silence,
+    Close,
+}
+
+struct Talk<'d, S> {
+    door: &'d Door,
+    client: Client,
+    writer: MessageWriter<WriteHalf<Transport<S>>>,
+    prepared: BTreeMap<i32, Prepared>,
+    next_handle: i32,
+    descriptors: Descriptors,
+    /// The reply has already ended with the acknowledgement.
+    acknowledged: bool,
+}
+
+#[derive(Clone)]
+struct Prepared {
+    text: String,
+    parameters: Vec<(String, Type)>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
+    async fn request(&mut self, message: Message, cancel: &CancellationToken) -> io::Result<After> {
+        self.client.gate.inbound().await?;
+        gate::awake(&self.door.world, &self.door.instance).await?;
+        if message.ignored {
+            // The client took its request back before it was whole.
+            let mut reply = self.reply(Scope::Batch);
+            token::done(token::DONE, token::FAILED, 0, None, &mut reply.out);
+            return self.finish(reply, After::Next).await;
+        }
+        let scope = if message.kind == RPC { Scope::Procedure } else { Scope::Batch };
+        let mut reply = self.reply(scope);
+        if message.status & (RESET | RESET_KEEP_TRANSACTION) != 0 {
+            self.reset(message.status & RESET_KEEP_TRANSACTION != 0);
+            token::change(&Change::Reset, &mut reply.out);
+        }
+        match message.kind {
+            BATCH => {
+                let text = request::batch(&message.data)?;
+                let ended = self.statements(&text, Vec::new(), &mut reply, cancel).await?;
+                self.conclude(ended, reply).await
+            }
+            RPC => match request::calls(&message.data) {
+                Ok(calls) => self.calls(calls, reply, cancel).await,
+                Err(Unreadable::Broken(error)) => Err(error),
+                Err(Unreadable::Type(token)) => {
+                    let text = format!(
+                        "The incoming tabular data stream (TDS) remote procedure call (RPC) \
+                         protocol stream is incorrect. Parameter 1 (\"\"): Data type \
+                         0x{token:02X} is unknown."
+                    );
+                    reply.add(Output::Error(Error::new(8_009, 16, text)), &mut self.descriptors);
+                    reply.end_procedure(&[], false);
+                    self.finish(reply, After::Next).await
+                }
+            },
+            TRANSACTION => {
+                let asked = request::transaction(&message.data)?;
+                self.transaction(asked, &mut reply)?;
+                reply.end_batch();
+                self.finish(reply, After::Next).await
+            }
+            other => Err(invalid(format!("a message of type {other:#04x} is no request"))),
+        }
+    }
+
+    /// Runs statements and gathers what they say.
+    async fn statements(
+        &mut self,
+        text: &str,
+        parameters: Vec<(String, Type, Value)>,
+        reply: &mut Reply,
+        cancel: &CancellationToken,
+    ) -> io::Result<Ended> {
+        let run = match Run::batch(text, parameters, &mut self.client.session) {
+            Ok(run) => run,
+            Err(error) => {
+                reply.add(Output::Error(error), &mut self.descriptors);
+                let done = Output::Done { count: None, command: 0xFD, failed: true };
+                reply.add(done, &mut self.descriptors);
+                return Ok(Ended::Finished);
+            }
+        };
+        let mut running =
+            Running { run: Some(run), door: self.door, session: &mut self.client.session };
+        let mut ticks = self.door.world.ticks();
+        loop {
+            if cancel.is_cancelled() {
+                return Ok(Ended::Cancelled);
+            }
+            match running.next() {
+                Step::Send(outputs) => {
+                    for output in outputs {
+                        reply.add(output, &mut self.descriptors);
+                    }
+                    reply.send(&mut self.writer, &self.client.gate, false).await?;
+                    if reply.fatal {
+                        return Ok(Ended::Close);
+                    }
+                }
+                Step::Wait(most) => {
+                    let most = most.clamp(Duration::from_millis(1), LOOK);
+                    tokio::select! {
+                        () = cancel.cancelled() => {}
+                        _ = ticks.changed() => {}
+                        () = tokio::time::sleep(most) => {}
+                    }
+                }
+                Step::Silence => {
+                    running.run = None;
+                    return Ok(Ended::Silence);
+                }
+                Step::Close => return Ok(Ended::Close),
+                Step::Done => {
+                    running.run = None;
+                    return Ok(Ended::Finished);
+                }
+            }
+        }
+    }
+
+    async fn calls(
+        &mut self,
+        calls: Vec<Call>,
+        mut reply: Reply,
+        cancel: &CancellationToken,
+    ) -> io::Result<After> {
+        let count = calls.len();
+        for (at, call) in calls.into_iter().enumerate() {
+            let more = at + 1 < count;
+            let ended = match self.plan(call) {
+                Ok(Plan::Run { text, parameters, outputs, handle }) => {
+                    let ended = self.statements(&text, parameters, &mut reply, cancel).await?;
+                    let returned = self.returned(outputs, handle);
+                    if let Ended::Finished = ended {
+                        reply.end_procedure(&returned, more);
+                    }
+                    ended
+                }
+                Ok(Plan::Answer(handle)) => {
+                    reply.end_procedure(&self.returned(Vec::new(), handle), more);
+                    Ended::Finished
+                }
+                Err(error) => {
+                    reply.add(Output::Error(error), &mut self.descriptors);
+                    reply.end_procedure(&[], more);
+                    Ended::Finished
+                }
+            };
+            match ended {
+                Ended::Finished if more => {}
+                Ended::Finished => return self.finish(reply, After::Next).await,
+                other => return self.conclude(other, reply).await,
+            }
+        }
+        Ok(After::Next)
+    }
+
+    /// Ends the reply to a batch, or one that was cut short.
+    async fn conclude(&mut self, ended: Ended, mut reply: Reply) -> io::Result<After> {
+        match ended {
+            Ended::Finished => {
+                reply.end_batch();
+                self.finish(reply, After::Next).await
+            }
+            Ended::Cancelled => {
+                reply.settle(token::MORE);
+                if self.door.options.attention == AttentionStyle::OneMessage {
+                    token::done(token::DONE, token::ATTENTION, 0xFD, None, &mut reply.out);
+                    self.acknowledged = true;
+                } else {
+                    token::done(token::DONE, token::FAILED, 0xFD, None, &mut reply.out);
+                }
+                reply.send(&mut self.writer, &self.client.gate, true).await?;
+                Ok(After::Next)
+            }
+            Ended::Silence => Ok(After::Silence),
+            Ended::Close if reply.fatal => {
+                reply.end_batch();
+                self.finish(reply, After::Close).await
+            }
+            Ended::Close => Ok(After::Close),
+        }
+    }
+
+    /// Sends the rest of a reply.
+    async fn finish(&mut self, mut reply: Reply, after: After) -> io::Result<After> {
+        reply.send(&mut self.writer, &self.client.gate, true).await?;
+        Ok(after)
+    }
+
+    /// Answers an attention with a message of its own.
+    async fn acknowledge(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.acknowledged)
+            || self.door.options.attention == AttentionStyle::Never
+        {
+            return Ok(());
+        }
+        let mut reply = self.reply(Scope::Batch);
+        token::done(token::DONE, token::ATTENTION, 0, None, &mut reply.out);
+        self.finish(reply, After::Next).await.map(|_| ())
+    }
+
+    fn transaction(&mut self, asked: TransactionRequest, reply: &mut Reply) -> io::Result<()> {
+        let session = &mut self.client.session;
+        let open = session.transactions > 0;
+        let (what, begin_another) = match asked {
+            TransactionRequest::Begin => {
+                session.transactions += 1;
+                if !open {
+                    reply.add(Output::Transaction(Transaction::Begun), &mut self.descriptors);
+                }
+                return Ok(());
+            }
+            TransactionRequest::Commit { begin_another } => (Transaction::Committed, begin_another),
+            TransactionRequest::Rollback { begin_another } => {
+                (Transaction::RolledBack, begin_another)
+            }
+            TransactionRequest::Other(kind) => {
+                return Err(invalid(format!("transaction manager request {kind}")));
+            }
+        };
+        if !open {
+            let (number, word) = match what {
+                Transaction::RolledBack => (3_903, "ROLLBACK"),
+                Transaction::Begun | Transaction::Committed => (3_902, "COMMIT"),
+            };
+            let text =
+                format!("The {word} TRANSACTION request has no corresponding BEGIN TRANSACTION.");
+            reply.add(Output::Error(Error::new(number, 16, text)), &mut self.descriptors);
+            let done = Output::Done { count: None, command: 0xFD, failed: true };
+            reply.add(done, &mut self.descriptors);
+            return Ok(());
+        }
+        session.transactions = u32::from(begin_another);
+        reply.add(Output::Transaction(what), &mut self.descriptors);
+        if begin_another {
+            reply.add(Output::Transaction(Transaction::Begun), &mut self.descriptors);
+        }
+        Ok(())
+    }
+
+    /// What a call comes to.
+    fn plan(&mut self, call: Call) -> Result<Plan, Error> {
+        let Call { procedure, parameters } = call;
+        let mut given = parameters.into_iter();
+        match procedure {
+            Procedure::ExecuteSql => {
+                let text = text_of(given.next(), "@statement")?;
+                let declared = declared(given.next())?;
+                Plan::run(Prepared { text, parameters: declared }, given, None)
+            }
+            Procedure::Prepare | Procedure::PrepareAndExecute => {
+                let run = procedure == Procedure::PrepareAndExecute;
+                let _handle = given.next();
+                let declared = declared(given.next())?;
+                let prepared =
+                    Prepared { text: text_of(given.next(), "@stmt")?, parameters: declared };
+                if self.prepared.len() >= MAX_PREPARED {
+                    let text = "There is insufficient system memory in resource pool 'default' to \
+                                run this query.";
+                    return Err(Error::new(701, 17, text));
+                }
+                let handle = self.next_handle;
+                self.next_handle += 1;
+                self.prepared.insert(handle, prepared.clone());
+                if run {
+                    Plan::run(prepared, given, Some(handle))
+                } else {
+                    Ok(Plan::Answer(Some(handle)))
+                }
+            }
+            Procedure::Execute => {
+                let handle = handle_of(given.next());
+                match handle.and_then(|handle| self.prepared.get(&handle)) {
+                    Some(prepared) => Plan::run(prepared.clone(), given, None),
+                    None => Err(no_handle(handle, "sp_execute")),
+                }
+            }
+            Procedure::Unprepare => {
+                let handle = handle_of(given.next());
+                match handle.and_then(|handle| self.prepared.remove(&handle)) {
+                    Some(_) => Ok(Plan::Answer(None)),
+                    None => Err(no_handle(handle, "sp_unprepare")),
+                }
+            }
+            Procedure::Other(name) => {
+                let text = format!("Could not find stored procedure '{name}'.");
+                Err(Error { state: 62, ..Error::new(2_812, 16, text) })
+            }
+        }
+    }
+
+    /// The values that go back to the client: a handle, and OUTPUT parameters.
+    fn returned(
+        &self,
+        outputs: Vec<(u16, String)>,
+        handle: Option<i32>,
+    ) -> Vec<(u16, Column, Value)> {
+        let column = |name: &str, ty| Column { name: name.to_owned(), ty, nullable: true };
+        let handle = handle.map(|handle| (0, column("", Type::Int), Value::from(handle)));
+        let values = outputs.into_iter().filter_map(|(ordinal, name)| {
+            let (ty, value) = self.client.session.variables.get(&Session::key(&name))?;
+            Some((ordinal, column(&name, *ty), value.clone()))
+        });
+        handle.into_iter().chain(values).collect()
+    }
+
+    fn reset(&mut self, keep_transaction: bool) {
+        let session = &mut self.client.session;
+        let transactions = session.transactions;
+        session.reset();
+        if keep_transaction {
+            session.transactions = transactions;
+        }
+        self.prepared.clear();
+        let (id, database) = (session.id, session.database.clone());
+        self.door.world.with(|world| world.use_database(&self.door.instance, id, &database));
+    }
+
+    fn reply(&self, scope: Scope) -> Reply {
+        Reply::new(scope, &self.client.server)
+    }
+}
+
+/// What a call comes to.
+enum Plan {
+    Run {
+        text: String,
+        parameters: Vec<(String, Type, Value)>,
+        /// Ordinals and names of the parameters that go back.
+        outputs: Vec<(u16, String)>,
+        handle: Option<i32>,
+    },
+    Answer(Option<i32>),
+}
+
+impl Plan {
+    /// Gives the parameters of a statement their values, by name or in their order.
+    fn run(
+        prepared: Prepared,
+        given: impl Iterator<Item = Parameter>,
+        handle: Option<i32>,
+    ) -> Result<Plan, Error> {
+        let mut given: Vec<Option<Parameter>> = given.map(Some).collect();
+        let mut parameters = Vec::new();
+        let mut outputs = Vec::new();
+        for (position, (name, ty)) in prepared.parameters.iter().enumerate() {
+            let named = given.iter().position(|parameter| {
+                parameter.as_ref().is_some_and(|p| p.name.eq_ignore_ascii_case(name))
+            });
+            let unnamed = |at: &usize| {
+                given.get(*at).and_then(Option::as_ref).is_some_and(|p| p.name.is_empty())
+            };
+            let at = named.or(Some(position).filter(unnamed));
+            let Some(found) = at.and_then(|at| given.get_mut(at)).and_then(Option::take) else {
+                let text = format!(
+                    "The parameterized query '{}' expects the parameter '{name}', which was not \
+                     supplied.",
+                    prepared.text.chars().take(100).collect::<String>()
+                );
+                return Err(Error::new(8_178, 16, text));
+            };
+            if found.output {
+                outputs.push((u16::try_from(position).unwrap_or(u16::MAX), name.clone()));
+            }
+            let value = convert(&found.value, found.ty, *ty, 0)?;
+            parameters.push((name.clone(), *ty, value));
+        }
+        Ok(Plan::Run { text: prepared.text, parameters, outputs, handle })
+    }
+}
+
+/// A run that is abandoned if it is dropped before its end.
+struct Running<'r> {
+    run: Option<Run>,
+    door: &'r Door,
+    session: &'r mut Session,
+}
+
+impl Running<'_> {
+    fn next(&mut self) -> Step {
+        let Running { run, door, session } = self;
+        let Some(run) = run else { return Step::Done };
+        door.world.with(|world| {
+            // A hung instance does not get on with anything.
+            if world.instance(&door.instance).is_some_and(|instance| !instance.is_up()) {
+                return Step::Wait(LOOK);
+            }
+            run.next(world, &door.instance, session)
+        })
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(mut run) = self.run.take() {
+            let at = &self.door.instance;
+            self.door.world.with(|world| run.cancel(world, at, self.session));
+        }
+    }
+}
+
+fn text_of(parameter: Option<Parameter>, name: &str) -> Result<String, Error> {
+    match parameter.map(|parameter| parameter.value) {
+        Some(Value::Text(text)) => Ok(text),
+        Some(_) | None => {
+            let text =
+                format!("Procedure expects parameter '{name}' of type 'ntext/nchar/nvarchar'.");
+            Err(Error { state: 3, ..Error::new(214, 16, text) })
+        }
+    }
+}
+
+/// The declarations of a statement's parameters; none if the text is empty, NULL or left out.
+fn declared(parameter: Option<Parameter>) -> Result<Vec<(String, Type)>, Error> {
+    match parameter.map(|parameter| parameter.value) {
+        Some(Value::Text(text)) => parse_parameters(&text),
+        Some(_) | None => Ok(Vec::new()),
+    }
+}
+
+fn handle_of(parameter: Option<Parameter>) -> Option<i32> {
+    match parameter?.value {
+        Value::Int(n) => i32::try_from(n).ok(),
+        _ => None,
+    }
+}
+
+fn no_handle(handle: Option<i32>, procedure: &str) -> Error {
+    let shown = handle.unwrap_or(0);
+    let text = format!("Could not find prepared statement with handle {shown}.");
+    tracing::debug!(procedure, shown, "no such handle");
+    Error { state: 1, ..Error::new(8_179, 16, text) }
+}
