@@ -216,11 +216,18 @@ impl Inbox {
     }
 }
 
-/// Starts the loop on a thread of its own. The join handle gives the error that ended it, if any.
+/// The thread of the loop; it gives the error that ended it, if any.
+pub type LoopThread = std::thread::JoinHandle<Result<(), JournalError>>;
+
+/// Starts the loop on a thread of its own.
+///
+/// # Errors
+///
+/// The operating system gives no thread.
 pub fn spawn<S: Store + Send + 'static>(
     turn: Turn<S>,
     clock: Clock,
-) -> std::io::Result<(Inbox, Told, std::thread::JoinHandle<Result<(), JournalError>>)> {
+) -> std::io::Result<(Inbox, Told, LoopThread)> {
     let (to_loop, inbox) = mpsc::sync_channel(INBOX);
     let (work_out, work) = watch::channel(turn.estate.work());
     let (head_out, head) = watch::channel(turn.estate.last_seq());

@@ -28,6 +28,8 @@ const PAUSE_LEAST: Duration = Duration::from_millis(200);
 const PAUSE_MOST: Duration = Duration::from_secs(2);
 /// The longest that a `Retry-After` of the control plane is honoured.
 const POLL_MOST: Duration = Duration::from_secs(30);
+/// A control plane that does not answer is asked again after this.
+const BLIND_POLL: Duration = Duration::from_secs(5);
 
 /// What the machine wants to be done for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,9 +135,11 @@ enum Phase {
     Permission,
     Sending,
     Noting(String),
+    /// The control plane is asked when it said so; between, the target itself may tell sooner.
     Polling {
         operation: String,
-        pause: Option<Duration>,
+        due: Timestamp,
+        then: Between,
     },
     /// Let go: look until it holds or the deadline passes. `nothing_since`: looks since then showed
     /// that nothing is under way; None if that would prove nothing.
@@ -152,6 +156,13 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Between {
+    Asking,
+    Waiting,
+    Looking,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Nothing {
     since: Option<Timestamp>,
     after: Duration,
@@ -162,7 +173,8 @@ impl Deed {
     pub fn new(work: Work) -> Self {
         let phase = match (&work.route, &work.operation) {
             (Some(_), Some(operation)) if work.sent => {
-                Phase::Polling { operation: operation.clone(), pause: None }
+                let operation = operation.clone();
+                Phase::Polling { operation, due: work.started_at, then: Between::Asking }
             }
             (Some(route), None) if work.sent => {
                 Phase::Settling { conclusive: conclusive(route), pause: false }
@@ -197,8 +209,9 @@ impl Deed {
                 None => Ask::End,
             },
             Phase::Noting(operation) => Ask::Report(Report::Noted { operation: operation.clone() }),
-            Phase::Polling { pause: Some(pause), .. } => Ask::Wait(*pause),
-            Phase::Polling { operation, pause: None } => Ask::Poll(operation.clone()),
+            Phase::Polling { operation, then: Between::Asking, .. } => Ask::Poll(operation.clone()),
+            Phase::Polling { then: Between::Waiting, .. } => Ask::Wait(self.pause),
+            Phase::Polling { then: Between::Looking, .. } => Ask::Look,
             Phase::Telling(report) => Ask::Report(report.clone()),
             Phase::Over => Ask::End,
         }
@@ -212,10 +225,12 @@ impl Deed {
             (phase, Answer::Looked(sight)) => self.looked(now, phase, sight),
             (Phase::Sending, Answer::Sent(sent)) => self.sent(sent),
             (Phase::Polling { operation, .. }, Answer::Polled(polled)) => {
-                self.polled(operation, polled)
+                self.polled(now, operation, polled)
             }
-            (Phase::Polling { operation, .. }, Answer::Waited) => {
-                Phase::Polling { operation, pause: None }
+            (Phase::Polling { operation, due, .. }, Answer::Waited) => {
+                self.pause = (self.pause * 2).min(PAUSE_MOST);
+                let then = if now >= due { Between::Asking } else { Between::Looking };
+                Phase::Polling { operation, due, then }
             }
             (Phase::Settling { conclusive, .. }, Answer::Waited) => {
                 self.pause = (self.pause * 2).min(PAUSE_MOST);
@@ -267,7 +282,7 @@ impl Deed {
             }
             // A note that is not taken is lost only for a later restart: the operation goes on.
             (Phase::Noting(operation), Ok(()) | Err(_)) => {
-                Phase::Polling { operation, pause: None }
+                Phase::Polling { operation, due: now, then: Between::Asking }
             }
             (
                 Phase::FirstLook
@@ -313,10 +328,12 @@ impl Deed {
                 (Sight::Not { .. }, Some(_)) => Phase::Permission,
                 _ => Phase::Watching { pause: true },
             },
+            Phase::Polling { operation, due, .. } => {
+                Phase::Polling { operation, due, then: Between::Waiting }
+            }
             Phase::Permission
             | Phase::Sending
             | Phase::Noting(_)
-            | Phase::Polling { .. }
             | Phase::Telling(_)
             | Phase::Over => phase,
         }
@@ -351,17 +368,17 @@ impl Deed {
         }
     }
 
-    fn polled(&mut self, operation: String, polled: Polled) -> Phase {
+    fn polled(&mut self, now: Timestamp, operation: String, polled: Polled) -> Phase {
+        let again = |span: Duration| {
+            let span = span.clamp(PAUSE_LEAST, POLL_MOST);
+            let due = now.checked_add(signed(span)).unwrap_or(now);
+            Phase::Polling { operation: operation.clone(), due, then: Between::Waiting }
+        };
         match polled {
-            Polled::Running { again_in } => {
-                let pause = Some(again_in.clamp(PAUSE_LEAST, POLL_MOST));
-                Phase::Polling { operation, pause }
-            }
+            Polled::Running { again_in } => again(again_in),
             Polled::Blind { why } => {
                 self.last = why;
-                self.pause = (self.pause * 2).min(PAUSE_MOST);
-                // The target itself may tell sooner than the control plane.
-                Phase::Settling { conclusive: None, pause: true }
+                again(BLIND_POLL)
             }
             Polled::Succeeded => Phase::Settling { conclusive: None, pause: false },
             // It is over by the control plane's own word, so two looks apart are enough.

@@ -131,6 +131,11 @@ pub(crate) fn assess(
         match standing {
             Standing::Seen(reading) if reading.role == Role::Primary => {
                 let other = if side == Side::SqlServer { &mi } else { &sql };
+                // At the start one side answers first: that says nothing about the other.
+                let never_seen = evidence.of(Vantage::from(side.other())).reading().is_none();
+                if never_seen && matches!(other, Standing::Undecided) {
+                    return None;
+                }
                 return Some(with_primary(side, reading, other));
             }
             Standing::Seen(reading) if reading.role == Role::Absent => {
@@ -335,12 +340,20 @@ fn without_primary(
             let reasons = Vec::from([Reason::Refuses { side, kind: *kind }]);
             Some(Assessment { health: Health::Degraded, primary, reasons })
         }
+        // The other side is changing its role: the verdict from before stands until it has.
+        Standing::Silent { .. } if resolving(if side == Side::SqlServer { mi } else { sql }) => {
+            None
+        }
         Standing::Silent { looks, since } => {
             let silent = Reason::Silent { side, looks: *looks, since: *since };
             Some(silent_primary(evidence, spec, side, silent, now))
         }
         Standing::Undecided => None,
     }
+}
+
+fn resolving(standing: &Standing<'_>) -> bool {
+    matches!(standing, Standing::Seen(reading) if reading.role == Role::Resolving)
 }
 
 /// The primary is silent to the agent: what do the others hear?

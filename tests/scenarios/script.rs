@@ -1,0 +1,292 @@
+//! The words of a script, and what they do.
+
+use std::fmt::Write as _;
+
+use agent_core::{ApproverId, Ballot, Decision, Event, Health, Input, PlanKind, Proposal, Status};
+use jiff::SignedDuration;
+use tests::universe::{DiskFault, LINK, Settings, Universe};
+use twin::world::{Fault, Party};
+
+use crate::words;
+
+/// Waits end after this, whether what was waited for came or not.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+
+struct Stage {
+    universe: Universe,
+    out: String,
+    /// Entries that have been shown.
+    shown: usize,
+    /// What alice took home to sign.
+    exported: Option<Proposal>,
+}
+
+/// Plays a script and gives what came of it.
+pub(crate) fn play(script: &str) -> Result<String, String> {
+    let lines: Vec<&str> = script.lines().map(str::trim_end).collect();
+    let settings = settings(&lines)?;
+    let mut stage = Stage {
+        universe: Universe::new(settings, 1),
+        out: String::new(),
+        shown: 0,
+        exported: None,
+    };
+    for (place, line) in lines.iter().enumerate() {
+        if line.is_empty() || line.starts_with('#') || line.starts_with("with ") {
+            let _ = writeln!(stage.out, "{line}");
+            continue;
+        }
+        let _ = writeln!(stage.out, "> {line}");
+        stage.perform(line).map_err(|why| format!("line {}: {line:?}: {why}", place + 1))?;
+        stage.show();
+    }
+    stage.universe.finish().map_err(|violation| violation.to_string())?;
+    Ok(stage.out)
+}
+
+fn settings(lines: &[&str]) -> Result<Settings, String> {
+    let mut settings = Settings::default();
+    for line in lines.iter().filter_map(|line| line.strip_prefix("with ")) {
+        match line.split_once(' ') {
+            Some(("break", rest)) => {
+                let wait = rest.strip_prefix("glass after ").ok_or("with break glass after 30s")?;
+                settings.break_glass = Some(span(wait)?.unsigned_abs());
+            }
+            Some(("one", "failure domain")) => {
+                settings.managed_instance_domain.clone_from(&settings.agent_domain);
+            }
+            Some(("quorum", number)) => {
+                settings.quorum = number.parse().map_err(|_| "a number of signatures")?;
+            }
+            Some(_) | None => return Err(format!("nobody knows a setting {line:?}")),
+        }
+    }
+    Ok(settings)
+}
+
+impl Stage {
+    fn perform(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["wait", time] => self.wait(span(time)?),
+            ["wait", "until", rest @ ..] => self.wait_until(&rest.join(" ")),
+            ["stop" | "start" | "hang" | "freeze" | "resume", _] => self.power(&words),
+            ["cut", from, to] => {
+                self.fault(Fault::Cut { from: party(from), to: party(to), one_way: false })
+            }
+            ["heal", from, to] => self.fault(Fault::Heal { from: party(from), to: party(to) }),
+            ["lose", "the", "next", "reply", "of", at] => {
+                self.fault(Fault::LoseReply { at: party(at), times: 1 })
+            }
+            ["refuse", "logins", "at", at] => {
+                self.fault(Fault::Refuse { instance: (*at).to_owned() })
+            }
+            [at, "answers", "the", "next", "command", "with", number] => {
+                let number = number.parse().map_err(|_| "an error number")?;
+                self.fault(Fault::FailNext { instance: (*at).to_owned(), number, times: 1 })
+            }
+            ["kill", "the", "agent"] => {
+                self.universe.kill_agent();
+                Ok(())
+            }
+            ["start", "the", "agent"] => {
+                self.universe.start_agent(SignedDuration::from_millis(1));
+                self.wait(SignedDuration::from_millis(10))
+            }
+            ["fill", "the", "agent's", "disk"] => {
+                self.universe.disk.faults.set(Some(DiskFault::Refuse));
+                Ok(())
+            }
+            ["explain"] => self.explain(),
+            ["truth"] => self.truth(),
+            ["ask", "for", "a", "forced", "failover"] => self.input(Input::Propose {
+                link: Universe::link(),
+                kind: PlanKind::ForcedFailover,
+                by: "operator".into(),
+            }),
+            ["acknowledge"] => self.input(Input::Acknowledge {
+                link: Universe::link(),
+                by: "operator".into(),
+                note: "seen".into(),
+            }),
+            ["take", "the", "proposal", "home"] => {
+                self.exported = self.universe.open_proposal();
+                self.exported.as_ref().map(drop).ok_or_else(|| "nothing is open".to_owned())
+            }
+            [who, "approves", rest @ ..] => self.approve(who, &rest.join(" ")),
+            [who, "rejects:", reason @ ..] => {
+                let decision = Decision::Reject { reason: reason.join(" ") };
+                self.cast(who, decision, false)
+            }
+            _ => Err("nobody knows what that means".into()),
+        }
+    }
+
+    fn wait(&mut self, span: SignedDuration) -> Result<(), String> {
+        let until = self.universe.now + span;
+        self.universe.run(until).map_err(|violation| violation.to_string())
+    }
+
+    fn wait_until(&mut self, what: &str) -> Result<(), String> {
+        let until = self.universe.now + PATIENCE;
+        let waiting = match what {
+            "a proposal is open" => |u: &Universe| u.open_proposal().is_none(),
+            "it is closed" => |u: &Universe| {
+                let record = u.estate().and_then(|estate| estate.record(&Universe::link()));
+                !record
+                    .and_then(|record| record.run.as_ref())
+                    .is_some_and(|run| matches!(run.status, Status::Closed(_)))
+            },
+            "the command has left" => |u: &Universe| {
+                let last = u.journal();
+                !last.iter().any(|entry| matches!(entry.event, Event::StepSending { .. }))
+            },
+            "it is healthy" => |u: &Universe| health(u) != Some(Health::Healthy),
+            "the primary is down" => |u: &Universe| health(u) != Some(Health::PrimaryDown),
+            "the brain is split" => |u: &Universe| health(u) != Some(Health::SplitBrain),
+            _ => return Err("nobody knows how to wait for that".into()),
+        };
+        self.universe.run_while(until, waiting).map_err(|violation| violation.to_string())?;
+        if waiting(&self.universe) {
+            let _ = writeln!(self.out, "    (it did not happen within ten minutes)");
+        }
+        Ok(())
+    }
+
+    fn power(&mut self, words: &[&str]) -> Result<(), String> {
+        let instance = words[1].to_owned();
+        self.fault(match words[0] {
+            "stop" => Fault::Stop { instance },
+            "start" => Fault::Start { instance },
+            "hang" => Fault::Hang { instance },
+            "freeze" => Fault::Freeze { instance },
+            _ => Fault::Resume { instance },
+        })
+    }
+
+    fn fault(&mut self, fault: Fault) -> Result<(), String> {
+        self.universe.world.fault(fault).map_err(|why| why.to_string())
+    }
+
+    fn approve(&mut self, who: &str, how: &str) -> Result<(), String> {
+        let proposal = self.newest()?;
+        let place = self.universe.human(who).ok_or("nobody of that name is on the roster")?;
+        let full = self.universe.humans[place].approves(&proposal, how == "and breaks the glass");
+        let decision = match how {
+            "" | "and breaks the glass" | "with an altered file" => full,
+            "without a word more" => {
+                Decision::Approve { break_glass: false, forecast_unknown: false, attestation: None }
+            }
+            "accepting the unknown, attesting nothing" => {
+                Decision::Approve { break_glass: false, forecast_unknown: true, attestation: None }
+            }
+            _ => return Err("nobody knows how to approve like that".into()),
+        };
+        self.cast(who, decision, how == "with an altered file")
+    }
+
+    fn cast(&mut self, who: &str, decision: Decision, altered: bool) -> Result<(), String> {
+        let mut proposal = self.newest()?;
+        if altered {
+            let mut texts = proposal.texts.clone();
+            texts.terms = texts.terms.replacen("\"quorum\":2", "\"quorum\":1", 1);
+            proposal = Proposal::read(texts)?;
+        }
+        let place = self.universe.human(who).ok_or("nobody of that name is on the roster")?;
+        let key = self.universe.humans[place].key.clone();
+        let id = ApproverId::new(who)?;
+        let ballot = Ballot::sign(&proposal, id, decision, self.universe.now, &key);
+        self.input(Input::Cast { ballot })
+    }
+
+    /// What somebody took home, else what is open, else what was.
+    fn newest(&self) -> Result<Proposal, String> {
+        let taken = self.exported.clone().or_else(|| self.universe.open_proposal());
+        let record = self.universe.estate().and_then(|estate| estate.record(&Universe::link()));
+        let last = record.and_then(|record| record.run.as_ref()).map(|run| run.proposal.clone());
+        taken.or(last).ok_or_else(|| "there is no proposal".to_owned())
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), String> {
+        match self.universe.input(input).map_err(|violation| violation.to_string())? {
+            Some(Ok(_)) => {}
+            Some(Err(refusal)) => {
+                let _ = writeln!(self.out, "    refused: {refusal}");
+            }
+            None => {
+                let _ = writeln!(self.out, "    the agent is not there");
+            }
+        }
+        Ok(())
+    }
+
+    fn explain(&mut self) -> Result<(), String> {
+        let now = self.universe.now;
+        let estate = self.universe.estate().ok_or("the agent is not there")?;
+        let explained = estate.explain(&Universe::link(), now).ok_or("there is no such link")?;
+        let _ = writeln!(self.out, "    health {}", explained.health);
+        for reason in &explained.reasons {
+            let _ = writeln!(self.out, "    because {reason}");
+        }
+        let verdict = if explained.would_propose { "would" } else { "would not" };
+        let _ = writeln!(self.out, "    it {verdict} propose a failover now");
+        for why in &explained.because {
+            let _ = writeln!(self.out, "    since {why}");
+        }
+        Ok(())
+    }
+
+    fn truth(&mut self) -> Result<(), String> {
+        let world = &self.universe.world;
+        let writers = world.ledger().intervals(LINK).last().ok_or("no interval")?.writers;
+        let loss = world.loss(LINK).ok_or("no such link")?;
+        let _ = writeln!(
+            self.out,
+            "    SQL Server takes writes: {}, the managed instance: {}",
+            yes(writers.sql_server),
+            yes(writers.managed_instance)
+        );
+        let _ = writeln!(
+            self.out,
+            "    {} of {} acknowledged commits do not live on {:?}",
+            loss.count, loss.acknowledged, loss.surviving
+        );
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let entries = self.universe.journal();
+        for place in self.shown..entries.len() {
+            let plan = entries[..=place].iter().rev().find_map(|entry| match &entry.event {
+                Event::ProposalOpened { texts } => {
+                    Proposal::read(texts.clone()).ok().map(|proposal| proposal.plan)
+                }
+                _ => None,
+            });
+            for line in words::entry(&entries[place], plan.as_ref()) {
+                let _ = writeln!(self.out, "  {line}");
+            }
+        }
+        self.shown = entries.len();
+    }
+}
+
+fn health(universe: &Universe) -> Option<Health> {
+    Some(universe.estate()?.record(&Universe::link())?.health)
+}
+
+fn yes(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
+fn party(name: &str) -> Party {
+    match name {
+        "agent" => Party::Agent,
+        "arm" => Party::Arm,
+        instance => Party::Instance(instance.to_owned()),
+    }
+}
+
+fn span(text: &str) -> Result<SignedDuration, String> {
+    text.parse().map_err(|error| format!("{text:?} is no time; 30s would be: {error}"))
+}

@@ -1,0 +1,403 @@
+//! The invariants, checked after every step against the truth: the durable journal, the world's
+//! ledger, and signatures verified once more by somebody else than the agent.
+
+use std::collections::BTreeMap;
+
+use agent_core::{
+    Decision, End, Entry, Estate, Event, Health, Input, Observation, Origin, Proposal, Record,
+    Role, Roster, Seen, Status, StepRef, StepState, StormBrake, Vantage, Work,
+};
+use dr_agent::{
+    journal::JournalError,
+    turn::{Taken, Turn},
+};
+use jiff::Timestamp;
+use twin::world::World;
+
+use super::{Disk, LINK, Settings, Universe, human, opened};
+
+/// An invariant that does not hold. The numbers are those of ARCHITECTURE.md.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: &'static str,
+    pub what: String,
+}
+
+impl Violation {
+    pub fn new(invariant: &'static str, what: impl Into<String>) -> Self {
+        Self { invariant, what: what.into() }
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "invariant {} is violated: {}", self.invariant, self.what)
+    }
+}
+
+pub(super) struct Checker {
+    /// The fold of what is durable, made by nobody but the checker.
+    shadow: Estate,
+    shadow_len: usize,
+    /// The newest look of each vantage, and the newest that showed something.
+    newest: BTreeMap<Vantage, Observation>,
+    readings: BTreeMap<Vantage, Observation>,
+    /// Commands that reached the world, by try.
+    commands: BTreeMap<StepRef, u32>,
+    lives: Vec<Life>,
+    proposals: BTreeMap<u64, Proposal>,
+}
+
+/// What one life of the agent was given, to be run again.
+struct Life {
+    settings: Settings,
+    from: usize,
+    to: Option<usize>,
+    turns: Vec<(Timestamp, Vec<Observation>, Vec<Input>)>,
+}
+
+impl Checker {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let _ = settings;
+        Self {
+            shadow: empty_estate(),
+            shadow_len: 0,
+            newest: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            lives: Vec::new(),
+            proposals: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn saw(&mut self, seen: &Observation) {
+        self.newest.insert(seen.vantage, seen.clone());
+        if !matches!(seen.seen, Seen::Silence(_)) {
+            self.readings.insert(seen.vantage, seen.clone());
+        }
+    }
+
+    pub(super) fn given(&mut self, now: Timestamp, seen: &[Observation], inputs: &[Input]) {
+        if let Some(life) = self.lives.last_mut() {
+            life.turns.push((now, seen.to_vec(), inputs.to_vec()));
+        }
+    }
+
+    /// 6: after a crash the work is what the durable journal says, and nothing of it is lost.
+    pub(super) fn restarted(&mut self, estate: &Estate, _now: Timestamp) -> Result<(), Violation> {
+        let work = estate.work();
+        let last = self.shadow.work();
+        let known: Vec<&Work> = last.iter().collect();
+        if estate.last_seq() == self.shadow.last_seq() && work.iter().collect::<Vec<_>>() != known {
+            return Err(Violation::new("6", "the work after the restart is another one"));
+        }
+        if estate.last_seq() < self.shadow.last_seq() {
+            return Err(Violation::new("6", "entries that had been told are gone"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn started(&mut self, settings: &Settings, durable: usize) {
+        if let Some(life) = self.lives.last_mut() {
+            life.to = Some(durable);
+        }
+        let settings = settings.clone();
+        self.lives.push(Life { settings, from: durable, to: None, turns: Vec::new() });
+    }
+
+    /// The append failed and the agent died of it; anything but the disk is a bug.
+    pub(super) fn died(&mut self, error: &JournalError) -> Result<(), Violation> {
+        match error {
+            JournalError::Io { .. } => Ok(()),
+            JournalError::Unsettled { .. } => Err(Violation::new("11", error.to_string())),
+            other => Err(Violation::new("1", other.to_string())),
+        }
+    }
+
+    pub(super) fn told(
+        &mut self,
+        taken: &Taken,
+        estate: &Estate,
+        disk: &Disk,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        if taken.appended.is_empty() && disk.len() == self.shadow_len {
+            return Ok(());
+        }
+        self.fold(disk)?;
+        let told = taken.appended.last().map_or(0, |entry| entry.seq);
+        if self.shadow.last_seq() < told {
+            return Err(Violation::new("6", format!("entry {told} was told and is not durable")));
+        }
+        let link = Universe::link();
+        if self.shadow.record(&link) != estate.record(&link) && !is_empty(estate.record(&link)) {
+            return Err(Violation::new("1", "the record is not the fold of the journal"));
+        }
+        for entry in &taken.appended {
+            // Judged when permission is given: what comes to light while the command is on its way
+            // is nobody's fault.
+            if matches!(entry.event, Event::StepSending { .. }) {
+                self.nobody_sees_the_primary(now)?;
+            }
+            self.opened_rightly(entry, settings, now)?;
+        }
+        Ok(())
+    }
+
+    /// 2, 3, 4, 8: a command of ours has reached the world. Was it allowed to?
+    pub(super) fn command(
+        &mut self,
+        step: StepRef,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> Result<(), Violation> {
+        let record = self.shadow.record(&Universe::link());
+        let run = record.and_then(|record| record.run.as_ref());
+        let run = run.filter(|run| run.proposal.terms.proposal == step.proposal);
+        let Some(run) = run else {
+            return Err(Violation::new("2", "a command of no known plan"));
+        };
+        let Status::Approved { execute_by, .. } = run.status else {
+            // The agent may have been killed and the run have ended while it was on its way.
+            return match run.status {
+                Status::Closed(_) => Ok(()),
+                Status::Open | Status::Approved { .. } => {
+                    Err(Violation::new("2", "a command of a plan that is not approved"))
+                }
+            };
+        };
+        let Some(lane) = run.lanes.get(step.lane).filter(|lane| lane.step == step.step) else {
+            return Err(Violation::new("2", "a command of a step that is not under way"));
+        };
+        let sent = match &lane.state {
+            StepState::Started(started) | StepState::Unknown { started, .. } => started.sent,
+            StepState::Pending | StepState::NotDone { .. } => false,
+        };
+        if !sent || lane.attempts != step.attempt {
+            return Err(Violation::new("2", "a command that nobody was permitted to let go"));
+        }
+        // Permission was given within the clock; the way to the world takes a moment.
+        let grace = jiff::SignedDuration::from_secs(2);
+        if now > execute_by + grace {
+            return Err(Violation::new("2", "a command after the time for it"));
+        }
+        let count = self.commands.entry(step).or_default();
+        *count += 1;
+        if *count > 1 {
+            return Err(Violation::new("4", "a second command in one try"));
+        }
+        self.approved_by_enough(&run.proposal.clone(), &run.ballots.clone(), settings)
+    }
+
+    /// 1 and 8, at the end: the same inputs give the same journal, and what was lost is within what
+    /// was signed.
+    pub(super) fn finish(
+        &mut self,
+        world: &World,
+        disk: &Disk,
+        settings: &Settings,
+    ) -> Result<(), Violation> {
+        self.fold(disk)?;
+        if settings.sabotage.is_none() {
+            self.replay(disk)?;
+        }
+        self.one_deed_each(world)?;
+        self.loss_within_bound(world, disk)
+    }
+
+    fn fold(&mut self, disk: &Disk) -> Result<(), Violation> {
+        for line in disk.lines().iter().skip(self.shadow_len) {
+            let entry = agent_core::read(line).map_err(|why| Violation::new("1", why))?;
+            self.shadow.apply(&entry).map_err(|why| Violation::new("1", why.to_string()))?;
+            if let Some(proposal) = opened(&entry) {
+                self.proposals.insert(entry.seq, proposal);
+            }
+            if let Some(ballot) = human::ballot(&entry) {
+                self.genuine(ballot)?;
+            }
+        }
+        self.shadow_len = disk.len();
+        Ok(())
+    }
+
+    /// 2: whatever counts as an approval was signed by its approver over these very texts.
+    fn genuine(&self, ballot: &agent_core::Ballot) -> Result<(), Violation> {
+        let cast = human::cast(&Settings::default());
+        let signer = cast.iter().find(|human| human.id == ballot.approver);
+        let proposal = self.proposals.get(&ballot.proposal);
+        let genuine = signer.is_some_and(|human| ballot.verify(&human.key.verifying_key()))
+            && proposal.is_some_and(|proposal| proposal.digest == ballot.proposal_digest);
+        if genuine { Ok(()) } else { Err(Violation::new("2", "a forged ballot was taken")) }
+    }
+
+    fn approved_by_enough(
+        &self,
+        proposal: &Proposal,
+        ballots: &[agent_core::Received],
+        settings: &Settings,
+    ) -> Result<(), Violation> {
+        let terms = &proposal.terms;
+        let mut signers: Vec<_> = ballots.iter().map(|r| r.ballot.approver.clone()).collect();
+        signers.sort();
+        signers.dedup();
+        let glass = proposal.glass_breaks_at(ballots).is_some();
+        let asked = if settings.sabotage.is_some() { settings.quorum } else { terms.quorum };
+        if signers.len() < asked && !glass {
+            return Err(Violation::new("2", format!("only {} have signed", signers.len())));
+        }
+        for received in ballots {
+            let Decision::Approve { forecast_unknown, attestation, .. } = &received.ballot.decision
+            else {
+                return Err(Violation::new("2", "a rejection counts as approval"));
+            };
+            if terms.attestation_required && attestation.is_none() {
+                return Err(Violation::new(
+                    "3",
+                    "promoted without a fence and without attestation",
+                ));
+            }
+            if terms.bounds.loss_most_ms.is_none() && !forecast_unknown {
+                return Err(Violation::new("8", "an unknown loss that nobody accepted"));
+            }
+        }
+        Ok(())
+    }
+
+    /// 5 and 3: no vantage that is fresh sees or hears the primary.
+    fn nobody_sees_the_primary(&self, now: Timestamp) -> Result<(), Violation> {
+        if let Some(look) = self.newest.get(&Vantage::SqlServer)
+            && let Seen::Side(reading) = &look.seen
+            && reading.serving()
+            && fresh(look, now)
+        {
+            return Err(Violation::new("5", "forced over a primary that is seen serving"));
+        }
+        if let Some(look) = self.newest.get(&Vantage::ManagedInstance)
+            && let Seen::Side(reading) = &look.seen
+            && reading.role == Role::Secondary
+            && reading.connected == Some(true)
+            && fresh(look, now)
+        {
+            return Err(Violation::new("5", "forced while the target still hears the primary"));
+        }
+        Ok(())
+    }
+
+    fn opened_rightly(
+        &self,
+        entry: &Entry,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        let Some(proposal) = opened(entry) else { return Ok(()) };
+        let one_witness = settings.agent_domain == settings.managed_instance_domain;
+        if one_witness && !proposal.terms.attestation_required {
+            return Err(Violation::new("3", "one witness, and no attestation asked for"));
+        }
+        if proposal.terms.origin == Origin::Agent {
+            self.nobody_sees_the_primary(now)?;
+            if proposal.terms.health == Health::PrimaryUnreachable
+                && !proposal.terms.attestation_required
+            {
+                return Err(Violation::new("3", "no witness, and no attestation asked for"));
+            }
+        }
+        Ok(())
+    }
+
+    /// 4: no try of a step had two effects.
+    fn one_deed_each(&self, world: &World) -> Result<(), Violation> {
+        let mut effective: BTreeMap<&str, u32> = BTreeMap::new();
+        for operation in world.operations() {
+            if operation.who.program.starts_with("dr-agent") && operation.accepted.is_some() {
+                *effective.entry(operation.who.program.as_str()).or_default() += 1;
+            }
+        }
+        match effective.iter().find(|(_, count)| **count > 1) {
+            Some((program, count)) => Err(Violation::new("4", format!("{program}: {count} deeds"))),
+            None => Ok(()),
+        }
+    }
+
+    /// 8: what the ledger counts as lost lies within what was signed, if the verdict was right.
+    fn loss_within_bound(&self, world: &World, disk: &Disk) -> Result<(), Violation> {
+        let Some(run) = self.shadow.record(&Universe::link()).and_then(|r| r.run.as_ref()) else {
+            return Ok(());
+        };
+        let (Some(bound), Status::Closed(End::Succeeded)) =
+            (run.proposal.terms.bounds.loss_most_ms, &run.status)
+        else {
+            return Ok(());
+        };
+        let acted = disk.entries().iter().find_map(|entry| match &entry.event {
+            Event::StepSending { step } if step.proposal == run.proposal.terms.proposal => {
+                Some(entry.at)
+            }
+            _ => None,
+        });
+        let Some(acted) = acted else { return Ok(()) };
+        let commits: Vec<_> =
+            world.commits(LINK).filter(|c| c.acknowledged && c.at < acted).collect();
+        let Some(kept) = commits.iter().filter(|c| c.on_managed_instance).map(|c| c.at).max()
+        else {
+            return Ok(());
+        };
+        // Two cuts at once look like a dead primary to every vantage: it went on taking writes, and
+        // the approvers had signed that it was gone.
+        let served = world.ledger().intervals(LINK).iter().any(|interval| {
+            interval.writers.sql_server
+                && interval.to.is_none_or(|to| to > run.proposal.terms.opened_at)
+        });
+        let lost = commits.iter().filter(|c| !c.on_managed_instance).map(|c| c.at).max();
+        if let Some(lost) = lost.filter(|_| !served) {
+            let ms = lost.duration_since(kept).as_millis();
+            if ms > i128::from(bound) {
+                return Err(Violation::new("8", format!("{ms} ms were lost, {bound} signed")));
+            }
+        }
+        Ok(())
+    }
+
+    /// 1: each life run again from what it was given.
+    fn replay(&mut self, disk: &Disk) -> Result<(), Violation> {
+        let lines = disk.lines();
+        for life in &self.lives {
+            let to = life.to.unwrap_or(lines.len());
+            let mut estate = Estate::new(
+                vec![Universe::spec(&life.settings)],
+                Universe::roster(&life.settings),
+                StormBrake::default(),
+            );
+            for line in &lines[..life.from] {
+                let entry = agent_core::read(line).map_err(|why| Violation::new("1", why))?;
+                estate.apply(&entry).map_err(|why| Violation::new("1", why.to_string()))?;
+            }
+            let copy = Disk::holding(&lines[..life.from]);
+            let (store, head) = copy.store(std::rc::Rc::default());
+            let mut turn = Turn::new(estate, store, head, 0);
+            for (now, seen, inputs) in &life.turns {
+                turn.take(*now, seen.clone(), inputs.clone())
+                    .map_err(|error| Violation::new("1", format!("the replay fails: {error}")))?;
+            }
+            let again = copy.lines();
+            if again.len() < to || again[life.from..to] != lines[life.from..to] {
+                return Err(Violation::new("1", "the replay gives another journal"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn empty_estate() -> Estate {
+    Estate::new(Vec::new(), Roster::default(), StormBrake::default())
+}
+
+fn is_empty(record: Option<&Record>) -> bool {
+    record.is_some_and(|record| *record == Record::default())
+}
+
+/// Two seconds: longer than a look takes, shorter than anything decided on it.
+fn fresh(look: &Observation, now: Timestamp) -> bool {
+    now.duration_since(look.begun_at) <= jiff::SignedDuration::from_secs(2)
+}

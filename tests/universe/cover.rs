@@ -1,0 +1,144 @@
+//! What the seeds have reached: a simulation that never gets into trouble proves nothing.
+
+use std::collections::BTreeMap;
+
+use agent_core::{Again, Entry, Estate, Event, Refusal, rule_names};
+use dr_agent::turn::Taken;
+
+/// Counts of what was reached, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    reached: BTreeMap<String, u64>,
+}
+
+impl Coverage {
+    pub fn merge(&mut self, other: &Self) {
+        for (name, count) in &other.reached {
+            *self.reached.entry(name.clone()).or_default() += count;
+        }
+    }
+
+    pub fn count(&self, name: &str) -> u64 {
+        self.reached.get(name).copied().unwrap_or(0)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &u64)> {
+        self.reached.iter()
+    }
+
+    /// Everything that has to be reached sometimes, and was not.
+    pub fn missing(&self) -> Vec<String> {
+        let rules = rule_names().into_iter().map(|rule| format!("rule {rule}"));
+        let ends = ["Succeeded", "Stuck", "Rejected", "Expired", "Withdrawn"]
+            .into_iter()
+            .map(|end| format!("end {end}"));
+        let healths =
+            ["Healthy", "Degraded", "PrimaryUnreachable", "PrimaryDown", "SplitBrain", "Unknown"]
+                .into_iter()
+                .map(|health| format!("health {health}"));
+        let refusals = [
+            "UnknownProposal",
+            "NotOpen",
+            "AlreadyDecided",
+            "DigestDiffers",
+            "BadSignature",
+            "PrimarySeen",
+            "ProposalOpen",
+            "NoSuchWay",
+            "NoBreakGlass",
+            "AttestationMissing",
+            "ForecastUnknown",
+            "Unacknowledged",
+            "StepNotUnderWay",
+        ]
+        .into_iter()
+        .map(|refusal| format!("refusal {refusal}"));
+        let edges = [
+            "step done",
+            "step not done, same route",
+            "step not done, next route",
+            "step not done, never",
+            "step unknown",
+            "unknown step done after all",
+            "step noted",
+            "second route",
+            "crash with nothing under way",
+            "crash with a step begun",
+            "crash with a command let go",
+            "disk failure",
+            "break glass",
+        ]
+        .into_iter()
+        .map(str::to_owned);
+        rules
+            .chain(ends)
+            .chain(healths)
+            .chain(refusals)
+            .chain(edges)
+            .filter(|name| self.count(name) == 0)
+            .collect()
+    }
+
+    pub(super) fn turn(&mut self, taken: &Taken) {
+        for entry in &taken.appended {
+            self.entry(entry);
+        }
+        for verdict in &taken.verdicts {
+            self.verdict(verdict);
+        }
+    }
+
+    pub(super) fn verdict(&mut self, verdict: &Result<Entry, Refusal>) {
+        if let Err(refusal) = verdict {
+            let words = format!("{refusal:?}");
+            let name = words.split([' ', '{', '(']).next().unwrap_or_default();
+            self.add(format!("refusal {name}"));
+        }
+    }
+
+    pub(super) fn crash(&mut self, estate: &Estate) {
+        let sent = estate.work().iter().any(|work| work.sent);
+        self.add(if sent {
+            "crash with a command let go"
+        } else if estate.work().is_empty() {
+            "crash with nothing under way"
+        } else {
+            "crash with a step begun"
+        });
+    }
+
+    pub(super) fn disk_failure(&mut self) {
+        self.add("disk failure");
+    }
+
+    pub fn add(&mut self, name: impl Into<String>) {
+        *self.reached.entry(name.into()).or_default() += 1;
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        if let Some(rule) = &entry.rule {
+            self.add(format!("rule {rule}"));
+        }
+        match &entry.event {
+            Event::HealthChanged { to, .. } => self.add(format!("health {to:?}")),
+            Event::ProposalClosed { end, .. } => self.add(format!("end {end:?}")),
+            Event::ProposalApproved { break_glass: true, .. } => self.add("break glass"),
+            Event::StepStarted { route, .. } if *route > 0 => self.add("second route"),
+            Event::StepNoted { .. } => self.add("step noted"),
+            Event::StepDone { .. } => self.add("step done"),
+            Event::StepUnknown { .. } => self.add("step unknown"),
+            Event::StepNotDone { again, .. } => self.add(match again {
+                Again::SameRoute => "step not done, same route",
+                Again::NextRoute => "step not done, next route",
+                Again::Never => "step not done, never",
+            }),
+            Event::AgentStarted { .. }
+            | Event::ProposalOpened { .. }
+            | Event::BallotReceived { .. }
+            | Event::ProposalApproved { .. }
+            | Event::StepStarted { .. }
+            | Event::StepSending { .. }
+            | Event::EpisodeAcknowledged { .. } => {}
+        }
+    }
+}

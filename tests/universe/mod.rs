@@ -1,0 +1,527 @@
+//! A universe: the twin's pure world, the agent's core and turn, a disk, a network and humans, all
+//! driven by one clock and one seed. The simulation throws faults into it, the scenarios a script.
+//!
+//! Nothing in here decides anything that the agent decides: the estate, the turn and the deeds are
+//! the ones that the daemon runs. What is modelled is what lies around them.
+
+mod chaos;
+mod check;
+mod cover;
+mod disk;
+mod hands;
+mod human;
+mod look;
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use agent_core::{
+    ApproverId, Entry, Estate, Event, FailureDomain, Input, InstanceId, LinkId, LinkSpec,
+    Observation, Policy, Refusal, Roster, StepRef, StormBrake, Vantage, Work,
+    deed::{Answer, Ask, Deed},
+};
+use dr_agent::turn::Turn;
+use jiff::{SignedDuration, Timestamp};
+use twin::world::{World, WorldSpec};
+
+pub use self::{
+    chaos::{Chaos, Scheduled, schedule},
+    check::Violation,
+    cover::Coverage,
+    disk::{Disk, DiskFault},
+    human::Human,
+};
+use self::{check::Checker, disk::DiskStore, look::Skew};
+
+/// Names of the one pair that a universe has, as the twin's default world names them.
+pub const LINK: &str = "LinkSales";
+pub const SQL_SERVER: &str = "sql01";
+pub const MANAGED_INSTANCE: &str = "mi-dr";
+pub const DATABASE: &str = "Sales";
+pub const ARM_PATH: &str = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Sql/managedInstances/mi-dr/distributedAvailabilityGroups/LinkSales";
+
+/// What a universe is made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub policy: Policy,
+    pub agent_domain: String,
+    pub managed_instance_domain: String,
+    pub quorum: usize,
+    pub break_glass: Option<std::time::Duration>,
+    pub look_every: SignedDuration,
+    pub world: WorldSpec,
+    /// Clocks of the two servers against the agent's, at the most either way.
+    pub skew_ms: i64,
+    /// What is broken on purpose, to see that the invariants notice.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// Ways to break the house by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The disk loses an entry that it said it had.
+    ForgetfulDisk,
+    /// The hands let a command go without asking.
+    NoPermission,
+    /// The hands send each command twice.
+    Twice,
+    /// Whoever counts votes takes any signature.
+    AnyVote,
+    /// The looks at the primary never arrive, though it is there.
+    BlindToPrimary,
+    /// The look at the target claims that everything arrived until just now.
+    OpenBounds,
+    /// The links are said to have independent witnesses when they have one.
+    Unattested,
+    /// After a restart a command that was let go is let go again.
+    Amnesia,
+    /// Nobody does what the work asks for.
+    Asleep,
+}
+
+/// Everything at one moment.
+pub struct Universe {
+    pub now: Timestamp,
+    pub world: World,
+    pub disk: Disk,
+    pub settings: Settings,
+    pub coverage: Coverage,
+    pub humans: Vec<Human>,
+    agent: Option<Agent>,
+    /// Counts the lives of the agent: what was meant for an earlier one is void.
+    life: u32,
+    queue: BTreeMap<(Timestamp, u64), Happening>,
+    serial: u64,
+    rng: fastrand::Rng,
+    skew: BTreeMap<Vantage, Skew>,
+    suspended_until: Option<Timestamp>,
+    checker: Checker,
+    statements: BTreeMap<StepRef, hands::InFlight>,
+}
+
+struct Agent {
+    turn: Turn<DiskStore>,
+    deeds: BTreeMap<StepRef, Deed>,
+    wake: Option<Timestamp>,
+}
+
+/// What is due at some time.
+enum Happening {
+    Look(Vantage),
+    LookLands { vantage: Vantage, begun_at: Timestamp },
+    Wake,
+    Step(StepRef),
+    Answer(StepRef, Answer),
+    Hands(hands::Happening),
+    Human(usize),
+    Chaos(Chaos),
+    Start,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let s = std::time::Duration::from_secs;
+        Self {
+            policy: Policy {
+                propose_after: s(10),
+                withdraw_after: s(10),
+                approve_within: s(120),
+                execute_within: s(60),
+                reopen_after: s(20),
+                step_deadline: s(20),
+                stuck_after: s(40),
+                retry_after: s(2),
+                stale_after: s(8),
+                ..Policy::default()
+            },
+            agent_domain: "site-a".into(),
+            managed_instance_domain: "azure".into(),
+            quorum: 2,
+            break_glass: None,
+            look_every: SignedDuration::from_secs(1),
+            world: WorldSpec::default(),
+            skew_ms: 0,
+            sabotage: None,
+        }
+    }
+}
+
+impl Universe {
+    /// A universe in which the agent starts at once and the humans do nothing unless told.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        let now: Timestamp = "2026-01-05T03:00:00Z".parse().expect("a valid time");
+        let world = World::new(&settings.world, seed, now).expect("the default world is sound");
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x5EED);
+        let skew = look::skews(&mut rng, settings.skew_ms);
+        let mut universe = Self {
+            now,
+            world,
+            disk: Disk::default(),
+            humans: human::cast(&settings),
+            coverage: Coverage::default(),
+            checker: Checker::new(&settings),
+            settings,
+            agent: None,
+            life: 0,
+            queue: BTreeMap::new(),
+            serial: 0,
+            rng,
+            skew,
+            suspended_until: None,
+            statements: BTreeMap::new(),
+        };
+        universe.at(now, Happening::Start);
+        universe
+    }
+
+    /// Adds what is going to go wrong.
+    pub fn disturb(&mut self, schedule: &[Scheduled]) {
+        for item in schedule {
+            self.at(self.now + item.after, Happening::Chaos(item.chaos.clone()));
+        }
+    }
+
+    /// Runs until `until` or the first violation.
+    ///
+    /// # Errors
+    ///
+    /// The invariant that does not hold.
+    pub fn run(&mut self, until: Timestamp) -> Result<(), Violation> {
+        self.run_while(until, |_| true)
+    }
+
+    /// Runs until `until`, the first violation, or `going_on` says no.
+    ///
+    /// # Errors
+    ///
+    /// The invariant that does not hold.
+    pub fn run_while(
+        &mut self,
+        until: Timestamp,
+        going_on: impl Fn(&Self) -> bool,
+    ) -> Result<(), Violation> {
+        while going_on(self) {
+            let Some((&key, _)) = self.queue.first_key_value() else { break };
+            if key.0 > until {
+                break;
+            }
+            let happening = self.queue.remove(&key).expect("it was there");
+            self.now = self.now.max(key.0);
+            self.world.advance(self.now);
+            self.happen(happening)?;
+        }
+        if going_on(self) {
+            self.now = self.now.max(until);
+            self.world.advance(self.now);
+        }
+        Ok(())
+    }
+
+    /// The estate of the living agent.
+    pub fn estate(&self) -> Option<&Estate> {
+        self.agent.as_ref().map(|agent| agent.turn.estate())
+    }
+
+    /// All durable entries.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.disk.entries()
+    }
+
+    pub fn link() -> LinkId {
+        LinkId::new(LINK).expect("a name")
+    }
+
+    pub fn spec(settings: &Settings) -> LinkSpec {
+        LinkSpec {
+            id: Self::link(),
+            sql_server: InstanceId::new(SQL_SERVER).expect("a name"),
+            managed_instance: InstanceId::new(MANAGED_INSTANCE).expect("a name"),
+            group: LINK.into(),
+            database: DATABASE.into(),
+            arm_path: Some(ARM_PATH.into()),
+            agent_domain: FailureDomain::new(&settings.agent_domain).expect("a name"),
+            managed_instance_domain: FailureDomain::new(&settings.managed_instance_domain)
+                .expect("a name"),
+            policy: settings.policy.clone(),
+        }
+    }
+
+    pub fn roster(settings: &Settings) -> Roster {
+        Roster {
+            approvers: human::cast(settings).iter().map(Human::approver).collect(),
+            planned_quorum: 1,
+            forced_quorum: settings.quorum,
+            break_glass: settings.break_glass.map(|wait| agent_core::BreakGlass { wait }),
+        }
+    }
+
+    pub fn human(&self, name: &str) -> Option<usize> {
+        let id = ApproverId::new(name).ok()?;
+        self.humans.iter().position(|human| human.id == id)
+    }
+
+    /// Hands an input to the agent, as the API would.
+    ///
+    /// # Errors
+    ///
+    /// A violated invariant; the outer result. The inner one is the agent's verdict, None if it is
+    /// dead or died of it.
+    pub fn input(&mut self, input: Input) -> Result<Option<Result<Entry, Refusal>>, Violation> {
+        Ok(self.turn(Vec::new(), vec![input])?.and_then(|mut verdicts| verdicts.pop()))
+    }
+
+    /// Ends the agent at once, as `kill -9` does.
+    pub fn kill_agent(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            self.coverage.crash(agent.turn.estate());
+        }
+        self.life += 1;
+        self.queue.retain(|_, happening| match happening {
+            Happening::Look(_)
+            | Happening::LookLands { .. }
+            | Happening::Wake
+            | Happening::Step(_)
+            | Happening::Answer(..)
+            | Happening::Start => false,
+            Happening::Hands(_) | Happening::Human(_) | Happening::Chaos(_) => true,
+        });
+        self.hands_die();
+    }
+
+    /// Starts the agent after a while, unless it lives.
+    pub fn start_agent(&mut self, after: SignedDuration) {
+        self.at(self.now + after, Happening::Start);
+    }
+
+    /// Checks what can only be checked at the end: replay and loss.
+    ///
+    /// # Errors
+    ///
+    /// The invariant that does not hold.
+    pub fn finish(&mut self) -> Result<(), Violation> {
+        self.checker.finish(&self.world, &self.disk, &self.settings)
+    }
+
+    fn at(&mut self, due: Timestamp, happening: Happening) {
+        self.serial += 1;
+        self.queue.insert((due.max(self.now), self.serial), happening);
+    }
+
+    fn after_ms(&mut self, ms: i64, happening: Happening) {
+        self.at(self.now + SignedDuration::from_millis(ms), happening);
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
+        // A suspended host does nothing; what was due is done when it wakes up.
+        if let Some(until) = self.suspended_until.filter(|until| *until > self.now)
+            && happening.of_agent()
+        {
+            self.at(until, happening);
+            return Ok(());
+        }
+        match happening {
+            Happening::Start => self.start()?,
+            Happening::Look(vantage) => self.begin_look(vantage),
+            Happening::LookLands { vantage, begun_at } => {
+                let seen = self.look_lands(vantage, begun_at);
+                self.see(seen)?;
+            }
+            Happening::Wake => {
+                if self.agent.as_ref().is_some_and(|agent| agent.wake == Some(self.now)) {
+                    self.turn(Vec::new(), Vec::new())?;
+                }
+            }
+            Happening::Step(step) => self.step(step)?,
+            Happening::Answer(step, answer) => {
+                let now = self.now;
+                let agent = self.agent.as_mut();
+                if let Some(deed) = agent.and_then(|agent| agent.deeds.get_mut(&step)) {
+                    deed.answer(now, answer);
+                    self.step(step)?;
+                }
+            }
+            Happening::Hands(happening) => self.hands_happen(happening)?,
+            Happening::Human(place) => self.human_acts(place)?,
+            Happening::Chaos(chaos) => self.chaos(chaos)?,
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, seen: Option<Observation>) -> Result<(), Violation> {
+        let Some(seen) = seen else { return Ok(()) };
+        self.checker.saw(&seen);
+        let seen = match self.settings.sabotage {
+            Some(Sabotage::BlindToPrimary) => look::blinded(seen),
+            Some(Sabotage::OpenBounds) => look::boasting(seen),
+            Some(
+                Sabotage::ForgetfulDisk
+                | Sabotage::NoPermission
+                | Sabotage::Twice
+                | Sabotage::AnyVote
+                | Sabotage::Unattested
+                | Sabotage::Amnesia
+                | Sabotage::Asleep,
+            )
+            | None => seen,
+        };
+        self.turn(vec![seen], Vec::new()).map(drop)
+    }
+
+    fn start(&mut self) -> Result<(), Violation> {
+        if self.agent.is_some() {
+            return Ok(());
+        }
+        let mut spec = Self::spec(&self.settings);
+        let mut roster = Self::roster(&self.settings);
+        if self.settings.sabotage == Some(Sabotage::Unattested) {
+            spec.managed_instance_domain = FailureDomain::new("elsewhere").expect("a name");
+        }
+        if self.settings.sabotage == Some(Sabotage::AnyVote) {
+            roster.forced_quorum = 1;
+        }
+        let mut estate = Estate::new(vec![spec], roster, StormBrake::default());
+        for entry in self.disk.entries() {
+            estate.apply(&entry).map_err(|why| Violation::new("1", why.to_string()))?;
+        }
+        self.checker.restarted(&estate, self.now)?;
+        let (store, head) = self.disk.store(Rc::clone(&self.disk.faults));
+        let turn = Turn::new(estate, store, head, u64::from(self.life));
+        self.checker.started(&self.settings, self.disk.len());
+        let work = turn.estate().work();
+        self.agent = Some(Agent { turn, deeds: BTreeMap::new(), wake: None });
+        self.follow(&work);
+        let input = Input::Start { version: "0.1.0".into(), config_digest: "sim".into() };
+        self.turn(Vec::new(), vec![input])?;
+        for (place, vantage) in look::VANTAGES.into_iter().enumerate() {
+            let phase = self.rng.i64(0..100) + i64::try_from(place).unwrap_or(0);
+            self.after_ms(phase, Happening::Look(vantage));
+        }
+        Ok(())
+    }
+
+    /// One turn of the agent, and everything that follows from what it tells.
+    fn turn(
+        &mut self,
+        observations: Vec<Observation>,
+        inputs: Vec<Input>,
+    ) -> Result<Option<Vec<Result<Entry, Refusal>>>, Violation> {
+        let Some(agent) = self.agent.as_mut() else { return Ok(None) };
+        let now = self.now;
+        self.checker.given(now, &observations, &inputs);
+        let taken = match agent.turn.take(now, observations, inputs) {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.checker.died(&error)?;
+                self.coverage.disk_failure();
+                self.kill_agent();
+                let pause = SignedDuration::from_millis(self.rng.i64(100..5_000));
+                self.start_agent(pause);
+                return Ok(None);
+            }
+        };
+        self.coverage.turn(&taken);
+        self.checker.told(&taken, agent.turn.estate(), &self.disk, &self.settings, now)?;
+        agent.wake = taken.wake;
+        if let Some(wake) = taken.wake {
+            self.at(wake, Happening::Wake);
+        }
+        self.follow(&taken.work);
+        self.humans_hear(&taken.appended);
+        Ok(Some(taken.verdicts))
+    }
+
+    /// Begins deeds for work that is new, drops those whose work is gone.
+    fn follow(&mut self, work: &[Work]) {
+        let Some(agent) = self.agent.as_mut() else { return };
+        agent.deeds.retain(|step, _| work.iter().any(|work| work.step == *step));
+        let mut begun = Vec::new();
+        for work in work {
+            // A deed that ran out of time is looked after by a new one.
+            let known = agent.deeds.get(&work.step);
+            if known.is_none_or(|deed| deed.work().overdue != work.overdue) {
+                let mut work = work.clone();
+                if self.settings.sabotage == Some(Sabotage::Amnesia) {
+                    (work.sent, work.operation) = (false, None);
+                }
+                begun.push(work.step);
+                agent.deeds.insert(work.step, Deed::new(work));
+            }
+        }
+        for step in begun {
+            self.after_ms(1, Happening::Step(step));
+        }
+    }
+
+    /// Does what a deed asks for.
+    fn step(&mut self, step: StepRef) -> Result<(), Violation> {
+        let now = self.now;
+        let deed = self.agent.as_ref().and_then(|agent| agent.deeds.get(&step));
+        let Some(deed) = deed.filter(|_| self.settings.sabotage != Some(Sabotage::Asleep)) else {
+            return Ok(());
+        };
+        match deed.next(now) {
+            Ask::Wait(span) => {
+                let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+                self.at(now + span, Happening::Answer(step, Answer::Waited));
+            }
+            Ask::Report(report) => {
+                let late = self.estate().is_some_and(|estate| {
+                    estate.work().iter().any(|work| work.step == step && work.overdue)
+                });
+                if late && matches!(report, agent_core::Report::Done { .. }) {
+                    self.coverage.add("unknown step done after all");
+                }
+                let report = Input::Report { step, report };
+                if let Some(verdict) = self.input(report)? {
+                    let mut taken = verdict.map(drop).map_err(|refusal| refusal.to_string());
+                    let deaf = [Some(Sabotage::NoPermission), Some(Sabotage::Amnesia)];
+                    if deaf.contains(&self.settings.sabotage) {
+                        taken = Ok(());
+                    }
+                    // The report may have put a new deed in the place of the one that made it.
+                    let deed = self.agent.as_ref().and_then(|agent| agent.deeds.get(&step));
+                    if deed.is_some_and(|deed| deed.work().overdue == late) {
+                        self.at(now, Happening::Answer(step, Answer::Reported(taken)));
+                    }
+                }
+            }
+            Ask::Look => self.hands_look(step),
+            Ask::Send(route) => self.hands_send(step, route),
+            Ask::Poll(operation) => self.hands_poll(step, operation),
+            Ask::End => {}
+        }
+        Ok(())
+    }
+}
+
+impl Happening {
+    fn of_agent(&self) -> bool {
+        match self {
+            Self::Look(_)
+            | Self::LookLands { .. }
+            | Self::Wake
+            | Self::Step(_)
+            | Self::Answer(..)
+            | Self::Start => true,
+            Self::Hands(_) | Self::Human(_) | Self::Chaos(_) => false,
+        }
+    }
+}
+
+/// The proposal that an entry opens, if it does.
+pub(crate) fn opened(entry: &Entry) -> Option<agent_core::Proposal> {
+    match &entry.event {
+        Event::ProposalOpened { texts } => agent_core::Proposal::read(texts.clone()).ok(),
+        Event::AgentStarted { .. }
+        | Event::HealthChanged { .. }
+        | Event::BallotReceived { .. }
+        | Event::ProposalApproved { .. }
+        | Event::ProposalClosed { .. }
+        | Event::StepStarted { .. }
+        | Event::StepSending { .. }
+        | Event::StepNoted { .. }
+        | Event::StepDone { .. }
+        | Event::StepNotDone { .. }
+        | Event::StepUnknown { .. }
+        | Event::EpisodeAcknowledged { .. } => None,
+    }
+}
