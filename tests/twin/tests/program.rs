@@ -1,10 +1,10 @@
 //! The program: endpoints file, subcommands, and how it ends.
 
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    thread,
 };
 
 use tempfile::TempDir;
@@ -14,33 +14,36 @@ const TWIN: &str = env!("CARGO_BIN_EXE_twin");
 
 struct Running {
     child: Child,
-    directory: TempDir,
+    endpoints: Endpoints,
+    _directory: TempDir,
 }
 
 impl Running {
+    /// Starts a twin and waits until it says that its doors are open; the test's own time limit
+    /// bounds that.
     fn start(options: &[&str]) -> Running {
         let directory = tempfile::tempdir().expect("a directory");
-        let child = Command::new(TWIN)
+        let file = directory.path().join("endpoints.json");
+        let mut child = Command::new(TWIN)
             .arg("run")
             .arg("--endpoints")
-            .arg(directory.path().join("endpoints.json"))
+            .arg(&file)
             .args(options)
             .stdin(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        Running { child, directory }
-    }
-
-    fn endpoints(&mut self) -> Endpoints {
-        let file = self.directory.path().join("endpoints.json");
-        let found = poll(|| file.exists().then_some(()));
-        assert!(found.is_some(), "no endpoints file; ended: {:?}", self.child.try_wait());
-        Endpoints::read(&file).expect("whole from the first moment")
+        let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let open = said.by_ref().map_while(Result::ok).find(|line| line.contains("doors are open"));
+        assert!(open.is_some(), "it ended instead: {:?}", child.wait());
+        // What it says later must not fill the pipe.
+        thread::spawn(move || said.for_each(drop));
+        let endpoints = Endpoints::read(&file).expect("whole from the first moment");
+        Running { child, endpoints, _directory: directory }
     }
 
     fn ends(&mut self) -> Option<i32> {
-        poll(|| self.child.try_wait().expect("a child")).and_then(|status| status.code())
+        self.child.wait().expect("a child").code()
     }
 }
 
@@ -49,18 +52,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a deadline for another process")]
-fn poll<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(30) {
-        if let Some(found) = look() {
-            return Some(found);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    None
 }
 
 fn ask(control: &str, words: &[&str]) -> Output {
@@ -75,10 +66,9 @@ fn told(control: &str, words: &[&str]) -> serde_json::Value {
 
 #[test]
 fn subcommands_change_the_world_and_tell_of_it() {
-    let mut twin = Running::start(&["--speed", "10", "--seed", "3"]);
-    let endpoints = twin.endpoints();
-    assert!(endpoints.ca.is_absolute() && endpoints.ca.exists());
-    let control = endpoints.control.base_url;
+    let twin = Running::start(&["--speed", "10", "--seed", "3"]);
+    assert!(twin.endpoints.ca.is_absolute() && twin.endpoints.ca.exists());
+    let control = twin.endpoints.control.base_url.clone();
     for words in [
         &["cut", "agent", "sql01", "--one-way"][..],
         &["slow", "agent", "arm", "5"],
@@ -112,7 +102,6 @@ fn subcommands_change_the_world_and_tell_of_it() {
 #[test]
 fn it_ends_with_its_parent_if_told_to() {
     let mut twin = Running::start(&["--stdin-guard"]);
-    twin.endpoints();
     let mut stdin = twin.child.stdin.take().expect("a pipe");
     stdin.write_all(b"still here\n").expect("written");
     assert!(twin.child.try_wait().expect("a child").is_none());
@@ -123,7 +112,6 @@ fn it_ends_with_its_parent_if_told_to() {
 #[test]
 fn it_ends_at_sigterm() {
     let mut twin = Running::start(&[]);
-    twin.endpoints();
     let pid = twin.child.id().to_string();
     assert!(Command::new("kill").arg(pid).status().expect("kill runs").success());
     assert_eq!(twin.ends(), Some(0));

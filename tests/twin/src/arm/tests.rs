@@ -108,7 +108,8 @@ impl Rig {
 
     /// Polls until the operation has ended and gives the last body.
     pub(super) async fn settle(&self, poll: &str) -> Value {
-        for _ in 0..400 {
+        let mut ticks = self.twin.world.ticks();
+        for _ in 0..1_000 {
             let answer = self.get_url(poll).await;
             assert_eq!(answer.status(), StatusCode::OK, "a poll is always 200");
             assert_eq!(header(&answer, "retry-after"), "1", "15 s at twenty times the speed");
@@ -116,7 +117,7 @@ impl Rig {
             if body["status"] != "InProgress" {
                 return body;
             }
-            tokio::time::sleep(Duration::from_millis(25)).await;
+            ticks.changed().await.expect("the twin ticks");
         }
         panic!("the operation did not end");
     }

@@ -5,67 +5,30 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    Instance, InstanceKind, Ledger, Link, Side, SpecError, Workload, World, WorldSpec,
-    fault::Faults,
+    Instance, InstanceKind, Ledger, Link, LinkSpec, Side, SpecError, Workload, WorkloadSpec, World,
+    WorldSpec, fault::Faults,
 };
 
 pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut instances = BTreeMap::new();
-    for given in &spec.instances {
-        let place = || format!("instances, {:?}", given.name);
-        let zone = TimeZone::get(&given.time_zone).map_err(|_| {
-            wrong(place(), "time_zone is no IANA zone; \"Europe/Berlin\" or \"UTC\" would be")
-        })?;
-        let kind = match given.kind {
-            Side::SqlServer => InstanceKind::SqlServer { edition: given.edition },
-            Side::ManagedInstance => InstanceKind::ManagedInstance {
-                tier: given.tier,
-                update_policy: given.update_policy,
-            },
-        };
-        let instance = Instance::new(given, kind, zone, seed, start);
-        if instances.insert(given.name.clone(), instance).is_some() {
-            return Err(wrong(place(), "there are two of this name; names must differ"));
-        }
-    }
+    let mut instances = instances(spec, seed, start)?;
     let mut links = BTreeMap::new();
     for given in &spec.links {
         let place = || format!("links, {:?}", given.name);
-        let members = [
-            (&given.sql_server, Side::SqlServer, "sql_server"),
-            (&given.managed_instance, Side::ManagedInstance, "managed_instance"),
-        ];
-        for (name, side, key) in members {
-            let right_kind = instances.get(name).is_some_and(|found| found.side() == side);
-            if !right_kind {
-                return Err(wrong(place(), &format!("{key} names no such instance: {name:?}")));
-            }
-        }
-        if given.databases.is_empty() {
-            return Err(wrong(place(), "databases is empty; at least one must be named"));
-        }
+        check_link(given, &instances).map_err(|problem| wrong(place(), &problem))?;
         let link = Link::new(given, &mut instances, seed, &mut rng, start);
         if links.insert(given.name.clone(), link).is_some() {
-            return Err(wrong(place(), "there are two of this name; names must differ"));
+            return Err(wrong(place(), TWO));
         }
     }
     let mut workloads = BTreeMap::new();
     for given in &spec.workloads {
         let place = || format!("workloads, {:?}", given.name);
-        let database = links
-            .get(&given.link)
-            .and_then(|link| link.databases.iter().position(|db| db.name == given.database))
-            .ok_or_else(|| wrong(place(), "link and database name no database of a link"))?;
-        if !instances.contains_key(&given.target) {
-            return Err(wrong(place(), "target names no instance"));
-        }
-        if !(given.commits_per_s >= 0.0 && given.commits_per_s <= 100_000.0) {
-            return Err(wrong(place(), "commits_per_s must lie between 0 and 100000"));
-        }
+        let database =
+            check_workload(given, &links, &instances).map_err(|problem| wrong(place(), problem))?;
         let workload = Workload::new(given, database, start, &mut rng);
         if workloads.insert(given.name.clone(), workload).is_some() {
-            return Err(wrong(place(), "there are two of this name; names must differ"));
+            return Err(wrong(place(), TWO));
         }
     }
     let ledger = Ledger::new(links.keys().cloned(), start);
@@ -82,6 +45,70 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
     };
     world.note_writers();
     Ok(world)
+}
+
+const TWO: &str = "there are two of this name; names must differ";
+
+fn instances(
+    spec: &WorldSpec,
+    seed: u64,
+    start: Timestamp,
+) -> Result<BTreeMap<String, Instance>, SpecError> {
+    let mut instances = BTreeMap::new();
+    for given in &spec.instances {
+        let place = || format!("instances, {:?}", given.name);
+        let zone = TimeZone::get(&given.time_zone).map_err(|_| {
+            wrong(place(), "time_zone is no IANA zone; \"Europe/Berlin\" or \"UTC\" would be")
+        })?;
+        let kind = match given.kind {
+            Side::SqlServer => InstanceKind::SqlServer { edition: given.edition },
+            Side::ManagedInstance => InstanceKind::ManagedInstance {
+                tier: given.tier,
+                update_policy: given.update_policy,
+            },
+        };
+        let instance = Instance::new(given, kind, zone, seed, start);
+        if instances.insert(given.name.clone(), instance).is_some() {
+            return Err(wrong(place(), TWO));
+        }
+    }
+    Ok(instances)
+}
+
+fn check_link(given: &LinkSpec, instances: &BTreeMap<String, Instance>) -> Result<(), String> {
+    let members = [
+        (&given.sql_server, Side::SqlServer, "sql_server"),
+        (&given.managed_instance, Side::ManagedInstance, "managed_instance"),
+    ];
+    for (name, side, key) in members {
+        let right_kind = instances.get(name).is_some_and(|found| found.side() == side);
+        if !right_kind {
+            return Err(format!("{key} names no such instance: {name:?}"));
+        }
+    }
+    if given.databases.is_empty() {
+        return Err("databases is empty; at least one must be named".to_owned());
+    }
+    Ok(())
+}
+
+/// The database's place in its link.
+fn check_workload(
+    given: &WorkloadSpec,
+    links: &BTreeMap<String, Link>,
+    instances: &BTreeMap<String, Instance>,
+) -> Result<usize, &'static str> {
+    let database = links
+        .get(&given.link)
+        .and_then(|link| link.databases.iter().position(|db| db.name == given.database))
+        .ok_or("link and database name no database of a link")?;
+    if !instances.contains_key(&given.target) {
+        return Err("target names no instance");
+    }
+    if !(given.commits_per_s >= 0.0 && given.commits_per_s <= 100_000.0) {
+        return Err("commits_per_s must lie between 0 and 100000");
+    }
+    Ok(database)
 }
 
 fn wrong(place: String, problem: &str) -> SpecError {

@@ -50,3 +50,22 @@ pub(super) fn back_up_log(link: &Link, side: Side, instance: &mut Instance, now:
         }
     }
 }
+
+/// A full backup was a prerequisite of the link (mi-link 2.3), and both sides take log backups.
+pub(super) fn backups_before(database: &str, start: Timestamp) -> [Backup; 2] {
+    let backup = |kind, finish: Timestamp, size| Backup {
+        database: database.to_owned(),
+        kind,
+        copy_only: false,
+        checksums: true,
+        start: finish - SignedDuration::from_secs(8),
+        finish,
+        first_lsn: Lsn::first(),
+        last_lsn: Lsn::first().after(4_096),
+        size,
+    };
+    [
+        backup(BackupKind::Full, start - SignedDuration::from_hours(49), 200 << 20),
+        backup(BackupKind::Log, start - SignedDuration::from_mins(7), 1 << 20),
+    ]
+}

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ArmLink, Backup, BackupKind, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LogSpec,
-    Lsn, OperationId, Role, Side, SuspendReason,
+    ArmLink, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LogSpec, Lsn, OperationId,
+    Role, Side, SuspendReason,
+    housekeeping::backups_before,
     log::{Record, RecordKind},
 };
 
@@ -175,45 +176,8 @@ impl Link {
                 }],
             })
             .collect();
-        let mut member = |side: Side| {
-            let (instance, group, endpoint_url) = match side {
-                Side::SqlServer => {
-                    (&spec.sql_server, &spec.sql_group, "TCP://10.0.1.8:5022".to_owned())
-                }
-                Side::ManagedInstance => {
-                    let name = &spec.managed_instance;
-                    let host = instances.get(name).map_or(name, |found| &found.server_name);
-                    let url = format!("tcp://{host}:5022;Server=[{name}]");
-                    (name, &spec.instance_group, url)
-                }
-            };
-            let key = format!("{side:?}");
-            let copies = databases
-                .iter()
-                .map(|database| {
-                    let copy = Copy::seeded(instances.get_mut(instance), start);
-                    if let Some(instance) = instances.get_mut(instance) {
-                        instance.backups.extend(backups_before(&database.name, start));
-                    }
-                    copy
-                })
-                .collect();
-            Member {
-                instance: instance.clone(),
-                group: group.clone(),
-                group_id: spec.guid(seed, &format!("{key}/group")),
-                local_replica_id: spec.guid(seed, &format!("{key}/local")),
-                replica_id: spec.guid(seed, &format!("{key}/replica")),
-                endpoint_url,
-                role: spec.role_of(side),
-                connected: true,
-                last_heard: start,
-                reconnect_at: None,
-                lost_at: None,
-                copies,
-            }
-        };
-        let members = [member(Side::SqlServer), member(Side::ManagedInstance)];
+        let members = [Side::SqlServer, Side::ManagedInstance]
+            .map(|side| Member::new(spec, side, &databases, instances, seed, start));
         let phase = SignedDuration::from_millis(rng.i64(1..1_000));
         Link {
             name: spec.name.clone(),
@@ -315,6 +279,52 @@ impl Link {
 }
 
 impl Member {
+    fn new(
+        spec: &LinkSpec,
+        side: Side,
+        databases: &[LinkedDatabase],
+        instances: &mut BTreeMap<String, Instance>,
+        seed: u64,
+        start: Timestamp,
+    ) -> Member {
+        let (instance, group, endpoint_url) = match side {
+            Side::SqlServer => {
+                (&spec.sql_server, &spec.sql_group, "TCP://10.0.1.8:5022".to_owned())
+            }
+            Side::ManagedInstance => {
+                let name = &spec.managed_instance;
+                let host = instances.get(name).map_or(name, |found| &found.server_name);
+                let url = format!("tcp://{host}:5022;Server=[{name}]");
+                (name, &spec.instance_group, url)
+            }
+        };
+        let copies = databases
+            .iter()
+            .map(|database| {
+                let copy = Copy::seeded(instances.get_mut(instance), start);
+                if let Some(instance) = instances.get_mut(instance) {
+                    instance.backups.extend(backups_before(&database.name, start));
+                }
+                copy
+            })
+            .collect();
+        let key = format!("{side:?}");
+        Member {
+            instance: instance.clone(),
+            group: group.clone(),
+            group_id: spec.guid(seed, &format!("{key}/group")),
+            local_replica_id: spec.guid(seed, &format!("{key}/local")),
+            replica_id: spec.guid(seed, &format!("{key}/replica")),
+            endpoint_url,
+            role: spec.role_of(side),
+            connected: true,
+            last_heard: start,
+            reconnect_at: None,
+            lost_at: None,
+            copies,
+        }
+    }
+
     /// The role that the engine keeps, whether or not the instance is up.
     #[must_use]
     pub fn role(&self) -> Role {
@@ -370,23 +380,4 @@ impl Copy {
     pub fn suspended(&self) -> Option<SuspendReason> {
         self.suspended
     }
-}
-
-/// A full backup was a prerequisite of the link (mi-link 2.3), and both sides take log backups.
-fn backups_before(database: &str, start: Timestamp) -> [Backup; 2] {
-    let backup = |kind, finish: Timestamp, size| Backup {
-        database: database.to_owned(),
-        kind,
-        copy_only: false,
-        checksums: true,
-        start: finish - SignedDuration::from_secs(8),
-        finish,
-        first_lsn: Lsn::first(),
-        last_lsn: Lsn::first().after(4_096),
-        size,
-    };
-    [
-        backup(BackupKind::Full, start - SignedDuration::from_hours(49), 200 << 20),
-        backup(BackupKind::Log, start - SignedDuration::from_mins(7), 1 << 20),
-    ]
 }

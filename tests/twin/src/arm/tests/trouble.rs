@@ -98,11 +98,12 @@ async fn a_stopped_instances_port_refuses_and_comes_back() {
     let port = rig.twin.endpoints.sql_server.port;
     let open = async || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok();
     let becomes = async |wanted: bool| {
-        for _ in 0..200 {
+        let mut ticks = rig.twin.world.ticks();
+        for _ in 0..500 {
             if open().await == wanted {
                 return true;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            ticks.changed().await.expect("the twin ticks");
         }
         false
     };
