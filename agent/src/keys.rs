@@ -65,9 +65,11 @@ pub fn write_new(path: &Path, key: &SigningKey) -> Result<(), KeyError> {
         .to_pkcs8_pem(LineEnding::LF)
         .map_err(|error| unwritable(io::Error::other(error.to_string())))?;
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
-        _ => unwritable(error),
+    let mut file = opened.map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return KeyError::Exists { path: path.to_owned() };
+        }
+        unwritable(error)
     })?;
     file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(unwritable)
 }

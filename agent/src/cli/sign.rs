@@ -129,7 +129,7 @@ impl Sign {
             return Err(Failure::usage(words));
         }
         let id = proposal.terms.proposal;
-        tell(&format!("\nType the number of the proposal to sign this statement: "));
+        tell("\nType the number of the proposal to sign this statement: ");
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).map_err(Failure::internal)?;
         if answer.trim() == id.to_string() {

@@ -232,11 +232,11 @@ impl<'p> Builder<'p> {
         let key = Key::new("bus");
         let before = self.found.count();
         let url = self.secret(&key.at("url"), &bus.url);
-        if self.found.count() == before {
-            if let Err(error) = url.expose_secret().parse::<BrokerUrl>() {
-                let (what, right) = error.split_once("; right would be ").unwrap_or((&error, ""));
-                self.found.add(&key.at("url"), what, right);
-            }
+        if self.found.count() == before
+            && let Err(error) = url.expose_secret().parse::<BrokerUrl>()
+        {
+            let (what, right) = error.split_once("; right would be ").unwrap_or((&error, ""));
+            self.found.add(&key.at("url"), what, right);
         }
         if bus.exchange.is_empty() || bus.exchange.len() > 127 {
             let right = "1 to 127 bytes; the exchange has a name of its own";

@@ -216,6 +216,9 @@ pub(super) fn example(key: &Key) -> Option<String> {
                 table.iter().map(|(name, value)| format!("{name} = {value}")).collect();
             format!("{{ {} }}", inner.join(", "))
         }
+        Value::Array(items) if items.iter().any(Value::is_table) => {
+            return Some(format!("[[{key}]]"));
+        }
         Value::String(_)
         | Value::Integer(_)
         | Value::Float(_)

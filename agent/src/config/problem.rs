@@ -81,7 +81,8 @@ impl Problem {
             let (what, right) = message.split_once('\n').unwrap_or((message, ""));
             (what.to_owned(), right.to_owned())
         };
-        let example = example(&key).filter(|_| !right.contains("such as") && !right.contains('{'));
+        let example =
+            example(&key).filter(|_| !right.contains("such as") && !right.contains(['{', '`']));
         let right = match (example, right.is_empty()) {
             (Some(line), true) => format!("for example `{line}`"),
             (Some(line), false) => format!("{right}, for example `{line}`"),

@@ -55,42 +55,50 @@ fn form() {
     check(
         "[http]",
         "[http]\nlisten = \"localhost\"",
-        &expect!["agent.toml:2:10: http.listen: invalid socket address syntax"],
+        &expect![[r#"
+            agent.toml:2:10: http.listen: invalid socket address syntax
+              right: for example `listen = "127.0.0.1:8420"`"#]],
     );
     check(
         "[http]",
         "[http]\nlisten = 8420",
         &expect![[r#"
-        agent.toml:2:10: http.listen: it can't be integer `8420`
-          right: socket address"#]],
+            agent.toml:2:10: http.listen: it can't be integer `8420`
+              right: an address and a port in quotes, for example `listen = "127.0.0.1:8420"`"#]],
     );
     check(
         "forced = 1",
         "forced = -1",
         &expect![[r#"
-        agent.toml:5:10: quorum.forced: it can't be integer `-1`
-          right: usize"#]],
+            agent.toml:5:10: quorum.forced: it can't be integer `-1`
+              right: a whole number, 0 or more, for example `forced = 2`"#]],
     );
     check(
         "forced = 1",
         "forced = \"one\"",
         &expect![[r#"
-        agent.toml:5:10: quorum.forced: it can't be string "one"
-          right: usize"#]],
+            agent.toml:5:10: quorum.forced: it can't be string "one"
+              right: a whole number, 0 or more, for example `forced = 2`"#]],
     );
-    check("name = \"sql-1\"\n", "", &expect!["agent.toml:10:1: sql_servers.name: it is missing"]);
+    check(
+        "name = \"sql-1\"\n",
+        "",
+        &expect![[r#"
+        agent.toml:10:1: sql_servers[0].name: it is missing
+          right: for example `name = "sql-1"`"#]],
+    );
     check(
         "[[links]]",
         "[links]",
         &expect![[r#"
-        agent.toml:22:1: links: it can't be map
-          right: a sequence"#]],
+            agent.toml:22:1: links: it can't be a table
+              right: an array, for example `[[links]]`"#]],
     );
     check_more(
         "[log]\nformat = \"xml\"",
         &expect![[r#"
-        agent.toml:2:10: log.format: it can't be `xml`
-          right: `text` or `json`"#]],
+            agent.toml:2:10: log.format: it can't be `xml`
+              right: `text` or `json`"#]],
     );
     check_more(
         "[log]\nfilter = \"dr_agent=loud\"",
@@ -163,22 +171,22 @@ fn secrets() {
         password,
         "{ file = \"a\", env = \"B\" }",
         &expect![[r#"
-        agent.toml:13:50: sql_servers[0].login.password.env: there is no such key in sql_servers[0].login.password
-          right: one of `file`"#]],
+            agent.toml:13:36: sql_servers[0].login.password: it takes exactly one of `file` and `env`
+              right: { file = "/path/to/it" } or { env = "NAME_OF_A_VARIABLE" }"#]],
     );
     check(
         password,
         "{ value = \"hunter2\" }",
         &expect![[r#"
-        agent.toml:13:38: sql_servers[0].login.password.value: there is no such key in sql_servers[0].login.password
-          right: one of `file`"#]],
+            agent.toml:13:36: sql_servers[0].login.password: it takes exactly one of `file` and `env`
+              right: { file = "/path/to/it" } or { env = "NAME_OF_A_VARIABLE" }"#]],
     );
     check(
         password,
         "{ env = \"DR_AGENT_TEST_NO_SUCH_VARIABLE\" }",
         &expect![[r#"
-        agent.toml:13:38: sql_servers[0].login.password.env: there is no such key in sql_servers[0].login.password
-          right: one of `file`"#]],
+            agent.toml:13:25: sql_servers[0].login.password: the environment variable DR_AGENT_TEST_NO_SUCH_VARIABLE is not set, or is not UTF-8
+              right: set DR_AGENT_TEST_NO_SUCH_VARIABLE in the environment of the agent"#]],
     );
     check(
         "[\"token\"]",
@@ -202,9 +210,9 @@ fn secrets() {
     );
     check_more(
         "[bus]\nurl = { file = \"password\" }",
-        &expect![
-            "agent.toml:2:1: bus.url: the address starts neither with amqps:// nor amqp://; right would be amqps://USER:PASSWORD@HOST:5671/%2f, with reserved characters percent-encoded"
-        ],
+        &expect![[r#"
+            agent.toml:2:1: bus.url: the address starts neither with amqps:// nor amqp://
+              right: amqps://USER:PASSWORD@HOST:5671/%2f, with reserved characters percent-encoded"#]],
     );
 }
 
@@ -319,24 +327,24 @@ fn thresholds() {
     check_more(
         "[policy]\nmisses = 20",
         &expect![[r#"
-        agent.toml:1:2: policy.stale_after: 20 misses, 1s apart on sql-1, take longer than 15s: the last look would be too old before the side counts as silent
-          right: at least 20s, or fewer misses, or a shorter `probe.every`
-        agent.toml:1:2: policy.stale_after: 20 misses, 1s apart on mi-1, take longer than 15s: the last look would be too old before the side counts as silent
-          right: at least 20s, or fewer misses, or a shorter `probe.every`"#]],
+            agent.toml:2:1: policy.misses: 20 misses, 1s apart on sql-1, take longer than the 15s of `stale_after`: the last look would be too old before the side counts as silent
+              right: `stale_after` of at least 20s, or less of `misses` or `probe.every`
+            agent.toml:2:1: policy.misses: 20 misses, 1s apart on mi-1, take longer than the 15s of `stale_after`: the last look would be too old before the side counts as silent
+              right: `stale_after` of at least 20s, or less of `misses` or `probe.every`"#]],
     );
     check_more(
         "[policy]\nstale_after = \"3s\"",
         &expect![[r#"
-        agent.toml:2:1: policy.stale_after: a look at sql-1 may be 4100ms old before the next one is in (probe.every and a tenth, probe.deadline): between them it would count as stale
-          right: at least 4100ms, or shorter times there
-        agent.toml:2:1: policy.stale_after: a look at mi-1 may be 4100ms old before the next one is in (probe.every and a tenth, probe.deadline): between them it would count as stale
-          right: at least 4100ms, or shorter times there"#]],
+            agent.toml:2:1: policy.stale_after: a look at sql-1 may be 4100ms old before the next one is in (`probe.every` and a tenth, `probe.deadline`), which is more than the 3s of `stale_after`: all would be stale between two looks
+              right: `stale_after` of at least 4100ms, or shorter times there
+            agent.toml:2:1: policy.stale_after: a look at mi-1 may be 4100ms old before the next one is in (`probe.every` and a tenth, `probe.deadline`), which is more than the 3s of `stale_after`: all would be stale between two looks
+              right: `stale_after` of at least 4100ms, or shorter times there"#]],
     );
     check_more(
         "[policy]\nretry_after = \"20m\"",
         &expect![[r#"
-        agent.toml:2:1: policy.retry_after: a refused step would be tried again after 20m, when the time to execute, 15m, is over
-          right: less than `execute_within`"#]],
+            agent.toml:2:1: policy.retry_after: a refused step would be tried again after 20m, when the 15m of `execute_within` are over
+              right: `retry_after` less than `execute_within`"#]],
     );
     check(
         "[[managed_instances]]",
@@ -444,8 +452,8 @@ fn control_plane() {
         "[[links]]",
         &arm("credential = { kind = \"password\" }"),
         &expect![[r#"
-        agent.toml:26:23: managed_instances[0].arm.credential.kind: it can't be `password`
-          right: one of `managed_identity`, `workload_identity`, `client_secret`"#]],
+            agent.toml:26:23: managed_instances[0].arm.credential.kind: it can't be `password`
+              right: one of `managed_identity`, `workload_identity`, `client_secret`"#]],
     );
     check(
         "[[links]]",
@@ -458,8 +466,8 @@ fn control_plane() {
         "[[links]]",
         &arm("every = \"10s\""),
         &expect![[r#"
-        agent.toml: policy.stale_after: a look at mi-1 may be 19s old before the next one is in (arm.every and a tenth, arm.deadline): between them it would count as stale
-          right: at least 19s, or shorter times there"#]],
+            agent.toml:26:1: managed_instances[0].arm.every: a look at mi-1 may be 19s old before the next one is in (`arm.every` and a tenth, `arm.deadline`), which is more than the 15s of `stale_after`: all would be stale between two looks
+              right: `stale_after` of at least 19s, or shorter times there"#]],
     );
     check(
         "[[managed_instances]]",

@@ -158,20 +158,31 @@ fn the_command_line_finds_the_agent_without_its_secrets() {
     assert_eq!(found.token_file, Some(folder.0.path().join("missing")));
 }
 
+#[test]
+fn the_file_of_the_lab_is_valid_once_it_is_filled_in() {
+    let folder = Folder::new();
+    for name in ["sql-password", "mi-password", "arm-secret"] {
+        folder.write(name, "hunter2hunter2\n", 0o600);
+    }
+    let authority = rcgen::generate_simple_self_signed(["lab".to_owned()]).expect("a certificate");
+    folder.write("ca.pem", &authority.cert.pem(), 0o644);
+    let mut text = include_str!("../../../../config/lab.toml").to_owned();
+    for of in [1, 2] {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[of; 32]).verifying_key();
+        text = text.replacen("filled in by the lab", &crate::keys::show_public(&key), 1);
+    }
+    let config = folder.parse(&text).map_err(|error| error.to_string()).expect("valid");
+    assert!(config.links[0].independent_witnesses() && config.links[0].arm_path.is_some());
+}
+
 /// The ways to all values; arrays of tables have one element here.
 fn leaves(table: &Table) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for (name, value) in table {
-        let inner = match value {
-            Value::Table(inner) if !inner.is_empty() && name != "login" && name != "url" => {
-                leaves(inner)
-            }
-            Value::Array(items) => match items.first() {
-                Some(Value::Table(first)) => leaves(first),
-                _ => vec![Vec::new()],
-            },
-            _ => vec![Vec::new()],
-        };
+        let first = value.as_array().and_then(|items| items.first());
+        let inner = first.unwrap_or(value).as_table();
+        let inner = inner.filter(|inner| !inner.is_empty() && name != "login" && name != "url");
+        let inner = inner.map_or_else(|| vec![Vec::new()], leaves);
         all.extend(inner.into_iter().map(|mut path| {
             path.insert(0, name.clone());
             path
