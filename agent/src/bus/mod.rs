@@ -123,6 +123,7 @@ struct Bus {
 }
 
 /// What happens while messages are on their way.
+#[expect(clippy::large_enum_variant, reason = "the large variant is the ordinary one")]
 enum Landed {
     Answered { seq: Seq, key: String, channel: Channel, answer: Result<Answer, BusError> },
     Rested(Seq),
