@@ -227,12 +227,13 @@ async fn drive<S: Shop>(shop: Arc<S>, work: Work, stop: CancellationToken) {
         let answer = match ask {
             Ask::End => return,
             Ask::Look => {
-                let look = timeout(ANSWER_MOST, hand.look(now));
+                // Boxed, as all three: what a look holds through TLS and TDS is large.
+                let look = timeout(ANSWER_MOST, Box::pin(hand.look(now)));
                 let Some(sight) = stop.run_until_cancelled(look).await else { return };
                 Answer::Looked(sight.unwrap_or_else(|_| Sight::Blind { why: too_long() }))
             }
             Ask::Poll(operation) => {
-                let poll = timeout(ANSWER_MOST, hand.poll(&operation));
+                let poll = timeout(ANSWER_MOST, Box::pin(hand.poll(&operation)));
                 let Some(polled) = stop.run_until_cancelled(poll).await else { return };
                 Answer::Polled(polled.unwrap_or_else(|_| Polled::Blind { why: too_long() }))
             }
@@ -269,7 +270,7 @@ async fn send(work: &Work, hand: &mut impl Hand, route: &Route, now: Timestamp) 
     let started_ms = now.duration_since(work.started_at).as_millis();
     let step = Shown(work.step);
     tracing::info!(link = %work.link, %step, %route, since_started_ms = started_ms, "the command leaves");
-    let sent = timeout(rest + SEND_GRACE, hand.send(route, rest)).await;
+    let sent = timeout(rest + SEND_GRACE, Box::pin(hand.send(route, rest))).await;
     let sent = sent.unwrap_or_else(|_| Sent::Unknown { why: too_long() });
     match &sent {
         Sent::Accepted { .. } => tracing::info!(%step, "the command is taken"),

@@ -12,6 +12,9 @@ use crate::config::{Config, LogFormat, LogSettings};
 const LOG_VARIABLE: &str = "DR_AGENT_LOG";
 /// The runtime only waits; what decides has a thread of its own.
 const WORKERS: usize = 2;
+/// A look through TLS and TDS is a deep pile of futures, which an unoptimised build keeps on the
+/// stack: the usual 2 MiB overflow there.
+const STACK: usize = 8 << 20;
 /// Threads for what blocks, such as reading the journal.
 const BLOCKING: usize = 16;
 
@@ -26,6 +29,7 @@ impl Run {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(BLOCKING)
+            .thread_stack_size(STACK)
             .enable_all()
             .build()
             .map_err(Failure::internal)?;
