@@ -1,9 +1,12 @@
 //! A file is right, or says exactly what is wrong with it.
 
+mod contradictions;
 mod errors;
 mod reference;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use expect_test::Expect;
 
 use super::{Config, ConfigError};
 
@@ -70,4 +73,17 @@ impl Folder {
         let error = self.parse(text).expect_err("the file is wrong");
         error.to_string().replace(&format!("{}/", self.0.path().display()), "")
     }
+}
+
+/// The small file with one text in place of another.
+fn check(from: &str, to: &str, expected: &Expect) {
+    assert!(SMALL.contains(from), "{from:?} is not in the small file");
+    let shown = Folder::new().errors(&SMALL.replacen(from, to, 1));
+    assert!(!shown.contains("hunter2"), "a secret is shown: {shown}");
+    expected.assert_eq(&shown);
+}
+
+/// The small file with more of it.
+fn check_more(more: &str, expected: &Expect) {
+    check("[http]", &format!("{more}\n[http]"), expected);
 }

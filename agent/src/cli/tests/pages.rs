@@ -208,32 +208,32 @@ fn an_entry_is_a_line() {
         let subject = Subject::Link(LinkId::new("orders").expect("a name"));
         let rule = Some("step_due".into());
         let entry = Entry { v: 1, seq: 12, at: at(1), subject, rule, event };
-        expected.assert_eq(&text(|page| page.line(0, words::entry(&entry))));
+        expected.assert_eq(text(|page| page.line(0, words::entry(&entry))).trim());
     };
     let step = StepRef { proposal: 9, lane: 0, step: 1, attempt: 2 };
     check(
         Event::StepStarted { step, route: 0 },
-        &expect![[r#"
-                12  2026-03-01T12:00:01.000Z  orders  step_started [step_due]: proposal 9 step 2 try 2, route 1
-        "#]],
+        &expect![
+            "12  2026-03-01T12:00:01.000Z  orders  step_started [step_due]: proposal 9 step 2 try 2, route 1"
+        ],
     );
     check(
         Event::StepNotDone { step, why: "4\u{7}1104".into(), again: agent_core::Again::NextRoute },
-        &expect![[r#"
-                12  2026-03-01T12:00:01.000Z  orders  step_not_done [step_due]: proposal 9 step 2 try 2, without effect: 4\u{7}1104
-        "#]],
+        &expect![[
+            r#"12  2026-03-01T12:00:01.000Z  orders  step_not_done [step_due]: proposal 9 step 2 try 2, without effect: 4\u{7}1104"#
+        ]],
     );
     check(
         Event::ProposalApproved { proposal: 9, break_glass: false, execute_by: at(900) },
-        &expect![[r#"
-                12  2026-03-01T12:00:01.000Z  orders  proposal_approved [step_due]: proposal 9, by its quorum; steps may start until 2026-03-01T12:15:00.000Z
-        "#]],
+        &expect![
+            "12  2026-03-01T12:00:01.000Z  orders  proposal_approved [step_due]: proposal 9, by its quorum; steps may start until 2026-03-01T12:15:00.000Z"
+        ],
     );
     check(
         Event::EpisodeAcknowledged { by: "alice".into(), note: "seen\nand done".into() },
-        &expect![[r#"
-                12  2026-03-01T12:00:01.000Z  orders  episode_acknowledged [step_due]: alice: seen\u{a}and done
-        "#]],
+        &expect![[
+            r#"12  2026-03-01T12:00:01.000Z  orders  episode_acknowledged [step_due]: alice: seen\u{a}and done"#
+        ]],
     );
 }
 

@@ -7,7 +7,7 @@ use ed25519_dalek::VerifyingKey;
 use expect_test::{Expect, expect};
 
 use super::{
-    super::{exit, files, output::json, sign::sign, verify::verify},
+    super::{exit, files, sign::sign, verify::verify},
     at, cold, key, lost, masked, name, run,
 };
 use crate::keys;
@@ -152,7 +152,8 @@ fn an_altered_ballot_is_not_valid() {
 fn what_the_agent_would_refuse_is_not_signed() {
     let check = |proposal: Proposal, approver: &str, decision: Decision, expected: &Expect| {
         let error = sign(&proposal, name(approver), decision, at(1), &key(1)).expect_err("refused");
-        expected.assert_eq(&json(&error.json()).expect("JSON"));
+        assert_eq!(error.json()["error"]["code"], "refused");
+        expected.assert_eq(&error.to_string());
     };
     let approve = |break_glass, forecast_unknown, attestation: Option<&str>| Decision::Approve {
         break_glass,
@@ -163,99 +164,40 @@ fn what_the_agent_would_refuse_is_not_signed() {
         lost(),
         "eve",
         APPROVE,
-        &expect![[r#"
-        {
-          "error": {
-            "code": "refused",
-            "message": "eve was not on the roster when this proposal was opened",
-            "refusal": {
-              "approver": "eve",
-              "refusal": "not_on_this_proposal"
-            }
-          }
-        }
-    "#]],
+        &expect!["eve was not on the roster when this proposal was opened"],
     );
     check(
         cold(),
         "alice",
         APPROVE,
         &expect![[r#"
-        {
-          "error": {
-            "code": "refused",
-            "message": "nobody independent confirms that the primary is gone; sign again and attest how writes there were stopped\n  hint: --attest TEXT",
-            "refusal": {
-              "refusal": "attestation_missing"
-            }
-          }
-        }
-    "#]],
+        nobody independent confirms that the primary is gone; sign again and attest how writes there were stopped
+          hint: --attest TEXT"#]],
     );
     check(
         cold(),
         "alice",
         approve(false, false, Some("off")),
         &expect![[r#"
-        {
-          "error": {
-            "code": "refused",
-            "message": "the forecast is unknown; sign again and accept it in these words\n  hint: --accept-unknown-forecast",
-            "refusal": {
-              "refusal": "forecast_unknown"
-            }
-          }
-        }
-    "#]],
+        the forecast is unknown; sign again and accept it in these words
+          hint: --accept-unknown-forecast"#]],
     );
     check(
         cold(),
         "alice",
         approve(true, true, Some("off")),
-        &expect![[r#"
-        {
-          "error": {
-            "code": "refused",
-            "message": "this proposal has no break-glass rule; it was not configured beforehand",
-            "refusal": {
-              "refusal": "no_break_glass"
-            }
-          }
-        }
-    "#]],
+        &expect!["this proposal has no break-glass rule; it was not configured beforehand"],
     );
     check(
         cold(),
         "alice",
         approve(false, true, Some("a\nb")),
-        &expect![[r#"
-        {
-          "error": {
-            "code": "refused",
-            "message": "the statement has a line break or another control character in its words",
-            "refusal": {
-              "because": "the statement has a line break or another control character in its words",
-              "refusal": "bad_words"
-            }
-          }
-        }
-    "#]],
+        &expect!["the statement has a line break or another control character in its words"],
     );
     check(
         lost(),
         "alice",
         Decision::Reject { reason: " ".into() },
-        &expect![[r#"
-        {
-          "error": {
-            "code": "refused",
-            "message": "the words of the statement are empty",
-            "refusal": {
-              "because": "the words of the statement are empty",
-              "refusal": "bad_words"
-            }
-          }
-        }
-    "#]],
+        &expect!["the words of the statement are empty"],
     );
 }
