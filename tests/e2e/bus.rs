@@ -217,7 +217,7 @@ fn ids(records: &[Record]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_however_the_broker_goes_away() {
+async fn every_event_arrives_though_the_broker_is_killed() {
     let mut broker = Broker::start(&topology("#"));
     let mut consumer = Consumer::start(&broker, QUEUE);
     let source = Source::new();

@@ -31,8 +31,8 @@ fn entry(seq: Seq) -> Entry {
 
 fn write(path: &Path, last: Seq) -> Hash {
     let entries: Vec<_> = (1..=last).map(entry).collect();
-    let mut journal = Journal::open(path).expect("new");
-    journal.append(0, &Hash::GENESIS, 1, &entries).expect("written")
+    let mut store = Journal::open(path).expect("new");
+    store.append(0, &Hash::GENESIS, 1, &entries).expect("written")
 }
 
 fn start(url: &str) -> Running {
