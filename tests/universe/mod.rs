@@ -11,17 +11,18 @@ mod disk;
 mod hands;
 mod human;
 mod look;
+mod settings;
 
 use std::{collections::BTreeMap, rc::Rc};
 
 use agent_core::{
     ApproverId, Entry, Estate, Event, FailureDomain, Input, InstanceId, LinkId, LinkSpec,
-    Observation, Policy, Refusal, Roster, StepRef, StormBrake, Vantage, Work,
+    Observation, Refusal, Roster, StepRef, StormBrake, Vantage, Work,
     deed::{Answer, Ask, Deed},
 };
 use dr_agent::turn::Turn;
 use jiff::{SignedDuration, Timestamp};
-use twin::world::{World, WorldSpec};
+use twin::world::World;
 
 pub use self::{
     chaos::{Chaos, Scheduled, schedule},
@@ -29,6 +30,7 @@ pub use self::{
     cover::Coverage,
     disk::{Disk, DiskFault},
     human::Human,
+    settings::{Sabotage, Settings},
 };
 use self::{check::Checker, disk::DiskStore, look::Skew};
 
@@ -38,45 +40,6 @@ pub const SQL_SERVER: &str = "sql01";
 pub const MANAGED_INSTANCE: &str = "mi-dr";
 pub const DATABASE: &str = "Sales";
 pub const ARM_PATH: &str = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Sql/managedInstances/mi-dr/distributedAvailabilityGroups/LinkSales";
-
-/// What a universe is made of.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub policy: Policy,
-    pub agent_domain: String,
-    pub managed_instance_domain: String,
-    pub quorum: usize,
-    pub break_glass: Option<std::time::Duration>,
-    pub look_every: SignedDuration,
-    pub world: WorldSpec,
-    /// Clocks of the two servers against the agent's, at the most either way.
-    pub skew_ms: i64,
-    /// What is broken on purpose, to see that the invariants notice.
-    pub sabotage: Option<Sabotage>,
-}
-
-/// Ways to break the house by hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sabotage {
-    /// The disk loses an entry that it said it had.
-    ForgetfulDisk,
-    /// The hands let a command go without asking.
-    NoPermission,
-    /// The hands send each command twice.
-    Twice,
-    /// Whoever counts votes takes any signature.
-    AnyVote,
-    /// The looks at the primary never arrive, though it is there.
-    BlindToPrimary,
-    /// The look at the target claims that everything arrived until just now.
-    OpenBounds,
-    /// The links are said to have independent witnesses when they have one.
-    Unattested,
-    /// After a restart a command that was let go is let go again.
-    Amnesia,
-    /// Nobody does what the work asks for.
-    Asleep,
-}
 
 /// Everything at one moment.
 pub struct Universe {
@@ -115,34 +78,6 @@ enum Happening {
     Human(usize),
     Chaos(Chaos),
     Start,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        let s = std::time::Duration::from_secs;
-        Self {
-            policy: Policy {
-                propose_after: s(10),
-                withdraw_after: s(10),
-                approve_within: s(120),
-                execute_within: s(60),
-                reopen_after: s(20),
-                step_deadline: s(20),
-                stuck_after: s(40),
-                retry_after: s(2),
-                stale_after: s(8),
-                ..Policy::default()
-            },
-            agent_domain: "site-a".into(),
-            managed_instance_domain: "azure".into(),
-            quorum: 2,
-            break_glass: None,
-            look_every: SignedDuration::from_secs(1),
-            world: WorldSpec::default(),
-            skew_ms: 0,
-            sabotage: None,
-        }
-    }
 }
 
 impl Universe {

@@ -34,6 +34,7 @@ mod plan;
 mod policy;
 mod proposal;
 mod rules;
+mod words;
 
 pub use approval::{Ballot, Decision, WORDS, from_hex, to_hex};
 pub use estate::{Estate, Work};

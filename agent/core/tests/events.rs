@@ -26,8 +26,9 @@ fn every_event_has_a_golden_file_that_reads_and_writes_the_same() {
             fs::create_dir_all(&folder).expect("the folder can be made");
             fs::write(&path, format!("{text}\n")).expect("the file can be written");
         }
-        let golden = fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}; UPDATE_GOLDEN=1 makes it", path.display()));
+        let golden = fs::read_to_string(&path).unwrap_or_else(|error| {
+            panic!("{}: {error}; UPDATE_GOLDEN=1 makes it", path.display())
+        });
         assert_eq!(golden.trim_end(), text, "{} is written differently", path.display());
         assert_eq!(read(golden.trim_end()).expect("it was written once"), entry);
     }
@@ -41,53 +42,30 @@ fn every_event_has_a_golden_file_that_reads_and_writes_the_same() {
 }
 
 fn entries() -> Vec<Entry> {
-    let step = StepRef { proposal: 7, lane: 0, step: 1, attempt: 1 };
-    let link = LinkId::new("LinkSales").expect("a name");
-    let silence = Silence { kind: SilenceKind::Refused, detail: "connection refused".into() };
-    let observation = Observation {
-        link: link.clone(),
-        vantage: Vantage::SqlServer,
-        begun_at: time(1),
-        at: time(2),
-        late: false,
-        seen: Seen::Silence(silence),
-    };
-    let events = [
-        Event::AgentStarted { version: "0.1.0".into(), config_digest: "sha256:00".into() },
-        Event::HealthChanged {
-            from: Health::Healthy,
-            to: Health::PrimaryDown,
-            primary: Some(Side::SqlServer),
-            reasons: vec![
-                Reason::Silent { side: Side::SqlServer, looks: 3, since: time(1) },
-                Reason::NotHeard { by: Vantage::ManagedInstance },
-            ],
-            evidence: vec![observation],
-            sample: Some(Sample {
-                last_commit_at: Some(time(0)),
-                log_send_queue_kb: Some(12),
-                clock_ahead_ms: -3,
-                gone_by: Some(time(2)),
-                arrived_at: Some(time(0)),
-            }),
-        },
-        Event::ProposalOpened { texts: Texts { plan: "{}".into(), terms: "{}".into() } },
-        Event::BallotReceived {
-            ballot: Ballot {
-                link: link.clone(),
-                proposal: 7,
-                proposal_digest: "sha256:01".into(),
-                plan_digest: "sha256:02".into(),
-                approver: ApproverId::new("alice").expect("a name"),
-                decision: Decision::Approve {
-                    break_glass: false,
-                    forecast_unknown: true,
-                    attestation: Some("power is off".into()),
-                },
-                signed_at: time(3),
-                signature: "00".into(),
+    (1..)
+        .zip(events())
+        .map(|(seq, event)| Entry {
+            v: FORMAT,
+            seq,
+            at: time(10),
+            subject: match seq {
+                1 => Subject::Agent,
+                2 => Subject::Instance(InstanceId::new("sql01").expect("a name")),
+                _ => Subject::Link(link()),
             },
-        },
+            rule: (seq == 2).then(|| "health_changed".into()),
+            event,
+        })
+        .collect()
+}
+
+fn events() -> Vec<Event> {
+    let step = StepRef { proposal: 7, lane: 0, step: 1, attempt: 1 };
+    Vec::from([
+        Event::AgentStarted { version: "0.1.0".into(), config_digest: "sha256:00".into() },
+        health_changed(),
+        Event::ProposalOpened { texts: Texts { plan: "{}".into(), terms: "{}".into() } },
+        ballot_received(),
         Event::ProposalApproved { proposal: 7, break_glass: false, execute_by: time(9) },
         Event::StepStarted { step, route: 0 },
         Event::StepSending { step },
@@ -97,22 +75,59 @@ fn entries() -> Vec<Entry> {
         Event::StepUnknown { step, why: "no answer".into() },
         Event::ProposalClosed { proposal: 7, end: End::Succeeded, why: "every step".into() },
         Event::EpisodeAcknowledged { by: "carol".into(), note: "seen".into() },
-    ];
-    (1..)
-        .zip(events)
-        .map(|(seq, event)| Entry {
-            v: FORMAT,
-            seq,
-            at: time(10),
-            subject: match seq {
-                1 => Subject::Agent,
-                2 => Subject::Instance(InstanceId::new("sql01").expect("a name")),
-                _ => Subject::Link(link.clone()),
+    ])
+}
+
+fn health_changed() -> Event {
+    let silence = Silence { kind: SilenceKind::Refused, detail: "connection refused".into() };
+    let observation = Observation {
+        link: link(),
+        vantage: Vantage::SqlServer,
+        begun_at: time(1),
+        at: time(2),
+        late: false,
+        seen: Seen::Silence(silence),
+    };
+    Event::HealthChanged {
+        from: Health::Healthy,
+        to: Health::PrimaryDown,
+        primary: Some(Side::SqlServer),
+        reasons: vec![
+            Reason::Silent { side: Side::SqlServer, looks: 3, since: time(1) },
+            Reason::NotHeard { by: Vantage::ManagedInstance },
+        ],
+        evidence: vec![observation],
+        sample: Some(Sample {
+            last_commit_at: Some(time(0)),
+            log_send_queue_kb: Some(12),
+            clock_ahead_ms: -3,
+            gone_by: Some(time(2)),
+            arrived_at: Some(time(0)),
+        }),
+    }
+}
+
+fn ballot_received() -> Event {
+    Event::BallotReceived {
+        ballot: Ballot {
+            link: link(),
+            proposal: 7,
+            proposal_digest: "sha256:01".into(),
+            plan_digest: "sha256:02".into(),
+            approver: ApproverId::new("alice").expect("a name"),
+            decision: Decision::Approve {
+                break_glass: false,
+                forecast_unknown: true,
+                attestation: Some("power is off".into()),
             },
-            rule: (seq == 2).then(|| "health_changed".into()),
-            event,
-        })
-        .collect()
+            signed_at: time(3),
+            signature: "00".into(),
+        },
+    }
+}
+
+fn link() -> LinkId {
+    LinkId::new("LinkSales").expect("a name")
 }
 
 fn time(second: i64) -> Timestamp {

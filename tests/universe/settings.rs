@@ -1,0 +1,72 @@
+//! What a universe is made of, and what can be broken in it on purpose.
+
+use agent_core::Policy;
+use jiff::SignedDuration;
+use twin::world::WorldSpec;
+
+/// What a universe is made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub policy: Policy,
+    pub agent_domain: String,
+    pub managed_instance_domain: String,
+    pub quorum: usize,
+    pub break_glass: Option<std::time::Duration>,
+    pub look_every: SignedDuration,
+    pub world: WorldSpec,
+    /// Clocks of the two servers against the agent's, at the most either way.
+    pub skew_ms: i64,
+    /// What is broken on purpose, to see that the invariants notice.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// Ways to break the house by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The disk loses an entry that it said it had.
+    ForgetfulDisk,
+    /// The hands let a command go without asking.
+    NoPermission,
+    /// The hands send each command twice.
+    Twice,
+    /// Whoever counts votes takes any signature.
+    AnyVote,
+    /// The looks at the primary never arrive, though it is there.
+    BlindToPrimary,
+    /// The look at the target claims that everything arrived until just now.
+    OpenBounds,
+    /// The links are said to have independent witnesses when they have one.
+    Unattested,
+    /// After a restart a command that was let go is let go again.
+    Amnesia,
+    /// Nobody does what the work asks for.
+    Asleep,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let s = std::time::Duration::from_secs;
+        Self {
+            policy: Policy {
+                propose_after: s(10),
+                withdraw_after: s(10),
+                approve_within: s(120),
+                execute_within: s(60),
+                reopen_after: s(20),
+                step_deadline: s(20),
+                stuck_after: s(40),
+                retry_after: s(2),
+                stale_after: s(8),
+                ..Policy::default()
+            },
+            agent_domain: "site-a".into(),
+            managed_instance_domain: "azure".into(),
+            quorum: 2,
+            break_glass: None,
+            look_every: SignedDuration::from_secs(1),
+            world: WorldSpec::default(),
+            skew_ms: 0,
+            sabotage: None,
+        }
+    }
+}
