@@ -18,7 +18,19 @@ const LINES_OF_A_FUNCTION: usize = 70;
 /// What is over budget and better whole: the file, the function in it (none: the whole file), and
 /// the reason. Tables and exhaustive matches are good reasons. What is within its budget must not
 /// stand here.
-const LONG: &[(&str, &str, &str)] = &[];
+const LONG: &[(&str, &str, &str)] = &[
+    ("probes/src/tds/fixture.rs", "healthy", "a table of the rows of one answer"),
+    (
+        "probes/src/tds/reading_tests.rs",
+        "a_primary_tells_of_itself_and_of_what_it_heard",
+        "an expected value, field by field",
+    ),
+    (
+        "tests/twin/src/sql/tests/hadr.rs",
+        "a_healthy_link_from_its_primary",
+        "documented queries with their expected rows",
+    ),
+];
 
 /// The top level that the users of this project were promised, beside hidden tool files.
 const TOP: &[&str] = &[
@@ -48,7 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dr-agent", &["agent-core", "probes"]),
     ("twin", &[]),
     ("lab", &["agent-core", "dr-agent", "probes", "twin"]),
-    ("tests", &["agent-core", "dr-agent", "probes", "twin"]),
+    ("tests", &["agent-core", "dr-agent", "lab", "probes", "twin"]),
 ];
 
 /// What the core is made of; none of it has a clock, a socket or randomness of its own.
@@ -137,7 +149,8 @@ fn modules_of_the_agent_know_whom_they_may() {
                 wrong.push(format!("{}: {module} must not know {other}: run.rs does", file.path));
             }
         }
-        if !["turn", "journal"].contains(&module) && text.contains("journal.append(") {
+        let test = file.path.ends_with("tests.rs");
+        if !test && !["turn", "journal"].contains(&module) && text.contains("journal.append(") {
             wrong.push(format!("{}: only turn.rs appends: send it an input", file.path));
         }
     }
