@@ -12,6 +12,7 @@ use agent_core::{
     StormBrake,
 };
 use ed25519_dalek::VerifyingKey;
+use lapin::uri::AMQPUri;
 use probes::Secret;
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
@@ -25,7 +26,7 @@ use super::{
     secret::{self, Source},
     targets,
 };
-use crate::{bus::BrokerUrl, keys};
+use crate::keys;
 
 /// A PEM file with authorities; the bundle of an operating system has some 200 KB.
 const LONGEST_PEM_BYTES: u64 = 4 * 1024 * 1024;
@@ -232,11 +233,12 @@ impl<'p> Builder<'p> {
         let key = Key::new("bus");
         let before = self.found.count();
         let url = self.secret(&key.at("url"), &bus.url);
-        if self.found.count() == before
-            && let Err(error) = url.expose_secret().parse::<BrokerUrl>()
-        {
-            let (what, right) = error.split_once("; right would be ").unwrap_or((&error, ""));
-            self.found.add(&key.at("url"), what, right);
+        let address = url.expose_secret().parse::<AMQPUri>();
+        let usable = address.is_ok_and(|address| !address.authority.host.is_empty());
+        if self.found.count() == before && !usable {
+            let right =
+                "amqps://USER:PASSWORD@HOST:5671/%2f, with reserved characters percent-encoded";
+            self.found.add(&key.at("url"), "what is kept there is no AMQP address", right);
         }
         if bus.exchange.is_empty() || bus.exchange.len() > 127 {
             let right = "1 to 127 bytes; the exchange has a name of its own";

@@ -94,18 +94,18 @@ fn an_address_that_is_none_is_refused() {
 
 #[test]
 fn a_journal_is_read_and_verified_from_its_file() {
-    use agent_core::{Entry, Event, Subject};
+    use agent_core::Input;
 
-    use crate::journal::{Hash, Journal, Store as _};
+    use crate::{journal::Journal, turn::Turn};
 
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(crate::config::JOURNAL_FILE);
-    let mut journal = Journal::open(&path).expect("a new journal");
-    let event = Event::AgentStarted { version: "0".into(), config_digest: "0".into() };
-    let entry =
-        Entry { v: 1, seq: 1, at: super::at(0), subject: Subject::Agent, rule: None, event };
-    journal.append(0, &Hash::GENESIS, 1, &[entry]).expect("appended");
-    drop(journal);
+    let journal = Journal::open(&path).expect("a new journal");
+    let mut estate = super::estate();
+    let (head, term) = journal.fold(&mut estate).expect("empty");
+    let start = Input::Start { version: "0".into(), config_digest: "0".into() };
+    let taken = Turn::new(estate, journal, head, term).take(super::at(0), Vec::new(), vec![start]);
+    assert_eq!(taken.expect("durable").appended.len(), 1);
     let data = folder.path().to_str().expect("UTF-8");
     assert_eq!(run(&["journal", "--offline", data]), exit::OK);
     assert_eq!(run(&["journal", "--offline", data, "--verify"]), exit::OK);

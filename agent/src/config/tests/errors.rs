@@ -206,7 +206,7 @@ fn secret_files() {
     check_more(
         "[bus]\nurl = { file = \"password\" }",
         &expect![[r#"
-            agent.toml:2:1: bus.url: the address starts neither with amqps:// nor amqp://
+            agent.toml:2:1: bus.url: what is kept there is no AMQP address
               right: amqps://USER:PASSWORD@HOST:5671/%2f, with reserved characters percent-encoded"#]],
     );
 }
