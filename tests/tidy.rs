@@ -6,8 +6,8 @@ mod long;
 #[path = "tidy/source.rs"]
 mod source;
 
-use serde_json::Value;
 use long::LONG;
+use serde_json::Value;
 use source::{Source, crate_modules, functions, is_code, shipped, tree, words};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
