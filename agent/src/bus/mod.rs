@@ -45,9 +45,9 @@ pub const CURSOR: &str = "bus";
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
 /// A broker that comes back is found within this.
 const PAUSE_MOST: Duration = Duration::from_secs(15);
-/// What is on its way when the agent stops may still be confirmed for so long. Later it would only
-/// be sent again at the next start.
-const LAST_CONFIRMS: Duration = Duration::from_secs(2);
+/// What the journal holds when the agent stops may still go out for so long. The rest goes out after
+/// the next start.
+const LAST_LAP: Duration = Duration::from_secs(2);
 
 /// The way to RabbitMQ. The user of the URL needs the permissions `configure` and `write` on the
 /// exchange.
@@ -87,8 +87,8 @@ pub enum BusError {
     Panicked,
 }
 
-/// Publishes until `cancel`, or until the one who tells the `head` is gone. Failures are told to
-/// `status` and the log, and tried again.
+/// Publishes until `cancel`; if there is a connection then, what the journal holds still goes out.
+/// Failures are told to `status` and the log, and tried again.
 pub async fn run(
     settings: BusSettings,
     reader: Reader,
@@ -98,7 +98,8 @@ pub async fn run(
     status: BusStatus,
 ) {
     let files = Files::new(reader, cursors);
-    let mut bus = Bus { settings, files, head, cancel, status, outbox: None, failures: 0 };
+    let (outbox, failures, head_told) = (None, 0, true);
+    let mut bus = Bus { settings, files, head, head_told, cancel, status, outbox, failures };
     loop {
         match bus.session().await {
             Ok(()) => return,
@@ -114,6 +115,8 @@ struct Bus {
     settings: BusSettings,
     files: Files,
     head: watch::Receiver<Seq>,
+    /// False once the one who tells it is gone: then nothing is added to the journal any more.
+    head_told: bool,
     cancel: CancellationToken,
     status: BusStatus,
     /// None until the cursor has been read.
@@ -163,20 +166,28 @@ impl Bus {
                 () = cancel.cancelled() => break,
                 event = session.events.next() => self.heed(event)?,
                 Some(landed) = flights.next() => self.landed(landed, &mut idle, &flights)?,
-                told = self.head.changed() => if told.is_err() { break },
+                told = self.head.changed(), if self.head_told => self.head_told = told.is_ok(),
                 () = &mut stands => self.failures = 0,
             }
         }
-        let last = async {
-            while self.outbox.as_ref().is_some_and(|outbox| outbox.in_flight() > 0) {
-                let Some(landed) = flights.next().await else { break };
+        let last_lap = async {
+            loop {
+                self.send(&mut idle, &flights);
+                self.advance().await?;
+                if self.load().await? {
+                    continue;
+                }
+                if self.outbox.as_ref().is_none_or(|outbox| outbox.in_flight() == 0) {
+                    return Ok::<(), BusError>(());
+                }
+                let Some(landed) = flights.next().await else { return Ok(()) };
                 self.landed(landed, &mut idle, &flights)?;
             }
-            Ok::<(), BusError>(())
         };
-        // What is lost here is sent again at the next start.
-        drop(timeout(LAST_CONFIRMS, last).await);
-        self.advance().await?;
+        let finished = timeout(LAST_LAP, last_lap).await;
+        if !matches!(finished, Ok(Ok(()))) {
+            tracing::info!("not all entries are published; the rest goes out after the next start");
+        }
         self.status.disconnected();
         session.close().await;
         Ok(())
@@ -320,10 +331,8 @@ impl Bus {
                 biased;
                 () = cancel.cancelled() => return false,
                 () = &mut over => return true,
-                told = self.head.changed() => {
-                    if told.is_err() {
-                        return false;
-                    }
+                told = self.head.changed(), if self.head_told => {
+                    self.head_told = told.is_ok();
                     if let Err(error) = self.load().await {
                         self.status.failed(&error);
                     }

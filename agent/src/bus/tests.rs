@@ -133,12 +133,16 @@ async fn the_lag_is_told_while_nobody_listens() {
 }
 
 #[tokio::test]
-async fn it_ends_with_the_loop_that_feeds_it() {
+async fn it_outlives_the_loop_that_feeds_it() {
     let (listener, address) = listener().await;
-    let Running { task, head, .. } = start(&format!("amqp://someone:s3cret@{address}/%2f"));
+    let running = start(&format!("amqp://someone:s3cret@{address}/%2f"));
+    let Running { task, head, cancel, .. } = running;
     let held = accept(&listener, 1).await;
     drop(head);
-    timeout(LIMIT, task).await.expect("it ends").expect("no panic");
+    drop(accept(&listener, 2).await);
+    assert!(!task.is_finished(), "the journal may hold more than was published");
+    cancel.cancel();
+    timeout(LIMIT, task).await.expect("it ends when told").expect("no panic");
     drop(held);
 }
 
