@@ -138,7 +138,8 @@ impl Client {
 
     /// Waits; the runtime has nothing else to do.
     pub(super) fn pause(&self, span: Duration) {
-        self.runtime.block_on(tokio::time::sleep(span));
+        // A timer is made within a runtime, not before it.
+        self.runtime.block_on(async { tokio::time::sleep(span).await });
     }
 
     fn url(&self, path: &[&str]) -> Result<Url, Failure> {

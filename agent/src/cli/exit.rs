@@ -72,6 +72,11 @@ impl Failure {
         self
     }
 
+    /// Whether it may be another time: the agent was not there, or not able to answer.
+    pub(super) fn passes(&self) -> bool {
+        self.code == UNREACHABLE
+    }
+
     /// The end of the process that goes with it.
     #[must_use]
     pub fn code(&self) -> ExitCode {

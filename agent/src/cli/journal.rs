@@ -58,7 +58,7 @@ impl Journal {
             let page = match page(&client, after, left) {
                 Ok(page) => page,
                 // Whoever follows waits for an agent that restarts.
-                Err(_) if self.follow && failed < FOLLOW_TRIES => {
+                Err(failure) if self.follow && failure.passes() && failed < FOLLOW_TRIES => {
                     failed += 1;
                     client.pause(FOLLOW_EVERY);
                     continue;

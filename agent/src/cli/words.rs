@@ -1,8 +1,8 @@
 //! What the core knows, in words for people.
 
 use agent_core::{
-    ControlReading, DatabaseReading, Decision, Entry, Event, Forecast, Loss, PartnerReading, Seen,
-    SideReading, StepRef, Subject, SyncHealth, seconds,
+    ControlReading, DatabaseReading, Decision, Entry, Event, Forecast, Loss, PartnerReading,
+    Proposal, Seen, SideReading, StepRef, Subject, SyncHealth, Texts, seconds,
 };
 
 use super::text::{Page, lasting, time};
@@ -83,7 +83,7 @@ fn event(event: &Event) -> String {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
             format!("{from} -> {to}: {}", reasons.join("; "))
         }
-        Event::ProposalOpened { .. } => "see `dr-agent show`".to_owned(),
+        Event::ProposalOpened { texts } => opened(texts),
         Event::BallotReceived { ballot } => {
             let words = decision(&ballot.decision);
             format!("{} {words} on proposal {}", ballot.approver, ballot.proposal)
@@ -102,6 +102,15 @@ fn event(event: &Event) -> String {
         Event::StepNotDone { step, why, .. } => format!("{}, without effect: {why}", place(step)),
         Event::StepUnknown { step, why } => format!("{}, nobody can tell: {why}", place(step)),
         Event::EpisodeAcknowledged { by, note } => format!("{by}: {note}"),
+    }
+}
+
+fn opened(texts: &Texts) -> String {
+    match Proposal::read(texts.clone()) {
+        Ok(Proposal { terms, digest, .. }) => {
+            format!("{} of {}, {}, digest {digest}", terms.kind, terms.link, terms.forecast.loss)
+        }
+        Err(why) => format!("it can't be read: {why}"),
     }
 }
 

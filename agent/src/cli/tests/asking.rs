@@ -12,25 +12,35 @@ use super::{super::exit, run};
 
 /// Answers one request, and gives it back.
 fn agent(status: &str, body: &str) -> (String, thread::JoinHandle<String>) {
+    agent_with(&[(status, body)])
+}
+
+/// Answers as many requests as there are answers, and gives back the last one.
+fn agent_with(answers: &[(&str, &str)]) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
+    let answer = |(status, body): &(&str, &str)| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    };
+    let answers: Vec<String> = answers.iter().map(answer).collect();
     let thread = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a client");
-        let mut request = Vec::new();
-        let mut part = [0; 4096];
-        while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-            let read = stream.read(&mut part).expect("readable");
-            assert!(read > 0, "the request ends too early");
-            request.extend_from_slice(&part[..read]);
-        }
-        stream.write_all(answer.as_bytes()).expect("writable");
-        String::from_utf8_lossy(&request).into_owned()
+        answers.iter().fold(String::new(), |_, answer| serve(&listener, answer))
     });
     (url, thread)
+}
+
+fn serve(listener: &TcpListener, answer: &str) -> String {
+    let (mut stream, _) = listener.accept().expect("a client");
+    let mut request = Vec::new();
+    let mut part = [0; 4096];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        let read = stream.read(&mut part).expect("readable");
+        assert!(read > 0, "the request ends too early");
+        request.extend_from_slice(&part[..read]);
+    }
+    stream.write_all(answer.as_bytes()).expect("writable");
+    String::from_utf8_lossy(&request).into_owned()
 }
 
 #[test]
@@ -82,6 +92,20 @@ fn a_token_goes_along_and_a_name_is_one_segment() {
     assert_eq!(code, exit::USAGE);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("mode set");
     assert_eq!(run(&["status", "--url", &url, "--token-file", token_file]), exit::CONFIG);
+}
+
+#[test]
+fn following_goes_on_after_a_pause_and_ends_with_a_no() {
+    let started = r#"{"v":1,"seq":1,"at":"2026-03-01T12:00:00Z","subject":"agent","event":{"type":"agent_started","version":"0","config_digest":"0"}}"#;
+    let page = format!(r#"{{"entries":[{{"seq":1,"hash":"0","entry":{started}}}],"head":1}}"#);
+    let busy = r#"{"error":{"code":"busy","message":"words"}}"#;
+    let no = r#"{"error":{"code":"unauthorized","message":"words"}}"#;
+    let answers =
+        [("200 OK", page.as_str()), ("503 Service Unavailable", busy), ("401 Unauthorized", no)];
+    let (url, asked) = agent_with(&answers);
+    assert_eq!(run(&["journal", "--follow", "--url", &url]), exit::CONFIG);
+    let last = asked.join().expect("asked three times");
+    assert!(last.starts_with("GET /api/v1/journal?after=1&limit=500 "), "{last}");
 }
 
 #[test]
