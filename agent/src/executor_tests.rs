@@ -63,7 +63,7 @@ impl Bench {
 
     fn log(&self, what: &str) {
         let seconds = self.zero.elapsed_ms() / 1000;
-        self.with(|script| script.log.push(format!("{seconds:>3} s {what}")));
+        self.with(|script| script.log.push(format!("at {seconds:>3} s {what}")));
     }
 
     fn change(
@@ -222,11 +222,11 @@ async fn look_do_look_by_one_task() {
         ..Script::default()
     };
     expect_test::expect![[r#"
-          0 s begin
-          0 s ask permission
-          0 s send, 120 s left
-          1 s the reply is there
-          1 s report done: PRIMARY"#]]
+        at   0 s begin
+        at   0 s ask permission
+        at   0 s send, 120 s left
+        at   1 s the reply is there
+        at   1 s report done: PRIMARY"#]]
     .assert_eq(&told(script, work(tsql())).await);
 }
 
@@ -238,9 +238,9 @@ async fn without_permission_nothing_leaves() {
         ..Script::default()
     };
     expect_test::expect![[r#"
-          0 s begin
-          0 s ask permission
-          0 s report not done, SameRoute: the primary serves again"#]]
+        at   0 s begin
+        at   0 s ask permission
+        at   0 s report not done, SameRoute: the primary serves again"#]]
     .assert_eq(&told(script, work(tsql())).await);
 }
 
@@ -252,11 +252,11 @@ async fn a_statement_of_unknown_outcome_is_settled_by_looking() {
         ..Script::default()
     };
     expect_test::expect![[r#"
-          0 s begin
-          0 s ask permission
-          0 s send, 120 s left
-          1 s the reply is there
-          1 s report done: PRIMARY"#]]
+        at   0 s begin
+        at   0 s ask permission
+        at   0 s send, 120 s left
+        at   1 s the reply is there
+        at   1 s report done: PRIMARY"#]]
     .assert_eq(&told(landed, work(tsql())).await);
     let lost = Script {
         sights: [not()].into(),
@@ -264,11 +264,11 @@ async fn a_statement_of_unknown_outcome_is_settled_by_looking() {
         ..Script::default()
     };
     expect_test::expect![[r#"
-          0 s begin
-          0 s ask permission
-          0 s send, 120 s left
-          1 s the reply is there
-          6 s report not done, SameRoute: SECONDARY"#]]
+        at   0 s begin
+        at   0 s ask permission
+        at   0 s send, 120 s left
+        at   1 s the reply is there
+        at   6 s report not done, SameRoute: SECONDARY"#]]
     .assert_eq(&told(lost, work(tsql())).await);
 }
 
@@ -279,13 +279,13 @@ async fn a_post_of_unknown_outcome_stays_unknown_and_is_looked_after() {
     sights.push_back(holds());
     let script = Script { sights, sents: [(second(), unknown())].into(), ..Script::default() };
     expect_test::expect![[r#"
-          0 s begin
-          0 s ask permission
-          0 s send, 120 s left
-          1 s the reply is there
-        120 s report unknown: SECONDARY
-        120 s begin
-        191 s report done: PRIMARY"#]]
+        at   0 s begin
+        at   0 s ask permission
+        at   0 s send, 120 s left
+        at   1 s the reply is there
+        at 120 s report unknown: SECONDARY
+        at 120 s begin
+        at 191 s report done: PRIMARY"#]]
     .assert_eq(&told(script, work(arm())).await);
 }
 
@@ -298,14 +298,13 @@ async fn an_operation_is_noted_and_polled() {
         ..Script::default()
     };
     expect_test::expect![[r#"
-          0 s begin
-          0 s ask permission
-          0 s send, 120 s left
-          1 s the reply is there
-          1 s note op
-          1 s poll op
-         16 s poll op
-         16 s report done: PRIMARY"#]]
+        at   0 s begin
+        at   0 s ask permission
+        at   0 s send, 120 s left
+        at   1 s the reply is there
+        at   1 s note op
+        at   1 s poll op
+        at   1 s report done: PRIMARY"#]]
     .assert_eq(&told(script, work(arm())).await);
 }
 
@@ -327,15 +326,15 @@ async fn after_a_restart_what_was_sent_is_not_sent_again() {
     ]
     .join("\n--\n");
     expect_test::expect![[r#"
-          0 s begin
-          0 s report done: PRIMARY
+        at   0 s begin
+        at   0 s report done: PRIMARY
         --
-          0 s begin
-          5 s report not done, SameRoute: SECONDARY
+        at   0 s begin
+        at   5 s report not done, SameRoute: SECONDARY
         --
-          0 s begin
-          0 s poll op
-          0 s report done: PRIMARY"#]]
+        at   0 s begin
+        at   0 s poll op
+        at   0 s report done: PRIMARY"#]]
     .assert_eq(&told);
 }
 
@@ -360,12 +359,12 @@ async fn what_is_no_longer_listed_is_left_but_never_between_permission_and_reply
     cancel.cancel();
     following.await.expect("no panic");
     expect_test::expect![[r#"
-          0 s begin
-          0 s ask permission
-          0 s send, 120 s left
-         60 s the reply is there
-         60 s begin
-         60 s report done: PRIMARY"#]]
+        at   0 s begin
+        at   0 s ask permission
+        at   0 s send, 120 s left
+        at  60 s the reply is there
+        at  60 s begin
+        at  60 s report done: PRIMARY"#]]
     .assert_eq(&bench.told());
 }
 
@@ -384,11 +383,11 @@ async fn told_to_stop_it_awaits_the_command_and_nothing_else() {
     following.await.expect("no panic");
     // The address of the operation is in the journal for the next start, and nothing was polled.
     expect_test::expect![[r#"
-          0 s begin
-          0 s ask permission
-          0 s send, 120 s left
-         60 s the reply is there
-         60 s note op"#]]
+        at   0 s begin
+        at   0 s ask permission
+        at   0 s send, 120 s left
+        at  60 s the reply is there
+        at  60 s note op"#]]
     .assert_eq(&bench.told());
 
     let hanging = Script { hangs: true, ..Script::default() };
@@ -398,15 +397,15 @@ async fn told_to_stop_it_awaits_the_command_and_nothing_else() {
     sleep(second()).await;
     cancel.cancel();
     following.await.expect("no panic");
-    assert_eq!(bench.told(), "  0 s begin");
+    assert_eq!(bench.told(), "at   0 s begin");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_look_without_end_is_blind() {
     let script = Script { hangs: true, ..Script::default() };
     expect_test::expect![[r#"
-          0 s begin
-         30 s report not done, NextRoute: it can't be seen: no end within the time allowed"#]]
+        at   0 s begin
+        at  30 s report not done, NextRoute: it can't be seen: no end within the time allowed"#]]
     .assert_eq(&told(script, work(tsql())).await);
 }
 
@@ -416,15 +415,15 @@ async fn a_task_that_panics_is_begun_again_a_few_times_and_then_told() {
     let never = Script { panics: u32::MAX, ..Script::default() };
     let told = [told(mends, work(tsql())).await, told(never, work(tsql())).await].join("\n--\n");
     expect_test::expect![[r#"
-          0 s begin
-          1 s begin
-          3 s begin
-          3 s report done: PRIMARY
+        at   0 s begin
+        at   1 s begin
+        at   3 s begin
+        at   3 s report done: PRIMARY
         --
-          0 s begin
-          1 s begin
-          3 s begin
-          7 s begin
-         15 s begin
-         31 s report not done, Never: carrying it out panicked 5 times; the log of the agent says where"#]].assert_eq(&told);
+        at   0 s begin
+        at   1 s begin
+        at   3 s begin
+        at   7 s begin
+        at  15 s begin
+        at  31 s report not done, Never: carrying it out panicked 5 times; the log of the agent says where"#]].assert_eq(&told);
 }
