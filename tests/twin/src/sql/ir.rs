@@ -201,7 +201,7 @@ pub(crate) enum Source {
         kind: JoinKind,
         left: Box<Source>,
         right: Box<Source>,
-        on: Option<Predicate>,
+        on: Option<Box<Predicate>>,
     },
 }
 

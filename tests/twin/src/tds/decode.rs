@@ -27,8 +27,20 @@ type Result<T> = std::result::Result<T, Unreadable>;
 /// Reads a type and the value that follows it.
 pub(super) fn typed_value(from: &mut Bytes<'_>) -> Result<(Type, Value)> {
     let token = from.u8()?;
+    match token {
+        0x1F | 0x30 | 0x32 | 0x34 | 0x38 | 0x3B | 0x3D | 0x3E | 0x7F => fixed(token, from),
+        0x24 | 0x26 | 0x28 | 0x68 | 0x6D | 0x6F => nullable(token, from),
+        0x29..=0x2B => moment(token, from),
+        0x6A | 0x6C => numeric(from),
+        0xA5 | 0xA7 | 0xAD | 0xAF | 0xE7 | 0xEF => string(token, from),
+        0x23 | 0x63 => old_text(token, from),
+        other => Err(Unreadable::Type(other)),
+    }
+}
+
+/// Types without a length, which are never NULL, and the type of NULL alone.
+fn fixed(token: u8, from: &mut Bytes<'_>) -> Result<(Type, Value)> {
     Ok(match token {
-        0x1F => (Type::Int, Value::Null),
         0x30 => (Type::TinyInt, integer(from.take(1)?)),
         0x32 => (Type::Bit, Value::Bit(from.u8()? != 0)),
         0x34 => (Type::SmallInt, integer(from.take(2)?)),
@@ -37,96 +49,90 @@ pub(super) fn typed_value(from: &mut Bytes<'_>) -> Result<(Type, Value)> {
         0x3B => (Type::Real, float(from.take(4)?)?),
         0x3E => (Type::Float, float(from.take(8)?)?),
         0x3D => (Type::DateTime, datetime(from.take(8)?)?),
+        _ => (Type::Int, Value::Null),
+    })
+}
+
+/// Types whose values stand behind one byte of length.
+fn nullable(token: u8, from: &mut Bytes<'_>) -> Result<(Type, Value)> {
+    if token == 0x28 {
+        return Ok((Type::Date, sized(from)?.map(date).transpose()?.unwrap_or(Value::Null)));
+    }
+    let most = from.u8()?;
+    let found = sized(from)?;
+    let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
+    Ok(match token {
         0x26 => {
-            let ty = match from.u8()? {
+            let ty = match most {
                 1 => Type::TinyInt,
                 2 => Type::SmallInt,
                 4 => Type::Int,
                 8 => Type::BigInt,
                 _ => return Err(invalid("an integer of an odd length").into()),
             };
-            (ty, sized(from)?.map_or(Value::Null, integer))
+            if found.is_some_and(|bytes| bytes.len() > 8) {
+                return Err(invalid("an integer that is too long").into());
+            }
+            (ty, or_null(found.map(integer)))
         }
         0x68 => {
-            from.u8()?;
-            (Type::Bit, sized(from)?.map_or(Value::Null, |b| Value::Bit(b.iter().any(|b| *b != 0))))
+            let set = |bytes: &[u8]| Value::Bit(bytes.iter().any(|byte| *byte != 0));
+            (Type::Bit, or_null(found.map(set)))
         }
         0x6D => {
-            let ty = if from.u8()? == 4 { Type::Real } else { Type::Float };
-            (ty, sized(from)?.map(float).transpose()?.unwrap_or(Value::Null))
+            let ty = if most == 4 { Type::Real } else { Type::Float };
+            (ty, or_null(found.map(float).transpose()?))
         }
-        0x6F => {
-            from.u8()?;
-            (Type::DateTime, sized(from)?.map(datetime).transpose()?.unwrap_or(Value::Null))
+        0x6F => (Type::DateTime, or_null(found.map(datetime).transpose()?)),
+        _ => {
+            let guid = found.map(|bytes| {
+                let wire: [u8; 16] =
+                    bytes.try_into().map_err(|_| invalid("a GUID of an odd length"))?;
+                Ok::<_, std::io::Error>(Value::Guid(guid_from_wire(wire)))
+            });
+            (Type::UniqueIdentifier, or_null(guid.transpose()?))
         }
-        0x6A | 0x6C => numeric(from)?,
-        0x24 => {
-            from.u8()?;
-            let guid = match sized(from)? {
-                None => Value::Null,
-                Some(bytes) => {
-                    let wire = bytes.try_into().map_err(|_| invalid("a GUID of an odd length"))?;
-                    Value::Guid(guid_from_wire(wire))
-                }
-            };
-            (Type::UniqueIdentifier, guid)
-        }
-        0x28 => (Type::Date, sized(from)?.map(date).transpose()?.unwrap_or(Value::Null)),
-        0x29..=0x2B => moment(token, from)?,
-        0xA7 | 0xAF => {
-            let length = long_length(from, 1)?;
-            from.take(5)?;
-            let ty = if token == 0xAF { char_type(length) } else { Type::VarChar(length) };
-            let text = long(from, length)?;
-            (
-                ty,
-                text.map_or(Value::Null, |b| {
-                    Value::Text(b.into_iter().map(codepage::to_char).collect())
-                }),
-            )
-        }
-        0xE7 | 0xEF => {
-            let length = long_length(from, 2)?;
-            from.take(5)?;
-            let text = long(from, length)?;
-            let ty = match length {
-                Length::Of(n) if token == 0xEF => Type::NChar(n),
-                length => Type::NVarChar(length),
-            };
-            (ty, text.map_or(Value::Null, |bytes| Value::Text(utf16(&bytes))))
-        }
-        0xA5 | 0xAD => {
-            let length = long_length(from, 1)?;
-            (Type::VarBinary(length), long(from, length)?.map_or(Value::Null, Value::Bytes))
-        }
-        // Kept by older clients for long texts: a length of four bytes.
-        0x23 | 0x63 => {
-            from.u32()?;
-            from.take(5)?;
-            let length = from.u32()?;
-            let value = if length == u32::MAX {
-                Value::Null
-            } else {
-                let count =
-                    usize::try_from(length).map_err(|_| invalid("a text that is too long"))?;
-                let bytes = from.take(count)?;
-                if token == 0x63 {
-                    Value::Text(utf16(bytes))
-                } else {
-                    Value::Text(bytes.iter().map(|byte| codepage::to_char(*byte)).collect())
-                }
-            };
-            (Type::NVarChar(Length::Max), value)
-        }
-        other => return Err(Unreadable::Type(other)),
     })
 }
 
-fn char_type(length: Length) -> Type {
-    match length {
-        Length::Of(n) => Type::Char(n),
-        Length::Max => Type::VarChar(Length::Max),
+/// Strings and binaries.
+fn string(token: u8, from: &mut Bytes<'_>) -> Result<(Type, Value)> {
+    let width = if matches!(token, 0xE7 | 0xEF) { 2 } else { 1 };
+    let length = long_length(from, width)?;
+    if matches!(token, 0xA5 | 0xAD) {
+        let bytes = long(from, length)?;
+        return Ok((Type::VarBinary(length), bytes.map_or(Value::Null, Value::Bytes)));
     }
+    let _collation = from.take(5)?;
+    let ty = match (token, length) {
+        (0xAF, Length::Of(n)) => Type::Char(n),
+        (0xEF, Length::Of(n)) => Type::NChar(n),
+        (0xA7 | 0xAF, length) => Type::VarChar(length),
+        (_, length) => Type::NVarChar(length),
+    };
+    let text = long(from, length)?.map(|bytes| {
+        if width == 2 { utf16(&bytes) } else { bytes.into_iter().map(codepage::to_char).collect() }
+    });
+    Ok((ty, text.map_or(Value::Null, Value::Text)))
+}
+
+/// What older clients use for long texts: a length of four bytes.
+fn old_text(token: u8, from: &mut Bytes<'_>) -> Result<(Type, Value)> {
+    from.u32()?;
+    let _collation = from.take(5)?;
+    let length = from.u32()?;
+    let ty = Type::NVarChar(Length::Max);
+    if length == u32::MAX {
+        return Ok((ty, Value::Null));
+    }
+    let count = usize::try_from(length).map_err(|_| invalid("a text that is too long"))?;
+    let bytes = from.take(count)?;
+    let text = if token == 0x63 {
+        utf16(bytes)
+    } else {
+        bytes.iter().map(|byte| codepage::to_char(*byte)).collect()
+    };
+    Ok((ty, Value::Text(text)))
 }
 
 /// A value behind one byte of length; none if that is zero.

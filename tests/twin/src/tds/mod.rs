@@ -20,6 +20,7 @@ mod packet;
 mod prelogin;
 mod reply;
 mod request;
+mod rpc;
 mod session;
 mod token;
 

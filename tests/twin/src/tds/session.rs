@@ -1,6 +1,5 @@
 //! A logged-in client: its requests, one after the other, and attention in between.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
@@ -8,9 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
-use crate::sql::{
-    Column, Error, Output, Run, Session, Step, Transaction, Type, Value, convert, parse_parameters,
-};
+use crate::sql::{Column, Error, Output, Run, Session, Step, Transaction, Type, Value};
 
 use super::connection::Transport;
 use super::decode::Unreadable;
@@ -20,12 +17,11 @@ use super::packet::{
     TRANSACTION, invalid,
 };
 use super::reply::{Descriptors, Reply, Scope};
-use super::request::{self, Call, Parameter, Procedure, TransactionRequest};
+use super::request::{self, Call, TransactionRequest};
+use super::rpc::{Plan, Statements};
 use super::token::{self, Change};
 use super::{AttentionStyle, Door, gate};
 
-/// Prepared statements of one session.
-const MAX_PREPARED: usize = 1_000;
 /// The longest that a waiting statement goes without a look at the world.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -41,8 +37,7 @@ where
         door,
         client,
         writer,
-        prepared: BTreeMap::new(),
-        next_handle: 1,
+        prepared: Statements::default(),
         descriptors: Descriptors::default(),
         acknowledged: false,
     };
@@ -115,17 +110,10 @@ struct Talk<'d, S> {
     door: &'d Door,
     client: Client,
     writer: MessageWriter<WriteHalf<Transport<S>>>,
-    prepared: BTreeMap<i32, Prepared>,
-    next_handle: i32,
+    prepared: Statements,
     descriptors: Descriptors,
     /// The reply has already ended with the acknowledgement.
     acknowledged: bool,
-}
-
-#[derive(Clone)]
-struct Prepared {
-    text: String,
-    parameters: Vec<(String, Type)>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
@@ -238,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
         let count = calls.len();
         for (at, call) in calls.into_iter().enumerate() {
             let more = at + 1 < count;
-            let ended = match self.plan(call) {
+            let ended = match self.prepared.plan(call) {
                 Ok(Plan::Run { text, parameters, outputs, handle }) => {
                     let ended = self.statements(&text, parameters, &mut reply, cancel).await?;
                     let returned = self.returned(outputs, handle);
@@ -260,7 +248,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
             match ended {
                 Ended::Finished if more => {}
                 Ended::Finished => return self.finish(reply, After::Next).await,
-                other => return self.conclude(other, reply).await,
+                Ended::Cancelled | Ended::Silence | Ended::Close => {
+                    return self.conclude(ended, reply).await;
+                }
             }
         }
         Ok(After::Next)
@@ -350,57 +340,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
         Ok(())
     }
 
-    /// What a call comes to.
-    fn plan(&mut self, call: Call) -> Result<Plan, Error> {
-        let Call { procedure, parameters } = call;
-        let mut given = parameters.into_iter();
-        match procedure {
-            Procedure::ExecuteSql => {
-                let text = text_of(given.next(), "@statement")?;
-                let declared = declared(given.next())?;
-                Plan::run(Prepared { text, parameters: declared }, given, None)
-            }
-            Procedure::Prepare | Procedure::PrepareAndExecute => {
-                let run = procedure == Procedure::PrepareAndExecute;
-                let _handle = given.next();
-                let declared = declared(given.next())?;
-                let prepared =
-                    Prepared { text: text_of(given.next(), "@stmt")?, parameters: declared };
-                if self.prepared.len() >= MAX_PREPARED {
-                    let text = "There is insufficient system memory in resource pool 'default' to \
-                                run this query.";
-                    return Err(Error::new(701, 17, text));
-                }
-                let handle = self.next_handle;
-                self.next_handle += 1;
-                self.prepared.insert(handle, prepared.clone());
-                if run {
-                    Plan::run(prepared, given, Some(handle))
-                } else {
-                    Ok(Plan::Answer(Some(handle)))
-                }
-            }
-            Procedure::Execute => {
-                let handle = handle_of(given.next());
-                match handle.and_then(|handle| self.prepared.get(&handle)) {
-                    Some(prepared) => Plan::run(prepared.clone(), given, None),
-                    None => Err(no_handle(handle, "sp_execute")),
-                }
-            }
-            Procedure::Unprepare => {
-                let handle = handle_of(given.next());
-                match handle.and_then(|handle| self.prepared.remove(&handle)) {
-                    Some(_) => Ok(Plan::Answer(None)),
-                    None => Err(no_handle(handle, "sp_unprepare")),
-                }
-            }
-            Procedure::Other(name) => {
-                let text = format!("Could not find stored procedure '{name}'.");
-                Err(Error { state: 62, ..Error::new(2_812, 16, text) })
-            }
-        }
-    }
-
     /// The values that go back to the client: a handle, and OUTPUT parameters.
     fn returned(
         &self,
@@ -433,54 +372,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
     }
 }
 
-/// What a call comes to.
-enum Plan {
-    Run {
-        text: String,
-        parameters: Vec<(String, Type, Value)>,
-        /// Ordinals and names of the parameters that go back.
-        outputs: Vec<(u16, String)>,
-        handle: Option<i32>,
-    },
-    Answer(Option<i32>),
-}
-
-impl Plan {
-    /// Gives the parameters of a statement their values, by name or in their order.
-    fn run(
-        prepared: Prepared,
-        given: impl Iterator<Item = Parameter>,
-        handle: Option<i32>,
-    ) -> Result<Plan, Error> {
-        let mut given: Vec<Option<Parameter>> = given.map(Some).collect();
-        let mut parameters = Vec::new();
-        let mut outputs = Vec::new();
-        for (position, (name, ty)) in prepared.parameters.iter().enumerate() {
-            let named = given.iter().position(|parameter| {
-                parameter.as_ref().is_some_and(|p| p.name.eq_ignore_ascii_case(name))
-            });
-            let unnamed = |at: &usize| {
-                given.get(*at).and_then(Option::as_ref).is_some_and(|p| p.name.is_empty())
-            };
-            let at = named.or(Some(position).filter(unnamed));
-            let Some(found) = at.and_then(|at| given.get_mut(at)).and_then(Option::take) else {
-                let text = format!(
-                    "The parameterized query '{}' expects the parameter '{name}', which was not \
-                     supplied.",
-                    prepared.text.chars().take(100).collect::<String>()
-                );
-                return Err(Error::new(8_178, 16, text));
-            };
-            if found.output {
-                outputs.push((u16::try_from(position).unwrap_or(u16::MAX), name.clone()));
-            }
-            let value = convert(&found.value, found.ty, *ty, 0)?;
-            parameters.push((name.clone(), *ty, value));
-        }
-        Ok(Plan::Run { text: prepared.text, parameters, outputs, handle })
-    }
-}
-
 /// A run that is abandoned if it is dropped before its end.
 struct Running<'r> {
     run: Option<Run>,
@@ -509,37 +400,4 @@ impl Drop for Running<'_> {
             self.door.world.with(|world| run.cancel(world, at, self.session));
         }
     }
-}
-
-fn text_of(parameter: Option<Parameter>, name: &str) -> Result<String, Error> {
-    match parameter.map(|parameter| parameter.value) {
-        Some(Value::Text(text)) => Ok(text),
-        Some(_) | None => {
-            let text =
-                format!("Procedure expects parameter '{name}' of type 'ntext/nchar/nvarchar'.");
-            Err(Error { state: 3, ..Error::new(214, 16, text) })
-        }
-    }
-}
-
-/// The declarations of a statement's parameters; none if the text is empty, NULL or left out.
-fn declared(parameter: Option<Parameter>) -> Result<Vec<(String, Type)>, Error> {
-    match parameter.map(|parameter| parameter.value) {
-        Some(Value::Text(text)) => parse_parameters(&text),
-        Some(_) | None => Ok(Vec::new()),
-    }
-}
-
-fn handle_of(parameter: Option<Parameter>) -> Option<i32> {
-    match parameter?.value {
-        Value::Int(n) => i32::try_from(n).ok(),
-        _ => None,
-    }
-}
-
-fn no_handle(handle: Option<i32>, procedure: &str) -> Error {
-    let shown = handle.unwrap_or(0);
-    let text = format!("Could not find prepared statement with handle {shown}.");
-    tracing::debug!(procedure, shown, "no such handle");
-    Error { state: 1, ..Error::new(8_179, 16, text) }
 }

@@ -68,21 +68,7 @@ impl Binder<'_> {
         let aggregate = Aggregate { kind, argument, separator, distinct, ty };
         let Some(scope) = self.scopes.last_mut() else { return Err(refused(function)) };
         let Some(found) = &mut scope.aggregates else {
-            return Err(match scope.refusal {
-                Refusal::Where => Error::new(
-                    147,
-                    15,
-                    "An aggregate may not appear in the WHERE clause unless it is in a subquery \
-                     contained in a HAVING clause or a select list, and the column being \
-                     aggregated is an outer reference.",
-                ),
-                Refusal::Nested => Error::new(
-                    130,
-                    16,
-                    "Cannot perform an aggregate function on an expression containing an \
-                     aggregate or a subquery.",
-                ),
-            });
+            return Err(scope.refusal.error());
         };
         let index = match found.iter().position(|known| *known == aggregate) {
             Some(index) => index,
@@ -189,6 +175,24 @@ impl Scope {
     /// A level where aggregates may stand.
     pub(super) fn aggregating(self, found: Vec<Aggregate>) -> Scope {
         Scope { aggregates: Some(found), ..self }
+    }
+}
+
+impl Refusal {
+    fn error(self) -> Error {
+        match self {
+            Refusal::Where => {
+                let text = "An aggregate may not appear in the WHERE clause unless it is in a \
+                            subquery contained in a HAVING clause or a select list, and the \
+                            column being aggregated is an outer reference.";
+                Error::new(147, 15, text)
+            }
+            Refusal::Nested => {
+                let text = "Cannot perform an aggregate function on an expression containing an \
+                            aggregate or a subquery.";
+                Error::new(130, 16, text)
+            }
+        }
     }
 }
 

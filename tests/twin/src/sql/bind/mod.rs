@@ -1,13 +1,9 @@
 //! Names and types: from `sqlparser`'s tree to [`super::ir`].
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "sqlparser's trees know a hundred dialects; what is not T-SQL ends in one refusal"
-)]
-
 mod aggregate;
 mod call;
 mod expression;
+mod list;
 mod operator;
 mod predicate;
 mod query;

@@ -47,20 +47,7 @@ impl Binder<'_> {
                 let to = compare(Comparison::LessOrEqual, value, high)?;
                 negated_if(Predicate::And(Box::new(from), Box::new(to)), *negated)
             }
-            Expr::InList { expr, list, negated } => {
-                let value = self.scalar(expr)?;
-                let mut any: Option<Predicate> = None;
-                for item in list {
-                    let item = self.scalar(item)?;
-                    let equal = compare(Comparison::Equal, value.clone(), item)?;
-                    any = Some(match any {
-                        Some(before) => Predicate::Or(Box::new(before), Box::new(equal)),
-                        None => equal,
-                    });
-                }
-                let any = any.ok_or_else(|| super::super::error::syntax_near(")"))?;
-                negated_if(any, *negated)
-            }
+            Expr::InList { expr, list, negated } => negated_if(self.in_list(expr, list)?, *negated),
             Expr::InSubquery { expr, subquery, negated } => {
                 let value = self.scalar(expr)?;
                 negated_if(self.in_query(value, subquery)?, *negated)
@@ -89,6 +76,20 @@ impl Binder<'_> {
                 return Err(not_a_condition(expr));
             }
         })
+    }
+
+    fn in_list(&mut self, expr: &ast::Expr, list: &[ast::Expr]) -> Result<Predicate> {
+        let value = self.scalar(expr)?;
+        let mut any: Option<Predicate> = None;
+        for item in list {
+            let item = self.scalar(item)?;
+            let equal = compare(Comparison::Equal, value.clone(), item)?;
+            any = Some(match any {
+                Some(before) => Predicate::Or(Box::new(before), Box::new(equal)),
+                None => equal,
+            });
+        }
+        any.ok_or_else(|| super::super::error::syntax_near(")"))
     }
 
     fn in_query(&mut self, value: Scalar, query: &ast::Query) -> Result<Predicate> {

@@ -4,8 +4,8 @@ use sqlparser::ast;
 
 use super::super::error::{Error, Result, syntax_near_keyword};
 use super::super::ir::{Body, Column, Combine, Group, OrderKey, Query, Scalar, Select, Top};
-use super::super::session::Session;
 use super::super::types::Type;
+use super::list::Items;
 use super::{Binder, Cte, Place, Scope, converted, refused};
 
 impl Binder<'_> {
@@ -179,12 +179,12 @@ impl Binder<'_> {
         })?;
         let (keys, scope) = self.within(scope, |binder| binder.keys(&select.group_by))?;
         let scope = scope.aggregating(Vec::new());
-        let ((listed, having, order, hidden), scope) = self.within(scope, |binder| {
+        let ((listed, having, order), scope) = self.within(scope, |binder| {
             let listed = binder.items(&select.projection, place)?;
             let having =
                 select.having.as_ref().map(|having| binder.predicate(having)).transpose()?;
-            let (order, hidden) = binder.order(order, &listed, distinct)?;
-            Ok((listed, having, order, hidden))
+            let order = binder.order(order, &listed, distinct)?;
+            Ok((listed, having, order))
         })?;
         let aggregates = scope.aggregates.clone().unwrap_or_default();
         let grouped = !keys.is_empty() || !aggregates.is_empty() || having.is_some();
@@ -196,12 +196,13 @@ impl Binder<'_> {
                 if let Some(having) = &having {
                     binder.check_grouped_predicate(having, &keys, "HAVING clause")?;
                 }
-                hidden
+                order
+                    .hidden
                     .iter()
                     .try_for_each(|item| binder.check_grouped(item, &keys, "ORDER BY clause"))
             })?;
         }
-        let top = self.top(select.top.as_ref(), !order.is_empty())?;
+        let top = self.top(select.top.as_ref(), !order.keys.is_empty())?;
         let columns = listed
             .items
             .iter()
@@ -214,13 +215,13 @@ impl Binder<'_> {
             group: grouped.then_some(Group { keys, aggregates }),
             having,
             items: listed.items,
-            hidden,
+            hidden: order.hidden,
             distinct,
             top,
             assign: listed.assign,
         };
         let mut query = plain(Body::Select(Box::new(select)), columns);
-        query.order = order;
+        query.order = order.keys;
         Ok(query)
     }
 
@@ -239,94 +240,12 @@ impl Binder<'_> {
         }
     }
 
-    fn items(&mut self, projection: &[ast::SelectItem], place: Place) -> Result<Items> {
-        let mut items = Items { items: Vec::new(), names: Vec::new(), assign: None };
-        let mut assigned = Vec::new();
-        for item in projection {
-            match item {
-                ast::SelectItem::Wildcard(options) if is_plain(options) => {
-                    self.expand(None, &mut items)?;
-                }
-                ast::SelectItem::QualifiedWildcard(
-                    ast::SelectItemQualifiedWildcardKind::ObjectName(name),
-                    options,
-                ) if is_plain(options) => self.expand(Some(name), &mut items)?,
-                ast::SelectItem::UnnamedExpr(expr) => {
-                    items.names.push(match expr {
-                        ast::Expr::Identifier(ident) if !ident.value.starts_with('@') => {
-                            ident.value.clone()
-                        }
-                        ast::Expr::CompoundIdentifier(parts) => {
-                            parts.last().map(|part| part.value.clone()).unwrap_or_default()
-                        }
-                        _ => String::new(),
-                    });
-                    items.items.push(self.scalar(expr)?);
-                }
-                ast::SelectItem::ExprWithAlias { expr, alias } => {
-                    let scalar = self.scalar(expr)?;
-                    let variable = alias.quote_style.is_none() && alias.value.starts_with('@');
-                    if variable && place == Place::Top {
-                        let key = Session::key(&alias.value);
-                        let Some((ty, _)) = self.session.variables.get(&key) else {
-                            return Err(super::super::error::undeclared_variable(&alias.value));
-                        };
-                        assigned.push((key, *ty));
-                        items.items.push(converted(scalar, *ty)?);
-                    } else {
-                        items.items.push(scalar);
-                    }
-                    items.names.push(alias.value.clone());
-                }
-                _ => return Err(refused(item)),
-            }
-        }
-        if !assigned.is_empty() {
-            if assigned.len() != items.items.len() {
-                let text = "A SELECT statement that assigns a value to a variable must not be \
-                            combined with data-retrieval operations.";
-                return Err(Error::new(141, 15, text));
-            }
-            items.assign = Some(assigned);
-        }
-        Ok(items)
-    }
-
-    fn expand(&mut self, of: Option<&ast::ObjectName>, into: &mut Items) -> Result<()> {
-        let qualifier: Vec<ast::Ident> = match of {
-            Some(name) => name.0.iter().filter_map(|part| part.as_ident()).cloned().collect(),
-            None => Vec::new(),
-        };
-        let tables = self.scopes.last().map(|scope| scope.tables.clone()).unwrap_or_default();
-        if tables.is_empty() {
-            return Err(Error::new(263, 16, "Must specify table to select from."));
-        }
-        let mut found = false;
-        for table in tables.iter().filter(|table| table.is_called(&qualifier)) {
-            found = true;
-            for (at, column) in table.columns.iter().enumerate() {
-                let node = super::Node::Column { up: 0, index: table.offset + at };
-                into.names.push(column.name.clone());
-                into.items.push(Scalar { ty: column.ty, nullable: column.nullable, node });
-            }
-        }
-        if found {
-            return Ok(());
-        }
-        let shown = qualifier.iter().map(|p| p.value.as_str()).collect::<Vec<_>>().join(".");
-        let text = format!(
-            "The column prefix '{shown}' does not match with a table name or alias name used in \
-             the query."
-        );
-        Err(Error::new(107, 15, text))
-    }
-
     fn order(
         &mut self,
         order: &[ast::OrderByExpr],
         listed: &Items,
         distinct: bool,
-    ) -> Result<(Vec<(OrderKey, bool)>, Vec<Scalar>)> {
+    ) -> Result<Order> {
         let mut keys = Vec::new();
         let mut hidden: Vec<Scalar> = Vec::new();
         for item in order {
@@ -357,7 +276,7 @@ impl Binder<'_> {
             };
             keys.push((key, descending(&item.options)));
         }
-        Ok((keys, hidden))
+        Ok(Order { keys, hidden })
     }
 
     fn top(&mut self, top: Option<&ast::Top>, ordered: bool) -> Result<Option<Top>> {
@@ -381,11 +300,10 @@ impl Binder<'_> {
     }
 }
 
-/// A bound select list.
-struct Items {
-    items: Vec<Scalar>,
-    names: Vec<String>,
-    assign: Option<Vec<(String, Type)>>,
+/// A bound ORDER BY: keys with their direction, and what is not in the select list.
+struct Order {
+    keys: Vec<(OrderKey, bool)>,
+    hidden: Vec<Scalar>,
 }
 
 fn plain(body: Body, columns: Vec<Column>) -> Query {
@@ -394,15 +312,6 @@ fn plain(body: Body, columns: Vec<Column>) -> Query {
 
 fn descending(options: &ast::OrderByOptions) -> bool {
     matches!(options.sort, Some(ast::OrderBySort::Desc))
-}
-
-fn is_plain(options: &ast::WildcardAdditionalOptions) -> bool {
-    options.opt_ilike.is_none()
-        && options.opt_exclude.is_none()
-        && options.opt_except.is_none()
-        && options.opt_replace.is_none()
-        && options.opt_rename.is_none()
-        && options.opt_alias.is_none()
 }
 
 /// `ORDER BY 2` means the second column.

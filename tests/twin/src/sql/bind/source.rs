@@ -73,7 +73,7 @@ impl Binder<'_> {
         let Source::Join { kind, left, right, .. } = source else {
             return Err(refused(join));
         };
-        Ok((Source::Join { kind, left, right, on: Some(on) }, scope.tables))
+        Ok((Source::Join { kind, left, right, on: Some(Box::new(on)) }, scope.tables))
     }
 
     /// One element of FROM. `sees` are the tables on its left that it may refer to.

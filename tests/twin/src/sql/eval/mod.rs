@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 
 use super::convert::convert;
 use super::env::Env;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::functions;
 use super::ir::{Comparison, Node, Predicate, Query, Scalar};
 use super::types::{Length, Type};
@@ -98,20 +98,7 @@ impl<'e> Evaluator<'e> {
                 let value = functions::evaluate(*function, scalar.ty, &arguments, self.env)?;
                 Ok(shortened(value, scalar.ty))
             }
-            Node::Subquery(query) => {
-                let mut rows = self.rows(query)?;
-                if rows.len() > 1 {
-                    return Err(super::error::Error::new(
-                        512,
-                        16,
-                        "Subquery returned more than 1 value. This is not permitted when the \
-                         subquery follows =, !=, <, <= , >, >= or when the subquery is used as an \
-                         expression.",
-                    ));
-                }
-                let row = rows.pop();
-                Ok(row.and_then(|row| row.into_iter().next()).unwrap_or(Value::Null))
-            }
+            Node::Subquery(query) => self.single(query),
             Node::Aggregate(index) => {
                 let frame = self.frames.last();
                 let value = frame.and_then(|frame| frame.aggregates.get(*index));
@@ -163,6 +150,19 @@ impl<'e> Evaluator<'e> {
             Predicate::InQuery { value, query } => self.is_in(value, query)?,
             Predicate::Exists(query) => Some(!self.rows(query)?.is_empty()),
         })
+    }
+
+    /// The value of a subquery that is a value.
+    fn single(&mut self, query: &Query) -> Result<Value> {
+        let mut rows = self.rows(query)?;
+        if rows.len() > 1 {
+            let text = "Subquery returned more than 1 value. This is not permitted when the \
+                        subquery follows =, !=, <, <= , >, >= or when the subquery is used as an \
+                        expression.";
+            return Err(Error::new(512, 16, text));
+        }
+        let row = rows.pop();
+        Ok(row.and_then(|row| row.into_iter().next()).unwrap_or(Value::Null))
     }
 
     fn is_in(&mut self, value: &Scalar, query: &Query) -> Result<Option<bool>> {

@@ -143,7 +143,7 @@ fn source(evaluator: &mut Evaluator<'_>, from: &Source) -> Result<Vec<Row>> {
         // A derived table sees no row beside it, but stands on a level of its own; see APPLY.
         Source::Derived(query) => evaluator.within(Frame::of(Row::new()), |e| e.rows(query))?,
         Source::Join { kind, left, right, on } => {
-            let on = on.as_ref();
+            let on = on.as_deref();
             let lefts = source(evaluator, left)?;
             let empty = vec![Value::Null; right.width()];
             match kind {

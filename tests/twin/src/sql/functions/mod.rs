@@ -2,15 +2,16 @@
 
 mod dates;
 mod server;
+mod signature;
 mod text;
 
 use super::env::Env;
-use super::error::{Result, invalid_argument_type, wrong_argument_count};
-use super::ir::{Node, Scalar};
-use super::types::{Length, SYSNAME, Type, capped};
+use super::error::{Result, wrong_argument_count};
+use super::types::Type;
 use super::value::Value;
 
 pub(crate) use dates::{DatePart, zone_names};
+pub(crate) use signature::call;
 
 /// A function whose arguments are already of the right types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,100 +142,6 @@ pub(crate) fn find_global(name: &str) -> Option<Function> {
     })
 }
 
-/// Types a call: converts its arguments to what the function takes, and names its result.
-pub(crate) fn call(name: &str, function: Function, arguments: Vec<Scalar>) -> Result<Scalar> {
-    let mut arguments = arguments;
-    let first = arguments.first().map(|argument| argument.ty);
-    let any_null = arguments.iter().any(|argument| argument.nullable);
-    let wide = arguments.iter().any(|argument| argument.ty.is_unicode());
-    let sum = arguments.iter().map(|a| text_size(a.ty)).fold(0u16, u16::saturating_add);
-    let parameters = parameters(function);
-    for (position, argument) in arguments.iter_mut().enumerate() {
-        let own = argument.ty;
-        let wanted = match parameters.get(position).or(parameters.last()) {
-            None | Some(Parameter::Any) => continue,
-            Some(Parameter::Moment(_)) if own.is_moment() => continue,
-            Some(Parameter::As(wanted)) if wanted.is_text() && own.is_text() => continue,
-            Some(Parameter::As(wanted) | Parameter::Moment(wanted)) => *wanted,
-        };
-        let plain = std::mem::replace(argument, Scalar::literal(Type::Int, Value::Null));
-        *argument = super::bind::converted(plain, wanted)
-            .map_err(|_| invalid_argument_type(own.name(), position + 1, name))?;
-    }
-    let text = |length: u16| {
-        let length = if length > 4000 { Length::Max } else { Length::Of(length.max(1)) };
-        if wide { Type::NVarChar(length) } else { Type::VarChar(length) }
-    };
-    let own_text = || match first {
-        Some(ty) if ty.is_text() => text(text_size(ty)),
-        Some(ty) => Type::VarChar(Length::Of(super::convert::text_length(ty))),
-        None => SYSNAME,
-    };
-    let own_number = || match first {
-        Some(Type::TinyInt | Type::SmallInt | Type::Bit) => Type::Int,
-        Some(ty) if ty.is_number() => ty,
-        Some(_) | None => Type::Float,
-    };
-    let (ty, nullable) = match function {
-        Function::ServerProperty
-        | Function::DatabasePropertyEx
-        | Function::ConnectionProperty
-        | Function::SqlVariantProperty => (Type::Variant, true),
-        Function::DbId => (Type::SmallInt, true),
-        Function::DbName | Function::SuserSname | Function::HostName | Function::AppName => {
-            (SYSNAME, true)
-        }
-        Function::ServerName => (SYSNAME, true),
-        Function::ServiceName => (SYSNAME, false),
-        Function::Version => (Type::NVarChar(Length::Of(300)), false),
-        Function::CurrentTimezone | Function::CurrentTimezoneId => {
-            (Type::VarChar(Length::Of(128)), false)
-        }
-        Function::HasPermsByName | Function::IsSrvRoleMember | Function::ObjectId => {
-            (Type::Int, true)
-        }
-        Function::HadrIsPrimaryReplica | Function::HadrBackupIsPreferredReplica => {
-            (Type::Bit, true)
-        }
-        Function::NewId => (Type::UniqueIdentifier, false),
-        Function::Spid => (Type::SmallInt, false),
-        Function::TranCount | Function::RowCount | Function::Error | Function::MicrosoftVersion => {
-            (Type::Int, false)
-        }
-        Function::GetDate | Function::GetUtcDate => (Type::DateTime, false),
-        Function::SysDateTime | Function::SysUtcDateTime => (Type::DateTime2(7), false),
-        Function::SysDateTimeOffset => (Type::DateTimeOffset(7), false),
-        Function::DateDiff(_) | Function::DatePart(_) => (Type::Int, any_null),
-        Function::DateDiffBig(_) => (Type::BigInt, any_null),
-        Function::DateAdd(_) => (arguments.get(1).map_or(Type::DateTime, |a| a.ty), any_null),
-        Function::AtTimeZone => (dates::zoned_type(first), any_null),
-        Function::Len | Function::DataLength | Function::CharIndex => (Type::Int, any_null),
-        Function::Upper | Function::Lower | Function::LTrim | Function::RTrim | Function::Trim => {
-            (own_text(), any_null)
-        }
-        Function::Left | Function::Right | Function::Substring => (own_text(), any_null),
-        Function::Replace => (text(8000), any_null),
-        Function::Concat => (text(sum), false),
-        Function::QuoteName => (Type::NVarChar(Length::Of(258)), true),
-        Function::Abs | Function::Sign => (own_number(), any_null),
-        Function::Floor | Function::Ceiling => match own_number() {
-            Type::Numeric { precision, .. } => (capped(u16::from(precision), 0), any_null),
-            other => (other, any_null),
-        },
-        Function::Round => (own_number(), any_null),
-    };
-    if matches!(function, Function::Abs | Function::Sign | Function::Round)
-        || matches!(function, Function::Floor | Function::Ceiling)
-    {
-        let number = own_number();
-        if let Some(argument) = arguments.first_mut() {
-            let plain = std::mem::replace(argument, Scalar::literal(Type::Int, Value::Null));
-            *argument = super::bind::converted(plain, number)?;
-        }
-    }
-    Ok(Scalar { ty, nullable, node: Node::Call(function, arguments) })
-}
-
 /// Checks the number of arguments.
 pub(crate) fn check_count(name: &str, given: usize, least: usize, most: usize) -> Result<()> {
     if (least..=most).contains(&given) {
@@ -313,83 +220,6 @@ pub(crate) fn evaluate(
         | Function::Round
         | Function::Sign
         | Function::SqlVariantProperty => text::evaluate(function, ty, arguments),
-    }
-}
-
-/// What a parameter takes.
-#[derive(Clone, Copy, Debug)]
-enum Parameter {
-    Any,
-    As(Type),
-    /// Any date or time; something else is converted to this.
-    Moment(Type),
-}
-
-/// The parameters; the last one goes for all that follow.
-fn parameters(function: Function) -> Vec<Parameter> {
-    const TEXT: Parameter = Parameter::As(Type::NVarChar(Length::Of(4000)));
-    const INT: Parameter = Parameter::As(Type::Int);
-    const MOMENT: Parameter = Parameter::Moment(Type::DateTime2(7));
-    match function {
-        Function::ServerProperty
-        | Function::DatabasePropertyEx
-        | Function::ConnectionProperty
-        | Function::DbId
-        | Function::HasPermsByName
-        | Function::IsSrvRoleMember
-        | Function::HadrIsPrimaryReplica
-        | Function::HadrBackupIsPreferredReplica
-        | Function::ObjectId
-        | Function::Upper
-        | Function::Lower
-        | Function::LTrim
-        | Function::RTrim
-        | Function::Trim
-        | Function::Len
-        | Function::Replace
-        | Function::Concat
-        | Function::QuoteName => vec![TEXT],
-        Function::DbName => vec![INT],
-        Function::SuserSname => vec![Parameter::As(Type::VarBinary(Length::Of(85)))],
-        Function::Left | Function::Right => vec![TEXT, INT],
-        Function::Substring => vec![TEXT, INT, INT],
-        Function::CharIndex => vec![TEXT, TEXT, INT],
-        Function::DateDiff(_) | Function::DateDiffBig(_) | Function::DatePart(_) => vec![MOMENT],
-        Function::DateAdd(_) => vec![INT, Parameter::Moment(Type::DateTime)],
-        Function::AtTimeZone => vec![MOMENT, TEXT],
-        Function::Round => vec![Parameter::Any, INT],
-        Function::SqlVariantProperty => vec![Parameter::Any, TEXT],
-        Function::CurrentTimezone
-        | Function::CurrentTimezoneId
-        | Function::HostName
-        | Function::AppName
-        | Function::NewId
-        | Function::Spid
-        | Function::ServerName
-        | Function::Version
-        | Function::TranCount
-        | Function::RowCount
-        | Function::Error
-        | Function::ServiceName
-        | Function::MicrosoftVersion
-        | Function::GetDate
-        | Function::GetUtcDate
-        | Function::SysDateTime
-        | Function::SysUtcDateTime
-        | Function::SysDateTimeOffset
-        | Function::DataLength
-        | Function::Abs
-        | Function::Floor
-        | Function::Ceiling
-        | Function::Sign => vec![Parameter::Any],
-    }
-}
-
-fn text_size(ty: Type) -> u16 {
-    match ty.length() {
-        Some(Length::Of(n)) => n,
-        Some(Length::Max) => u16::MAX,
-        None => super::convert::text_length(ty),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod hadr;
 mod language;
+mod refusals;
+mod relations;
 mod statements;
 
 use jiff::Timestamp;

@@ -49,56 +49,56 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
         .set("physical_database_name", physical)
         .set("resource_pool_id", Value::Null)
         .set("name", database.name)
-        .flags(
-            false,
-            &[
-                "is_read_only",
-                "is_auto_shrink_on",
-                "is_in_standby",
-                "is_cleanly_shutdown",
-                "is_supplemental_logging_enabled",
-                "is_read_committed_snapshot_on",
-                "is_auto_create_stats_incremental_on",
-                "is_auto_update_stats_async_on",
-                "is_ansi_null_default_on",
-                "is_ansi_nulls_on",
-                "is_ansi_padding_on",
-                "is_ansi_warnings_on",
-                "is_arithabort_on",
-                "is_concat_null_yields_null_on",
-                "is_numeric_roundabort_on",
-                "is_quoted_identifier_on",
-                "is_recursive_triggers_on",
-                "is_cursor_close_on_commit_on",
-                "is_local_cursor_default",
-                "is_trustworthy_on",
-                "is_parameterization_forced",
-                "is_encrypted",
-                "is_honor_broker_priority_on",
-                "is_memory_optimized_elevate_to_snapshot_on",
-                "is_federation_member",
-                "is_remote_data_archive_enabled",
-                "is_result_set_caching_on",
-                "is_accelerated_database_recovery_on",
-                "is_tempdb_spill_to_remote_store",
-                "is_data_retention_enabled",
-                "is_ledger_on",
-                "is_change_feed_enabled",
-            ],
-        )
-        .flags(
-            true,
-            &[
-                "is_auto_create_stats_on",
-                "is_auto_update_stats_on",
-                "is_fulltext_enabled",
-                "is_temporal_history_retention_enabled",
-                "is_memory_optimized_enabled",
-            ],
-        )
+        .flags(false, &OFF)
+        .flags(true, &ON)
         .set("is_query_store_on", user)
         .set("is_db_chaining_on", master)
         .set("is_mixed_page_allocation_on", !user)
         .set("is_stale_page_detection_on", false)
         .done()
 }
+
+/// Options that are off in every database here.
+const OFF: [&str; 32] = [
+    "is_read_only",
+    "is_auto_shrink_on",
+    "is_in_standby",
+    "is_cleanly_shutdown",
+    "is_supplemental_logging_enabled",
+    "is_read_committed_snapshot_on",
+    "is_auto_create_stats_incremental_on",
+    "is_auto_update_stats_async_on",
+    "is_ansi_null_default_on",
+    "is_ansi_nulls_on",
+    "is_ansi_padding_on",
+    "is_ansi_warnings_on",
+    "is_arithabort_on",
+    "is_concat_null_yields_null_on",
+    "is_numeric_roundabort_on",
+    "is_quoted_identifier_on",
+    "is_recursive_triggers_on",
+    "is_cursor_close_on_commit_on",
+    "is_local_cursor_default",
+    "is_trustworthy_on",
+    "is_parameterization_forced",
+    "is_encrypted",
+    "is_honor_broker_priority_on",
+    "is_memory_optimized_elevate_to_snapshot_on",
+    "is_federation_member",
+    "is_remote_data_archive_enabled",
+    "is_result_set_caching_on",
+    "is_accelerated_database_recovery_on",
+    "is_tempdb_spill_to_remote_store",
+    "is_data_retention_enabled",
+    "is_ledger_on",
+    "is_change_feed_enabled",
+];
+
+/// Options that are on in every database here.
+const ON: [&str; 5] = [
+    "is_auto_create_stats_on",
+    "is_auto_update_stats_on",
+    "is_fulltext_enabled",
+    "is_temporal_history_retention_enabled",
+    "is_memory_optimized_enabled",
+];

@@ -1,0 +1,91 @@
+//! What a batch is checked for before any of it runs.
+
+use crate::sql::bind;
+use crate::sql::env::major;
+use crate::sql::error::{Error, Result};
+use crate::sql::session::Session;
+use crate::sql::statement::{Declaration, Kind, Statement};
+use crate::sql::value::Value;
+use crate::world::World;
+
+/// What is wrong in any statement keeps the whole batch from running; but names of objects are
+/// only looked up when their statement is reached.
+pub(super) fn compile<'a>(
+    statements: impl Iterator<Item = &'a Statement>,
+    world: &World,
+    at: &str,
+    session: &Session,
+) -> Option<Error> {
+    let version = major(world.instance(at)?);
+    let late = |error: &Error| matches!(error.number, 208 | 4121 | 7202);
+    for statement in statements {
+        let checked = match &statement.kind {
+            Kind::Query(query) => bind::query(version, session, query).err(),
+            Kind::SetVariable { value: expr, .. } | Kind::Print(expr) | Kind::WaitFor(expr) => {
+                bind::scalar(version, session, expr).err()
+            }
+            Kind::Declare(list) => list
+                .iter()
+                .filter_map(|declaration| declaration.value.as_ref())
+                .find_map(|value| bind::scalar(version, session, value).err()),
+            Kind::If { condition, then, otherwise } => bind::predicate(version, session, condition)
+                .err()
+                .filter(|error| !late(error))
+                .or_else(|| compile(then.iter().chain(otherwise), world, at, session)),
+            Kind::SetOption { .. }
+            | Kind::Use(_)
+            | Kind::Raise(_)
+            | Kind::Begin
+            | Kind::Commit
+            | Kind::Rollback
+            | Kind::Return
+            | Kind::AlterGroup { .. }
+            | Kind::AlterDatabase { .. }
+            | Kind::Execute { .. } => None,
+        };
+        if let Some(error) = checked.filter(|error| !late(error)) {
+            let nested = matches!(statement.kind, Kind::If { .. }) && error.line > 1;
+            return Some(if nested { error } else { error.at_line(statement.line) });
+        }
+    }
+    None
+}
+
+/// Declares all variables of a batch, wherever their declarations stand; they are NULL.
+pub(super) fn declare(statements: &[Statement], session: &mut Session) -> Result<()> {
+    for statement in statements {
+        match &statement.kind {
+            Kind::Declare(declarations) => {
+                for Declaration { name, ty, .. } in declarations {
+                    let key = Session::key(name);
+                    if session.variables.insert(key, (*ty, Value::Null)).is_some() {
+                        let text = format!(
+                            "The variable name '{name}' has already been declared. Variable names \
+                             must be unique within a query batch or stored procedure."
+                        );
+                        return Err(Error::new(134, 15, text).at_line(statement.line));
+                    }
+                }
+            }
+            Kind::If { then, otherwise, .. } => {
+                declare(then, session)?;
+                declare(otherwise, session)?;
+            }
+            Kind::Query(_)
+            | Kind::SetVariable { .. }
+            | Kind::SetOption { .. }
+            | Kind::Use(_)
+            | Kind::Print(_)
+            | Kind::Raise(_)
+            | Kind::WaitFor(_)
+            | Kind::Begin
+            | Kind::Commit
+            | Kind::Rollback
+            | Kind::Return
+            | Kind::AlterGroup { .. }
+            | Kind::AlterDatabase { .. }
+            | Kind::Execute { .. } => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The TDS door, asked by a real client over real sockets and TLS.
+
+mod door;
+mod encryption;
+mod faults;
+mod link;
+mod types;
