@@ -24,7 +24,7 @@ use crate::{
 
 /// Inputs of one turn at the most: what group commit makes of an append.
 pub const BATCH: usize = 256;
-/// Events that may follow by themselves from one input. A rule whose event does not make its own
+/// Events that may follow by themselves from one input, for each link of the estate. A rule whose event does not make its own
 /// condition false would run for ever; the bound makes that a bug that shows.
 const SETTLE_MOST: usize = 64;
 /// Messages that wait for the loop at the most. Observations beyond it are dropped, inputs wait.
@@ -130,11 +130,12 @@ impl<S: Store> Turn<S> {
     }
 
     fn settle(&mut self, now: Timestamp, entries: &mut Vec<Entry>) -> Result<(), JournalError> {
-        for _ in 0..SETTLE_MOST {
+        let most = SETTLE_MOST * self.estate.links().count().max(1);
+        for _ in 0..most {
             let Some((rule, subject, event)) = self.estate.next(now) else { return Ok(()) };
             self.apply(now, subject, Some(rule), event, entries)?;
         }
-        Err(JournalError::Unsettled { events: SETTLE_MOST })
+        Err(JournalError::Unsettled { events: most })
     }
 
     fn apply(

@@ -179,7 +179,7 @@ fn a_full_turn_is_one_append_and_its_verdicts_keep_their_order() {
 /// so many at once are no sign of a rule that does not come to rest.
 #[test]
 fn many_links_may_fail_in_one_turn() {
-    let names: Vec<String> = (0..30).map(|number| format!("link-{number}")).collect();
+    let names: Vec<String> = (0..100).map(|number| format!("link-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let disk = Disk::default();
     let mut turn = Turn::new(estate(&names), disk.clone(), dr_agent::journal::Hash::GENESIS, 1);

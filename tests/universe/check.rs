@@ -199,7 +199,7 @@ impl Checker {
         settings: &Settings,
     ) -> Result<(), Violation> {
         self.fold(disk)?;
-        if settings.sabotage.is_none() {
+        if settings.replay && settings.sabotage.is_none() {
             self.replay(disk)?;
         }
         self.one_deed_each(world)?;

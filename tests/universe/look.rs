@@ -182,7 +182,7 @@ fn side(world: &World, at: &str, clock: Skew, commits: Skew) -> Seen {
         engine_edition: if at == SQL_SERVER { 3 } else { 8 },
         server_time: world.now() + clock,
         role,
-        connected: local.map(|state| state.connected),
+        connected: local.filter(|_| role != Role::Primary).map(|state| state.connected),
         sync_health: local.map(|state| health(state.health)),
         database,
         partner,

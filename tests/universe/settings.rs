@@ -16,6 +16,8 @@ pub struct Settings {
     pub world: WorldSpec,
     /// Clocks of the two servers against the agent's, at the most either way.
     pub skew_ms: i64,
+    /// Whether every life is run again at the end from what it was given.
+    pub replay: bool,
     /// What is broken on purpose, to see that the invariants notice.
     pub sabotage: Option<Sabotage>,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             look_every: SignedDuration::from_secs(1),
             world: WorldSpec::default(),
             skew_ms: 0,
+            replay: true,
             sabotage: None,
         }
     }

@@ -143,7 +143,8 @@ pub struct SideReading {
     /// The server's own clock, UTC.
     pub server_time: Timestamp,
     pub role: Role,
-    /// `connected_state` of the local row: whether the partner is heard. None where it says nothing.
+    /// `connected_state` of a secondary's own row: whether it hears the primary. None on a primary,
+    /// whose row only says that it hears itself: see `partner`.
     pub connected: Option<bool>,
     pub sync_health: Option<SyncHealth>,
     /// None where the database does not exist on this side.

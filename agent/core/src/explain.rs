@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     capability,
-    evidence::signed,
+    evidence::{Vantage, signed},
     forecast::{self, Forecast},
     health::{Health, Reason, assess, primary_seen_by},
     input::Refusal,
@@ -120,6 +120,13 @@ fn earlier_proposals(view: &View<'_>, because: &mut Vec<String>) {
     }
     let Some(run) = &record.run else { return };
     let id = run.proposal.terms.proposal;
+    let newest = run.proposal.plan.lanes.first().and_then(|lane| {
+        let look = view.evidence.of(Vantage::from(lane.target)).last()?;
+        Some(look.begun_at)
+    });
+    if run.closed_at.is_some_and(|closed| newest.is_none_or(|newest| newest < closed)) {
+        because.push(format!("the target has not been looked at since proposal {id} was closed"));
+    }
     match &run.status {
         Status::Open | Status::Approved { .. } => {
             because.push(format!("proposal {id} is open or being carried out"));

@@ -84,7 +84,8 @@ fn side(answer: &Answer, target: &LinkTarget) -> Result<SideReading, Silence> {
         engine_edition: answer.server.engine_edition,
         server_time: clock.utc,
         role,
-        connected: local.map(connected).transpose()?.flatten(),
+        // On a primary the local row says CONNECTED of itself; what it hears stands in `partner`.
+        connected: local.filter(|_| role != Role::Primary).map(connected).transpose()?.flatten(),
         sync_health: local.map(health).transpose()?.flatten(),
         database: database(answer, target, clock)?,
         partner: if role == Role::Primary { partner(answer, target, &rows, clock)? } else { None },

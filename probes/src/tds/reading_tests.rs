@@ -103,9 +103,7 @@ fn a_primary_tells_of_itself_and_of_what_it_heard() {
                     engine_edition: 3,
                     server_time: 2026-11-22T10:00:00Z,
                     role: Primary,
-                    connected: Some(
-                        true,
-                    ),
+                    connected: None,
                     sync_health: Some(
                         Healthy,
                     ),
