@@ -257,12 +257,7 @@ impl Stage {
     fn show(&mut self) {
         let entries = self.universe.journal();
         for place in self.shown..entries.len() {
-            let plan = entries[..=place].iter().rev().find_map(|entry| match &entry.event {
-                Event::ProposalOpened { texts } => {
-                    Proposal::read(texts.clone()).ok().map(|proposal| proposal.plan)
-                }
-                _ => None,
-            });
+            let plan = entries[..=place].iter().rev().find_map(words::plan);
             for line in words::entry(&entries[place], plan.as_ref()) {
                 let _ = writeln!(self.out, "  {line}");
             }

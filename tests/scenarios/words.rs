@@ -67,6 +67,12 @@ pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
     lines
 }
 
+/// The plan of the proposal that an entry opens, if it does.
+pub(crate) fn plan(entry: &Entry) -> Option<Plan> {
+    let Event::ProposalOpened { texts } = &entry.event else { return None };
+    Proposal::read(texts.clone()).ok().map(|proposal| proposal.plan)
+}
+
 /// Time of day; every scenario begins at three in the morning.
 pub(crate) fn clock(at: jiff::Timestamp) -> String {
     at.strftime("%H:%M:%S").to_string()

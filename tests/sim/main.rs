@@ -147,7 +147,7 @@ fn at_rest(universe: &Universe) -> bool {
 fn settings(seed: u64, sabotage: Option<Sabotage>) -> Settings {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x5E77);
     // A replay costs as much as the life itself: one in four is run again.
-    let replay = seed % 4 == 0;
+    let replay = seed.is_multiple_of(4);
     let mut settings = Settings { sabotage, replay, skew_ms: 1_500, ..Settings::default() };
     if rng.u8(0..6) == 0 {
         settings.managed_instance_domain.clone_from(&settings.agent_domain);

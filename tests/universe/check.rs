@@ -107,11 +107,11 @@ impl Checker {
 
     /// The append failed and the agent died of it; anything but the disk is a bug.
     pub(super) fn died(&mut self, error: &JournalError) -> Result<(), Violation> {
-        match error {
-            JournalError::Io { .. } => Ok(()),
-            JournalError::Unsettled { .. } => Err(Violation::new("11", error.to_string())),
-            other => Err(Violation::new("1", other.to_string())),
+        if matches!(error, JournalError::Io { .. }) {
+            return Ok(());
         }
+        let unsettled = matches!(error, JournalError::Unsettled { .. });
+        Err(Violation::new(if unsettled { "11" } else { "1" }, error.to_string()))
     }
 
     pub(super) fn told(
@@ -330,13 +330,11 @@ impl Checker {
         else {
             return Ok(());
         };
-        let acted = disk.entries().iter().find_map(|entry| match &entry.event {
-            Event::StepSending { step } if step.proposal == run.proposal.terms.proposal => {
-                Some(entry.at)
-            }
-            _ => None,
-        });
-        let Some(acted) = acted else { return Ok(()) };
+        let id = run.proposal.terms.proposal;
+        let sent = disk.entries().into_iter().find(
+            |entry| matches!(&entry.event, Event::StepSending { step } if step.proposal == id),
+        );
+        let Some(acted) = sent.map(|entry| entry.at) else { return Ok(()) };
         let commits: Vec<_> =
             world.commits(LINK).filter(|c| c.acknowledged && c.at < acted).collect();
         let Some(kept) = commits.iter().filter(|c| c.on_managed_instance).map(|c| c.at).max()
