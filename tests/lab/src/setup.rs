@@ -10,11 +10,15 @@ use std::{
 };
 
 use ::twin::serve::Endpoints;
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use toml::{Table, Value};
 
 /// What the configuration of the moment is made from.
 const LAB: &str = include_str!("../../../config/lab.toml");
+
+/// Ports below those that Linux gives to outgoing connections (from 32768).
+const PORTS: (u16, u16) = (20_000, 32_000);
+const PORT_TRIES: usize = 100;
 
 /// A configuration in the making.
 #[derive(Clone, Debug)]
@@ -151,14 +155,26 @@ impl Setup {
     }
 }
 
-/// A port of loopback that nobody listens on. Somebody else may take it before it is used.
+/// A port of loopback that nobody listens on. Not one of those that the system gives to outgoing
+/// connections: an agent that was killed could not have it again if one of them took it meanwhile.
 fn free_port() -> Result<u16> {
-    let held = TcpListener::bind("127.0.0.1:0").context("loopback has no free port")?;
-    Ok(held.local_addr()?.port())
+    for _ in 0..PORT_TRIES {
+        let mut dice = [0; 2];
+        random(&mut dice)?;
+        let port = PORTS.0 + u16::from_le_bytes(dice) % (PORTS.1 - PORTS.0);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port of loopback was found in {PORT_TRIES} tries")
+}
+
+fn random(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes).map_err(|error| anyhow!("there is no randomness: {error}"))
 }
 
 fn random_hex() -> Result<String> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow!("there is no randomness: {error}"))?;
+    random(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

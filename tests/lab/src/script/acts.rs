@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use lab::{agent::name, wait, wire::Events};
 use serde_json::Value;
-use twin::world::Fault;
+use twin::world::{Fault, Party};
 
 use super::tally::Tally;
 use crate::{
@@ -49,6 +49,10 @@ impl Scene {
 
     pub(super) fn primary_is_lost(&mut self, tally: &mut Tally) -> Result<()> {
         tally.step("SQL Server is killed (the twin refuses its connections)");
+        let (from, to) = self.members();
+        self.stage.twin.fault(&Fault::Cut { from, to, one_way: false })?;
+        self.commits_more()?;
+        tally.note("the line between the sides broke a moment before, so commits are stranded");
         let instance = self.stage.twin.endpoints.sql_server.name.clone();
         self.stage.twin.fault(&Fault::Stop { instance })?;
         let heard = self.until_health("degraded");
@@ -216,6 +220,7 @@ impl Scene {
         });
         let count = loss.count;
         tally.note(&format!("{count} of {} commits are lost", loss.acknowledged));
+        tally.check("commits were lost, as was to be expected", count > 0, count);
         let words = format!("{lost_ms} ms of commits are lost, {bound} ms were signed");
         tally.check(&words, lost_ms <= bound, &words);
         Ok(())
@@ -223,13 +228,15 @@ impl Scene {
 
     pub(super) fn old_primary_returns(&mut self, tally: &mut Tally) -> Result<()> {
         tally.step("The old primary returns, and still believes that it is one");
+        let (from, to) = self.members();
+        self.stage.twin.fault(&Fault::Heal { from, to })?;
         let instance = self.stage.twin.endpoints.sql_server.name.clone();
         self.stage.twin.fault(&Fault::Start { instance })?;
         let split = self.until_health("split_brain");
         tally.must("the split brain is seen and in the journal", split)?;
         let metrics = self.stage.agent.metrics()?;
         let mut lines = metrics.lines().filter(|line| line.starts_with("dr_agent_link_health{"));
-        let alarm = lines.any(|line| line.contains("SplitBrain") && line.ends_with(" 1"));
+        let alarm = lines.any(|line| line.contains("\"split_brain\"") && line.ends_with(" 1"));
         tally.check("/metrics raises it", alarm, "no such line");
         let explained = self.stage.cli(&["explain", self.stage.twin.link()])?;
         let told = explained.out.contains("SplitBrain");
@@ -294,8 +301,15 @@ impl Scene {
             workload["acknowledged"].as_u64().context("a workload counts")
         };
         let before = count()?;
-        wait::until(SOON, || count().ok().filter(|count| *count > before + 5).map(drop))
+        wait::until(SOON, || count().ok().filter(|count| *count >= before + 15).map(drop))
             .ok_or_else(|| anyhow!("still {before} commits"))
+    }
+
+    /// Both instances, as ends of a path.
+    fn members(&self) -> (Party, Party) {
+        let endpoints = &self.stage.twin.endpoints;
+        let party = |name: &str| Party::Instance(name.to_owned());
+        (party(&endpoints.sql_server.name), party(&endpoints.managed_instance.name))
     }
 
     fn sign_offline(&self, proposal: &Path, who: &str, out: &Path) -> Result<String> {

@@ -1,0 +1,430 @@
+//! One twin and one agent as real processes, two approvers with keys, and what a test asks of them.
+//! Nothing is shared between rigs, so tests may run side by side.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use agent_core::{ApproverId, Ballot, Decision, Proposal, Texts};
+use dr_agent::{journal::Reader, keys};
+use ed25519_dalek::SigningKey;
+use lab::{
+    agent::{Agent, name},
+    setup::Setup,
+    twin::{Command, Twin},
+    wire::{Answer, Events},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tests::harness::{Process, ours, wait};
+use toml::Value as Setting;
+use twin::world::{Fault, Party, WorldSpec};
+
+/// For whatever has to happen by itself; generous, for two cores do everything at once.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const APPROVERS: [&str; 2] = ["alice", "bob"];
+/// The names of the twin's default world.
+pub(crate) const SQL: &str = "sql01";
+pub(crate) const MI: &str = "mi-dr";
+pub(crate) const SHOP: &str = "shop";
+
+/// What a test wants to be different.
+pub(crate) struct Wish {
+    pub(crate) seed: u64,
+    pub(crate) world: WorldSpec,
+    pub(crate) settings: Vec<(&'static str, Setting)>,
+}
+
+pub(crate) struct Rig {
+    pub(crate) twin: Twin,
+    pub(crate) agent: Agent,
+    setup: Setup,
+    config: PathBuf,
+    signers: BTreeMap<&'static str, SigningKey>,
+    running: Option<Process>,
+    _twin: Process,
+    // Last, for the others write into it until they end.
+    folder: TempDir,
+}
+
+/// The journal as it grows.
+pub(crate) struct Follower {
+    events: Events,
+    pub(crate) at: u64,
+    pub(crate) seen: Vec<Value>,
+}
+
+impl Wish {
+    /// The twin's default pair, with everything that takes time made short.
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut world = WorldSpec::default();
+        for instance in &mut world.instances {
+            instance.restart_ms = 500;
+        }
+        let link = &mut world.links[0];
+        link.session_timeout_s = 1;
+        link.notice_ms = 300;
+        link.log.reconnect_ms = 500;
+        link.failover.accept_ms = 200;
+        link.failover.arm_start_ms = 300;
+        link.failover.role_ms = 500;
+        link.failover.recovery_ms = 500;
+        Self { seed, world, settings: Vec::new() }
+    }
+
+    pub(crate) fn set(mut self, key: &'static str, value: impl Into<Setting>) -> Self {
+        self.settings.push((key, value.into()));
+        self
+    }
+}
+
+impl Rig {
+    /// A twin that runs and an agent that has been told of it and has not been started.
+    pub(crate) fn cold(wish: Wish) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let world = folder.path().join("world.toml");
+        let text = toml::to_string(&wish.world).expect("a world is TOML");
+        std::fs::write(&world, text).expect("the world is written");
+        let endpoints = folder.path().join("endpoints.json");
+        let mut command = ours("twin");
+        command.arg("run").arg("--endpoints").arg(&endpoints).arg("--world").arg(&world);
+        command.args(["--seed", &wish.seed.to_string()]);
+        let mut process = Process::start("twin", command, folder.path());
+        process.wait_until("its doors", LIMIT, |_| endpoints.exists().then_some(()));
+        let twin = Twin::open(&endpoints).expect("the twin says where its doors are");
+
+        let mut setup = Setup::new(folder.path(), &twin.endpoints).expect("a configuration");
+        let mut signers = BTreeMap::new();
+        for who in APPROVERS {
+            let key = keys::generate().expect("randomness");
+            let public = keys::show_public(&key.verifying_key());
+            setup.set(&format!("approvers.{who}.public_key"), public).expect("a key is set");
+            signers.insert(who, key);
+        }
+        for (key, value) in quick().into_iter().chain(wish.settings) {
+            setup.set(key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
+        }
+        let config = setup.write().expect("the configuration is written");
+        let agent = Agent::new(setup.port, &setup.token).expect("an address");
+        Self { twin, agent, setup, config, signers, running: None, _twin: process, folder }
+    }
+
+    /// Twin and agent, the link healthy and the application at work.
+    pub(crate) fn healthy(wish: Wish) -> Self {
+        let mut rig = Self::cold(wish);
+        rig.start();
+        rig.wait_health("healthy");
+        rig
+    }
+
+    /// Starts the agent and waits until its API answers. Returns how long that took.
+    pub(crate) fn start(&mut self) -> Duration {
+        let mut command = ours("dr-agent");
+        command.arg("run").arg("--config").arg(&self.config);
+        let begun = wait::now();
+        let mut process = Process::start("agent", command, self.folder.path());
+        let agent = &self.agent;
+        process.wait_until("its API", LIMIT, |_| agent.status().ok());
+        self.running = Some(process);
+        begun.elapsed_now()
+    }
+
+    /// `kill -9`. Returns the place of the last entry in its journal, read from the file.
+    pub(crate) fn kill(&mut self) -> u64 {
+        self.running.take().expect("the agent runs").kill9();
+        self.reader().head().expect("the journal has a head").seq
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.running.as_mut().expect("the agent runs")
+    }
+
+    /// The journal's file, whether the agent runs or not.
+    pub(crate) fn reader(&self) -> Reader {
+        let path = self.setup.data_dir().join(JOURNAL);
+        Reader::open(&path).expect("the journal can be read")
+    }
+
+    pub(crate) fn link(&self) -> &str {
+        self.twin.link()
+    }
+
+    pub(crate) fn follow(&self, after: u64) -> Follower {
+        let events = wait::until("the event stream", LIMIT, || self.agent.events(after).ok());
+        Follower { events, at: after, seen: Vec::new() }
+    }
+
+    pub(crate) fn fault(&self, fault: &Fault) {
+        self.twin.fault(fault).expect("the twin takes the fault");
+    }
+
+    pub(crate) fn stop(&self, instance: &str) {
+        self.fault(&Fault::Stop { instance: instance.to_owned() });
+    }
+
+    pub(crate) fn cut(&self, from: &str, to: &str) {
+        self.fault(&Fault::Cut { from: party(from), to: party(to), one_way: false });
+    }
+
+    pub(crate) fn heal(&self, from: &str, to: &str) {
+        self.fault(&Fault::Heal { from: party(from), to: party(to) });
+    }
+
+    pub(crate) fn health(&self) -> String {
+        let link = self.agent.link(self.link()).expect("the agent tells of its link");
+        link["health"].as_str().expect("the health is a word").to_owned()
+    }
+
+    /// Waits until the application has committed so many times more.
+    pub(crate) fn commits(&self, more: u64) {
+        let count = || self.twin.workload(SHOP).ok()?["acknowledged"].as_u64();
+        let before = count().expect("a workload counts");
+        wait::until("commits of the application", LIMIT, || {
+            count().filter(|count| *count >= before + more)
+        });
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_health(&self, health: &str) {
+        let mut last = Value::Null;
+        let found = wait::try_until(LIMIT, || {
+            last = self.agent.link(self.link()).ok()?;
+            (last["health"] == health).then_some(())
+        });
+        assert!(found.is_some(), "waited in vain for {health}: {last:#}");
+    }
+
+    /// What keeps the agent from proposing, in its own words.
+    pub(crate) fn because(&self) -> String {
+        let explanation = self.agent.explain(self.link()).expect("the agent explains itself");
+        let because = explanation["because"].as_array().expect("a list").iter();
+        because.filter_map(Value::as_str).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Lets the agent look again and again, until every vantage has been looked from `times` times.
+    pub(crate) fn looks(&self, times: usize) {
+        let vantages = ["sql_server", "managed_instance", "control_plane"];
+        let mut newest = vantages.map(|_| Value::Null);
+        let mut seen = vantages.map(|_| 0);
+        wait::until("more looks", LIMIT, || {
+            let link = self.agent.link(self.link()).ok()?;
+            for (place, vantage) in vantages.iter().enumerate() {
+                let look = &link["sides"][vantage]["begun_at"];
+                if *look != newest[place] {
+                    seen[place] += 1;
+                    newest[place] = look.clone();
+                }
+            }
+            // The first one seen may be from before.
+            seen.iter().all(|seen| *seen > times).then_some(())
+        });
+    }
+
+    pub(crate) fn proposal(&self, id: u64) -> Proposal {
+        let detail = self.agent.proposal(id).expect("the agent shows the proposal");
+        let texts: Texts = serde_json::from_value(detail["texts"].clone()).expect("two texts");
+        Proposal::read(texts).expect("a proposal")
+    }
+
+    /// A ballot of `who` as a file would carry it.
+    pub(crate) fn ballot(&self, id: u64, who: &'static str, decision: Decision) -> Value {
+        let now = self.agent.status().expect("a status")["now"].clone();
+        let now = now.as_str().and_then(|now| now.parse().ok()).expect("a time");
+        let approver = ApproverId::new(who).expect("a name");
+        let ballot = Ballot::sign(&self.proposal(id), approver, decision, now, &self.signers[who]);
+        serde_json::to_value(ballot).expect("a ballot is JSON")
+    }
+
+    pub(crate) fn cast(&self, id: u64, who: &'static str, decision: Decision) -> Answer {
+        self.agent.cast(&self.ballot(id, who, decision)).expect("the agent answers")
+    }
+
+    #[track_caller]
+    pub(crate) fn approve(&self, id: u64, who: &'static str) {
+        let answer = self.cast(id, who, approval());
+        assert_eq!(answer.status, 201, "{who} approves: {}", answer.body);
+    }
+
+    /// The forced failovers that reached the twin.
+    pub(crate) fn failovers(&self) -> Vec<Command> {
+        let commands = self.twin.commands().expect("the twin tells its commands");
+        commands.into_iter().filter(|command| is_failover(&command.words)).collect()
+    }
+
+    /// That there was exactly one command that took effect, and none after it.
+    #[track_caller]
+    pub(crate) fn assert_one_failover(&self) {
+        let commands = self.failovers();
+        let effective = commands.iter().filter(|command| command.effective).count();
+        let last = commands.last().is_some_and(|command| command.effective);
+        assert!(effective == 1 && last, "one failover, and nothing after it: {commands:#?}");
+    }
+
+    /// That the managed instance has the data now, and what was lost lies within what was signed.
+    #[track_caller]
+    pub(crate) fn assert_loss_within(&self, bound_ms: u64) {
+        let loss = self.twin.loss().expect("the twin tells the loss");
+        assert_eq!(loss.surviving, "managed_instance", "{loss:?}");
+        let Some((first, last)) = loss.between else { return };
+        let lost_ms = last.duration_since(first).as_millis();
+        assert!(
+            u64::try_from(lost_ms).is_ok_and(|lost| lost <= bound_ms),
+            "{lost_ms} ms of commits are lost, and {bound_ms} ms were signed: {loss:?}"
+        );
+    }
+
+    /// All that was said by the agent's process, for when something went wrong.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("agent.err")).unwrap_or_default()
+    }
+}
+
+impl Follower {
+    /// The next entry, if there is one within `limit`.
+    pub(crate) fn next(&mut self, limit: Duration) -> Option<Value> {
+        let sent = self.events.next(limit)?;
+        assert_eq!(sent.id, self.at + 1, "entries come in order and without gaps");
+        self.at = sent.id;
+        self.seen.push(sent.data.clone());
+        Some(sent.data)
+    }
+
+    /// The next entry of this event.
+    #[track_caller]
+    pub(crate) fn until(&mut self, event: &str) -> Value {
+        self.until_that(event, |_| true)
+    }
+
+    #[track_caller]
+    pub(crate) fn until_that(&mut self, event: &str, that: impl Fn(&Value) -> bool) -> Value {
+        let deadline = wait::now() + LIMIT;
+        while let Some(entry) = self.next(deadline.saturating_duration_since(wait::now())) {
+            if name(&entry) == event && that(&entry) {
+                return entry;
+            }
+        }
+        panic!("waited in vain for {event}; there was {:#?}", self.names());
+    }
+
+    #[track_caller]
+    pub(crate) fn until_health(&mut self, health: &str) -> Value {
+        self.until_that("health_changed", |entry| entry["event"]["to"] == health)
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.seen.iter().map(name).collect()
+    }
+}
+
+/// How long ago an instant is, by the tests' own clock.
+pub(crate) trait ElapsedNow {
+    fn elapsed_now(self) -> Duration;
+}
+
+impl ElapsedNow for Instant {
+    fn elapsed_now(self) -> Duration {
+        wait::now().saturating_duration_since(self)
+    }
+}
+
+/// A plain approval.
+pub(crate) fn approval() -> Decision {
+    Decision::Approve { break_glass: false, forecast_unknown: false, attestation: None }
+}
+
+/// One that says all that can be asked for.
+pub(crate) fn attested() -> Decision {
+    let attestation = Some("the application was stopped by hand".to_owned());
+    Decision::Approve { break_glass: false, forecast_unknown: true, attestation }
+}
+
+/// The words of a refusal.
+#[track_caller]
+pub(crate) fn refusal(answer: &Answer) -> String {
+    assert_eq!(answer.status, 409, "a refusal: {}", answer.body);
+    let body: Value = serde_json::from_str(&answer.body).expect("a refusal is JSON");
+    assert_eq!(body["error"]["code"], "refused");
+    body["error"]["message"].as_str().expect("a refusal has words").to_owned()
+}
+
+pub(crate) fn party(name: &str) -> Party {
+    name.parse().expect("every word is a party")
+}
+
+/// Runs every case, `at_once` of them side by side; all that fail are told.
+pub(crate) fn side_by_side<C, R>(cases: Vec<C>, at_once: usize, run: fn(C) -> R) -> Vec<R>
+where
+    C: std::fmt::Debug + Send,
+    R: Send,
+{
+    let (to_workers, queue) = mpsc::channel();
+    let queue = std::sync::Mutex::new(queue);
+    for case in cases {
+        to_workers.send(case).expect("the queue is open");
+    }
+    drop(to_workers);
+    let (results, failed) = std::thread::scope(|scope| {
+        let work = || {
+            let (mut results, mut failed) = (Vec::new(), Vec::new());
+            loop {
+                let next = queue.lock().expect("nobody panics in here").recv();
+                let Ok(case) = next else { return (results, failed) };
+                let shown = format!("{case:?}");
+                let run = std::panic::AssertUnwindSafe(|| run(case));
+                match std::panic::catch_unwind(run) {
+                    Ok(result) => results.push(result),
+                    Err(_) => failed.push(shown),
+                }
+            }
+        };
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        let mut all = (Vec::new(), Vec::new());
+        for worker in workers {
+            let (results, failed) = worker.join().expect("panics are caught");
+            all.0.extend(results);
+            all.1.extend(failed);
+        }
+        all
+    });
+    assert!(failed.is_empty(), "failed: {failed:#?}");
+    results
+}
+
+fn is_failover(words: &str) -> bool {
+    words.contains("FORCE_FAILOVER") || words.contains("ForcedAllowDataLoss")
+}
+
+/// The file of the journal in the agent's folder.
+const JOURNAL: &str = "journal.db";
+
+/// Settings that make everything happen soon.
+fn quick() -> Vec<(&'static str, Setting)> {
+    let mut settings: Vec<(&'static str, Setting)> = Vec::new();
+    for (key, span) in [
+        ("sql_servers.0.probe.every", "200ms"),
+        ("sql_servers.0.probe.deadline", "1s"),
+        ("sql_servers.0.probe.connect_within", "1s"),
+        ("managed_instances.0.probe.every", "200ms"),
+        ("managed_instances.0.probe.deadline", "1500ms"),
+        ("managed_instances.0.probe.connect_within", "1500ms"),
+        ("managed_instances.0.arm.every", "500ms"),
+        ("managed_instances.0.arm.deadline", "2s"),
+        ("policy.miss_spacing", "150ms"),
+        ("policy.stale_after", "4s"),
+        ("policy.propose_after", "500ms"),
+        ("policy.withdraw_after", "3s"),
+        ("policy.approve_within", "5m"),
+        ("policy.execute_within", "2m"),
+        ("policy.reopen_after", "5s"),
+        ("policy.step_deadline", "40s"),
+        ("policy.stuck_after", "20s"),
+        ("policy.retry_after", "500ms"),
+        ("policy.loss_margin", "2s"),
+    ] {
+        settings.push((key, span.into()));
+    }
+    settings
+}
