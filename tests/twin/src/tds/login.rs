@@ -67,7 +67,7 @@ pub(super) async fn log_in<W: AsyncWrite + Unpin>(
         size if PACKET_SIZES.contains(&size) => usize::try_from(size).unwrap_or(DEFAULT_PACKET),
         _ => DEFAULT_PACKET,
     };
-    let client = match admitted {
+    let admitted = match admitted {
         Err(errors) => {
             for error in errors {
                 token::message(&error, &server, &mut out);
@@ -78,24 +78,17 @@ pub(super) async fn log_in<W: AsyncWrite + Unpin>(
         Ok((mut session, seat)) => {
             session.encrypted = cover == Cover::Everything;
             greeting(&session, &server, version, packet_size, &mut out);
-            Some(Client { session, gate, packet_size, server, _seat: seat })
+            Some((session, seat))
         }
     };
-    let session = client.as_ref().map_or(0, |client| client.session.id);
-    let mut writer = MessageWriter::new(stream, DEFAULT_PACKET, session);
-    match &client {
-        Some(client) => client.gate.outbound().await?,
-        None => {
-            Gate::new(door.world.clone(), crate::world::Party::Agent, &door.instance)
-                .outbound()
-                .await?
-        }
-    }
+    let id = admitted.as_ref().map_or(0, |(session, _)| session.id);
+    let mut writer = MessageWriter::new(stream, DEFAULT_PACKET, id);
+    gate.outbound().await?;
     writer.write(&mut out, true).await?;
-    if client.is_none() {
+    if admitted.is_none() {
         writer.shutdown().await;
     }
-    Ok(client)
+    Ok(admitted.map(|(session, seat)| Client { session, gate, packet_size, server, _seat: seat }))
 }
 
 /// The session, or why there is none.

@@ -14,11 +14,26 @@ pub(super) enum Plan {
     Run {
         text: String,
         parameters: Vec<(String, Type, Value)>,
-        /// Ordinals and names of the parameters that go back.
-        outputs: Vec<(u16, String)>,
-        handle: Option<i32>,
+        outputs: Vec<Output>,
+        handle: Option<Handle>,
     },
-    Answer(Option<i32>),
+    Answer(Option<Handle>),
+}
+
+/// A parameter whose value goes back.
+pub(super) struct Output {
+    /// Its place in the call.
+    pub(super) ordinal: u16,
+    /// Its name as the client gave it.
+    pub(super) name: String,
+    /// The variable that has its value.
+    pub(super) variable: String,
+}
+
+/// The handle of a prepared statement, and the name of the parameter that brings it back.
+pub(super) struct Handle {
+    pub(super) name: String,
+    pub(super) value: i32,
 }
 
 /// The prepared statements of a session, by handle.
@@ -46,11 +61,11 @@ impl Statements {
             Procedure::ExecuteSql => {
                 let text = text_of(given.next(), "@statement")?;
                 let declared = declared(given.next())?;
-                Plan::run(Prepared { text, parameters: declared }, given, None)
+                Plan::run(Prepared { text, parameters: declared }, 2, given, None)
             }
             Procedure::Prepare | Procedure::PrepareAndExecute => {
                 let run = procedure == Procedure::PrepareAndExecute;
-                let _handle = given.next();
+                let name = given.next().map(|parameter| parameter.name).unwrap_or_default();
                 let declared = declared(given.next())?;
                 let prepared =
                     Prepared { text: text_of(given.next(), "@stmt")?, parameters: declared };
@@ -60,10 +75,10 @@ impl Statements {
                     return Err(Error::new(701, 17, text));
                 }
                 self.last += 1;
-                let handle = self.last;
-                self.known.insert(handle, prepared.clone());
+                self.known.insert(self.last, prepared.clone());
+                let handle = Handle { name, value: self.last };
                 if run {
-                    Plan::run(prepared, given, Some(handle))
+                    Plan::run(prepared, 3, given, Some(handle))
                 } else {
                     Ok(Plan::Answer(Some(handle)))
                 }
@@ -71,7 +86,7 @@ impl Statements {
             Procedure::Execute => {
                 let handle = handle_of(given.next());
                 match handle.and_then(|handle| self.known.get(&handle)) {
-                    Some(prepared) => Plan::run(prepared.clone(), given, None),
+                    Some(prepared) => Plan::run(prepared.clone(), 1, given, None),
                     None => Err(no_handle(handle, "sp_execute")),
                 }
             }
@@ -96,11 +111,13 @@ impl Statements {
 }
 
 impl Plan {
-    /// Gives the parameters of a statement their values, by name or in their order.
+    /// Gives the parameters of a statement their values, by name or in their order; `before` of the
+    /// call's own come first.
     fn run(
         prepared: Prepared,
+        before: usize,
         given: impl Iterator<Item = Parameter>,
-        handle: Option<i32>,
+        handle: Option<Handle>,
     ) -> Result<Plan, Error> {
         let mut given: Vec<Option<Parameter>> = given.map(Some).collect();
         let mut parameters = Vec::new();
@@ -112,8 +129,8 @@ impl Plan {
             let unnamed = |at: &usize| {
                 given.get(*at).and_then(Option::as_ref).is_some_and(|p| p.name.is_empty())
             };
-            let at = named.or(Some(position).filter(unnamed));
-            let Some(found) = at.and_then(|at| given.get_mut(at)).and_then(Option::take) else {
+            let at = named.or(Some(position).filter(unnamed)).unwrap_or(usize::MAX);
+            let Some(found) = given.get_mut(at).and_then(Option::take) else {
                 let text = format!(
                     "The parameterized query '{}' expects the parameter '{name}', which was not \
                      supplied.",
@@ -122,7 +139,9 @@ impl Plan {
                 return Err(Error::new(8_178, 16, text));
             };
             if found.output {
-                outputs.push((u16::try_from(position).unwrap_or(u16::MAX), name.clone()));
+                let ordinal = u16::try_from(at + before).unwrap_or(u16::MAX);
+                let variable = name.clone();
+                outputs.push(Output { ordinal, name: found.name, variable });
             }
             let value = convert(&found.value, found.ty, *ty, 0)?;
             parameters.push((name.clone(), *ty, value));
@@ -160,4 +179,76 @@ fn no_handle(handle: Option<i32>, procedure: &str) -> Error {
     let text = format!("Could not find prepared statement with handle {shown}.");
     tracing::debug!(procedure, shown, "no such handle");
     Error { state: 1, ..Error::new(8_179, 16, text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::Length;
+
+    fn parameter(name: &str, value: impl Into<Value>) -> Parameter {
+        let value = value.into();
+        let number = matches!(value, Value::Int(_));
+        let ty = if number { Type::Int } else { Type::NVarChar(Length::Of(4000)) };
+        Parameter { name: name.to_owned(), output: name == "@back", ty, value }
+    }
+
+    fn call(procedure: Procedure, parameters: Vec<Parameter>) -> Call {
+        Call { procedure, parameters }
+    }
+
+    fn values(plan: Plan) -> Vec<(String, Value)> {
+        match plan {
+            Plan::Run { parameters, .. } => {
+                parameters.into_iter().map(|(name, _, value)| (name, value)).collect()
+            }
+            Plan::Answer(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_prepared_statement_runs_by_its_handle_until_it_is_forgotten() {
+        let mut statements = Statements::default();
+        let prepare = vec![
+            parameter("@handle", Option::<i32>::None),
+            parameter("@params", "@a int"),
+            parameter("@stmt", "SELECT @a"),
+            parameter("@a", 1),
+        ];
+        let plan = statements.plan(call(Procedure::PrepareAndExecute, prepare)).expect("it fits");
+        let Plan::Run { handle: Some(handle), .. } = &plan else { panic!("a run and a handle") };
+        assert_eq!((handle.name.as_str(), handle.value), ("@handle", 1));
+        assert_eq!(values(plan), [("@a".to_owned(), Value::Int(1))]);
+        let again = || vec![parameter("", 1), parameter("", "2")];
+        let plan = statements.plan(call(Procedure::Execute, again())).expect("it is known");
+        assert_eq!(values(plan), [("@a".to_owned(), Value::Int(2))]);
+        let forget = || vec![parameter("", 1)];
+        assert!(statements.plan(call(Procedure::Unprepare, forget())).is_ok());
+        for procedure in [Procedure::Execute, Procedure::Unprepare] {
+            let error = statements.plan(call(procedure, again())).err().expect("it is gone");
+            assert_eq!(error.number, 8_179);
+        }
+    }
+
+    #[test]
+    fn parameters_are_found_by_name_or_by_place() {
+        let mut statements = Statements::default();
+        let given = vec![
+            parameter("stmt", "SELECT @back, @b"),
+            parameter("params", "@back int OUTPUT, @b nvarchar(9)"),
+            parameter("@B", "x"),
+            parameter("@back", 3),
+        ];
+        let plan = statements.plan(call(Procedure::ExecuteSql, given)).expect("it fits");
+        let Plan::Run { outputs, .. } = &plan else { panic!("a run") };
+        assert_eq!((outputs[0].ordinal, outputs[0].name.as_str()), (3, "@back"));
+        let wanted = [("@back".to_owned(), Value::Int(3)), ("@b".to_owned(), Value::from("x"))];
+        assert_eq!(values(plan), wanted);
+        for (definitions, number) in [("@a int, @b int", 8_178), ("@a", 102), ("a int", 102)] {
+            let given =
+                vec![parameter("", "SELECT 1"), parameter("", definitions), parameter("", 1)];
+            let error = statements.plan(call(Procedure::ExecuteSql, given)).err();
+            assert_eq!(error.expect("it does not fit").number, number, "{definitions}");
+        }
+    }
 }

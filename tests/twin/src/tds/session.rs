@@ -18,7 +18,7 @@ use super::packet::{
 };
 use super::reply::{Descriptors, Reply, Scope};
 use super::request::{self, Call, TransactionRequest};
-use super::rpc::{Plan, Statements};
+use super::rpc::{self, Handle, Plan, Statements};
 use super::token::{self, Change};
 use super::{AttentionStyle, Door, gate};
 
@@ -343,14 +343,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
     /// The values that go back to the client: a handle, and OUTPUT parameters.
     fn returned(
         &self,
-        outputs: Vec<(u16, String)>,
-        handle: Option<i32>,
+        outputs: Vec<rpc::Output>,
+        handle: Option<Handle>,
     ) -> Vec<(u16, Column, Value)> {
         let column = |name: &str, ty| Column { name: name.to_owned(), ty, nullable: true };
-        let handle = handle.map(|handle| (0, column("", Type::Int), Value::from(handle)));
-        let values = outputs.into_iter().filter_map(|(ordinal, name)| {
-            let (ty, value) = self.client.session.variables.get(&Session::key(&name))?;
-            Some((ordinal, column(&name, *ty), value.clone()))
+        let handle =
+            handle.map(|handle| (0, column(&handle.name, Type::Int), Value::from(handle.value)));
+        let values = outputs.into_iter().filter_map(|output| {
+            let found = self.client.session.variables.get(&Session::key(&output.variable));
+            let (ty, value) = found?;
+            Some((output.ordinal, column(&output.name, *ty), value.clone()))
         });
         handle.into_iter().chain(values).collect()
     }

@@ -58,7 +58,9 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
             if own.peek().is_none() {
                 return Value::Null;
             }
-            Value::Bit(own.any(|row| row.is_primary_replica))
+            // On the secondary of a link the local group calls itself primary, but the database
+            // is not; what the function says there is not documented.
+            Value::Bit(own.all(|row| row.is_primary_replica))
         }
         // Preference is left at "secondary", and a group of a link has one local replica.
         Function::HadrBackupIsPreferredReplica => Value::Bit(true),
