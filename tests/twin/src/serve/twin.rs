@@ -56,9 +56,8 @@ impl Twin {
             "speed is {}; it must be above 0 and at most 1000",
             options.speed
         );
-        let world = World::new(&options.spec, options.seed, Timestamp::now())?;
-        let link = world.links().next().context("the world has no link; one is needed")?.clone();
-        let names: Vec<String> = world.instances().map(|i| i.server_name.clone()).collect();
+        let names = options.spec.instances.iter().map(|given| given.server_name.clone());
+        let names: Vec<String> = names.collect();
         let tls = tokio::task::spawn_blocking(move || tls::make(&names))
             .await
             .context("making certificates failed")??;
@@ -66,6 +65,10 @@ impl Twin {
         fs::write(&ca, &tls.authority_pem)
             .with_context(|| format!("cannot write {}", ca.display()))?;
 
+        // After the certificates: the world's time begins here, and its clock must not lag behind
+        // the one that clients read.
+        let world = World::new(&options.spec, options.seed, Timestamp::now())?;
+        let link = world.links().next().context("the world has no link; one is needed")?.clone();
         let logins = logins(&world);
         let mut opening = Opening {
             world: SharedWorld::new(world, options.speed),
