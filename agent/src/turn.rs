@@ -312,7 +312,8 @@ impl Batch {
     }
 }
 
+/// How long to wait for a message: not at all if a clock has run out in the meantime.
 fn until(wake: Option<Timestamp>, now: Timestamp) -> Duration {
-    let span = wake.map(|at| at.duration_since(now));
-    span.and_then(|span| Duration::try_from(span).ok()).unwrap_or(IDLE_MOST).min(IDLE_MOST)
+    let Some(at) = wake else { return IDLE_MOST };
+    Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO).min(IDLE_MOST)
 }

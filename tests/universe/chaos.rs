@@ -77,7 +77,14 @@ fn main_fault(rng: &mut fastrand::Rng, at: i64, add: &mut impl FnMut(i64, Chaos)
     };
     let heal = |from: &Party, to: &Party| world(Fault::Heal { from: from.clone(), to: to.clone() });
     let back = at + rng.i64(5_000..150_000);
-    match rng.u8(0..14) {
+    match rng.u8(0..16) {
+        // First the agent loses it, much later the target, and only then does it die.
+        14 | 15 => {
+            add(at, cut(&agent, &primary));
+            let later = at + rng.i64(5_000..50_000);
+            add(later, cut(&target, &primary));
+            add(later + rng.i64(0..20_000), world(Fault::Stop { instance: sql() }));
+        }
         // The link is cut first, so that a good deal is going to be lost.
         12 | 13 => {
             add(at, cut(&target, &primary));

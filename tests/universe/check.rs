@@ -341,11 +341,27 @@ impl Checker {
         else {
             return Ok(());
         };
-        // Two cuts at once look like a dead primary to every vantage: it went on taking writes, and
-        // the approvers had signed that it was gone.
+        // When both witnesses have lost a primary that lives on, nobody can tell: what it commits
+        // after that is outside every bound, and inside what the approvers were told of.
+        let gone_by = disk.entries().iter().rev().find_map(|entry| match &entry.event {
+            Event::HealthChanged { sample, .. } if entry.seq < id => sample.and_then(|s| s.gone_by),
+            Event::HealthChanged { .. }
+            | Event::AgentStarted { .. }
+            | Event::ProposalOpened { .. }
+            | Event::BallotReceived { .. }
+            | Event::ProposalApproved { .. }
+            | Event::ProposalClosed { .. }
+            | Event::StepStarted { .. }
+            | Event::StepSending { .. }
+            | Event::StepNoted { .. }
+            | Event::StepDone { .. }
+            | Event::StepNotDone { .. }
+            | Event::StepUnknown { .. }
+            | Event::EpisodeAcknowledged { .. } => None,
+        });
+        let unseen = gone_by.unwrap_or(run.proposal.terms.opened_at);
         let served = world.ledger().intervals(LINK).iter().any(|interval| {
-            interval.writers.sql_server
-                && interval.to.is_none_or(|to| to > run.proposal.terms.opened_at)
+            interval.writers.sql_server && interval.to.is_none_or(|to| to > unseen)
         });
         let lost = commits.iter().filter(|c| !c.on_managed_instance).map(|c| c.at).max();
         if let Some(lost) = lost.filter(|_| !served) {

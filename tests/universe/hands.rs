@@ -254,7 +254,10 @@ impl Universe {
                 Role::Primary | Role::Resolving => Sight::Coming { seen },
                 Role::Secondary if under_way => Sight::Coming { seen },
                 Role::Secondary if unfit => Sight::Unfit { seen },
-                Role::Secondary => Sight::Not { seen },
+                Role::Secondary if local.is_some_and(|state| state.connected) => {
+                    Sight::Unfit { seen: format!("{seen}, hears the primary") }
+                }
+                Role::Secondary => Sight::Not { seen, first_hand: true },
             },
         }
     }
@@ -270,7 +273,9 @@ impl Universe {
         let seen = format!("{} by the control plane", link.instance_role.desc());
         match (&work.action, link.instance_role) {
             (Action::TargetReady { .. }, Role::Secondary | Role::Primary) => Sight::Holds { seen },
-            (Action::TargetPrimary { .. }, Role::Secondary) => Sight::Not { seen },
+            (Action::TargetPrimary { .. }, Role::Secondary) => {
+                Sight::Not { seen, first_hand: false }
+            }
             (_, Role::Primary | Role::Resolving | Role::Secondary) => Sight::Coming { seen },
         }
     }

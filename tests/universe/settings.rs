@@ -41,7 +41,7 @@ pub enum Sabotage {
     Unattested,
     /// After a restart a command that was let go is let go again.
     Amnesia,
-    /// Nobody does what the work asks for.
+    /// Nobody asks what became of a command that was let go.
     Asleep,
 }
 

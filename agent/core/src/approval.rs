@@ -135,9 +135,15 @@ impl Ballot {
         }
         words
             .chars()
-            .any(char::is_control)
+            .any(breaks_lines)
             .then_some("the statement has a line break or another control character in its words")
     }
+}
+
+/// Characters that end a line or turn its direction, and so could forge another line on a screen.
+fn breaks_lines(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes as hexadecimal digits.

@@ -64,9 +64,11 @@ pub enum Sight {
     Holds {
         seen: String,
     },
-    /// It does not hold, and nothing is under way that might bring it about.
+    /// It does not hold, and nothing is under way that might bring it about. `first_hand`: the
+    /// target itself says so, and not the control plane, which may be behind.
     Not {
         seen: String,
+        first_hand: bool,
     },
     /// It does not hold yet, and something is under way.
     Coming {
@@ -141,8 +143,8 @@ enum Phase {
         due: Timestamp,
         then: Between,
     },
-    /// Let go: look until it holds or the deadline passes. `nothing_since`: looks since then showed
-    /// that nothing is under way; None if that would prove nothing.
+    /// Let go: look until it holds or the deadline passes. `conclusive`: since when
+    /// looks have shown that nothing is under way; None if that would prove nothing.
     Settling {
         conclusive: Option<Nothing>,
         pause: bool,
@@ -277,8 +279,10 @@ impl Deed {
                 self.sent_at = Some(now);
                 Phase::Sending
             }
+            // It may clear up while the clock runs: look again, then ask again.
             (Phase::Permission, Err(why)) => {
-                Phase::Telling(Report::NotDone { why, again: Again::SameRoute })
+                self.last = why;
+                Phase::Watching { pause: true }
             }
             // A note that is not taken is lost only for a later restart: the operation goes on.
             (Phase::Noting(operation), Ok(()) | Err(_)) => {
@@ -300,7 +304,7 @@ impl Deed {
     fn looked(&mut self, now: Timestamp, phase: Phase, sight: Sight) -> Phase {
         self.last = match &sight {
             Sight::Holds { seen }
-            | Sight::Not { seen }
+            | Sight::Not { seen, .. }
             | Sight::Coming { seen }
             | Sight::Unfit { seen } => seen.clone(),
             Sight::Blind { why } => format!("it can't be seen: {why}"),
@@ -314,11 +318,8 @@ impl Deed {
             Phase::FirstLook if self.work.route.is_none() => Phase::Watching { pause: true },
             Phase::FirstLook => match sight {
                 Sight::Not { .. } => Phase::Permission,
-                // Somebody else's failover is under way: wait for its end, send nothing.
-                Sight::Coming { .. } => Phase::Watching { pause: true },
-                Sight::Unfit { seen } => {
-                    Phase::Telling(Report::NotDone { why: seen, again: Again::SameRoute })
-                }
+                // Somebody else's failover is under way, or sending would be wrong: send nothing.
+                Sight::Coming { .. } | Sight::Unfit { .. } => Phase::Watching { pause: true },
                 Sight::Blind { .. } | Sight::Holds { .. } => {
                     Phase::Telling(self.not_done(Again::NextRoute))
                 }
@@ -340,7 +341,7 @@ impl Deed {
     }
 
     fn settle(&self, now: Timestamp, conclusive: Option<Nothing>, sight: &Sight) -> Phase {
-        let nothing = matches!(sight, Sight::Not { .. } | Sight::Unfit { .. });
+        let nothing = matches!(sight, Sight::Not { first_hand: true, .. } | Sight::Unfit { .. });
         let conclusive = conclusive
             .map(|run| Nothing { since: nothing.then(|| run.since.unwrap_or(now)), ..run });
         let settled = conclusive.is_some_and(|run| {
@@ -381,10 +382,11 @@ impl Deed {
                 again(BLIND_POLL)
             }
             Polled::Succeeded => Phase::Settling { conclusive: None, pause: false },
-            // It is over by the control plane's own word, so two looks apart are enough.
+            // It is over by the control plane's own word; whether it had an effect only the target
+            // itself can say.
             Polled::Failed { why } => {
                 self.last = why;
-                let conclusive = Some(Nothing { since: None, after: PAUSE_LEAST });
+                let conclusive = Some(Nothing { since: None, after: SETTLED_AFTER });
                 Phase::Settling { conclusive, pause: false }
             }
         }

@@ -106,9 +106,15 @@ impl Estate {
     /// says so.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Option<(&'static str, Subject, Event)> {
-        self.views(now).find_map(|view| {
-            let (rule, event) = rules::next(&view)?;
-            Some((rule, Subject::Link(view.spec.id.clone()), event))
+        let dropped = self.links.iter().find_map(|(id, link)| {
+            let run = link.record.live().filter(|_| link.spec.is_none())?;
+            Some(("link_dropped", Subject::Link(id.clone()), rules::link_dropped(run)))
+        });
+        dropped.or_else(|| {
+            self.views(now).find_map(|view| {
+                let (rule, event) = rules::next(&view)?;
+                Some((rule, Subject::Link(view.spec.id.clone()), event))
+            })
         })
     }
 
@@ -260,7 +266,8 @@ impl Estate {
     }
 
     fn own_proposals(&self) -> usize {
-        let live = self.links.values().filter_map(|link| link.record.live());
+        let configured = self.links.values().filter(|link| link.spec.is_some());
+        let live = configured.filter_map(|link| link.record.live());
         live.filter(|run| run.proposal.terms.origin == Origin::Agent).count()
     }
 
@@ -304,7 +311,7 @@ impl Estate {
         if terms.proposal != ballot.proposal {
             return Err(unknown());
         }
-        // A rejection also stops a plan that is approved, as long as nothing has been sent.
+        // A rejection also stops a plan that is approved, as long as nothing may have taken effect.
         let open = match (&run.status, &ballot.decision) {
             (Status::Open, _) => now < terms.approve_by,
             (Status::Approved { .. }, Decision::Reject { .. }) => !run.acted(),
@@ -338,7 +345,13 @@ impl Estate {
                 Ok((subject, Event::ProposalClosed { proposal, end, why }))
             }
             Decision::Approve { break_glass, forecast_unknown, attestation } => {
-                if run.ballots.iter().any(|received| received.ballot.approver == approver) {
+                // Who finds nobody else after signing may still break the glass, once.
+                let again = run.ballots.iter().any(|received| {
+                    let decision = &received.ballot.decision;
+                    let glass = matches!(decision, Decision::Approve { break_glass: true, .. });
+                    received.ballot.approver == approver && (glass || !*break_glass)
+                });
+                if again {
                     return Err(Refusal::AlreadyDecided { approver });
                 }
                 if terms.attestation_required && attestation.is_none() {

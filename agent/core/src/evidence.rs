@@ -250,6 +250,10 @@ pub(crate) struct Evidence {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recent {
     looks: VecDeque<Observation>,
+    /// Whether the newest look that says so heard the primary from here.
+    heard: Option<bool>,
+    /// End of the first look that did not hear it any more, after one that did.
+    pub(crate) unheard_by: Option<Timestamp>,
     /// When the primary was first seen serving in an unbroken run of looks.
     serving_since: Option<Timestamp>,
     /// The misses since something alive was seen, if there are any.
@@ -339,6 +343,7 @@ impl Recent {
         if self.looks.back().is_some_and(|newest| seen.begun_at < newest.begun_at) {
             return;
         }
+        self.listen(&seen);
         match &seen.seen {
             Seen::Side(reading) => {
                 self.misses = None;
@@ -366,6 +371,25 @@ impl Recent {
             self.looks.remove(victim);
         }
         self.looks.push_back(seen);
+    }
+
+    /// Keeps the moment at which this vantage stopped hearing the primary.
+    fn listen(&mut self, seen: &Observation) {
+        let hears = match &seen.seen {
+            Seen::Side(reading) if reading.role == Role::Secondary => reading.connected,
+            Seen::Control(reading) => {
+                let link = reading.link.as_ref();
+                link.filter(|link| link.instance_role == Role::Secondary)
+                    .and_then(|link| link.connected)
+            }
+            Seen::Side(_) | Seen::Silence(_) => None,
+        };
+        match (self.heard, hears) {
+            (_, Some(true)) => self.unheard_by = None,
+            (Some(true), Some(false)) => self.unheard_by = Some(seen.at),
+            (_, Some(false) | None) => {}
+        }
+        self.heard = hears.or(self.heard);
     }
 
     fn miss(&mut self, seen: &Observation, spacing: Duration) {

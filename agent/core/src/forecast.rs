@@ -25,8 +25,10 @@ pub struct Sample {
     pub log_send_queue_kb: Option<u64>,
     /// How far the primary's clock was ahead of the agent's, rounded up; negative if behind.
     pub clock_ahead_ms: i64,
-    /// End of the first look that failed, by the agent's clock: until then the primary may have
-    /// committed.
+    /// End of the first look that failed, by the agent's clock.
+    pub missed_by: Option<Timestamp>,
+    /// Until then the primary may have committed: the agent missed it, and the other witness did
+    /// not hear it any more either. None if that was never observed.
     pub gone_by: Option<Timestamp>,
     /// Last commit that had arrived at the other side when the primary was found silent.
     pub arrived_at: Option<Timestamp>,
@@ -38,7 +40,13 @@ pub struct Sample {
 #[serde(rename_all = "snake_case", tag = "known")]
 pub enum Loss {
     /// Between these two.
-    Within { least_ms: u64, most_ms: u64, basis: Basis },
+    Within {
+        least_ms: u64,
+        /// If the primary died when the agent lost it, which is the ordinary case.
+        likely_ms: u64,
+        most_ms: u64,
+        basis: Basis,
+    },
     /// Nobody can say; an approver has to accept it in these words.
     Unknown { because: Ignorance },
 }
@@ -46,7 +54,7 @@ pub enum Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// The target's last commit against the beginning of the primary's silence.
+    /// The target's last commit against the moment at which no witness heard the primary any more.
     TargetCommitAndSilence,
 }
 
@@ -127,10 +135,13 @@ pub(crate) fn bounds(forecast: &Forecast, spec: &LinkSpec) -> Bounds {
 /// What the evidence says of the primary now that it is silent, or None if it is not.
 pub(crate) fn sample(evidence: &Evidence, primary: Side) -> Option<Sample> {
     let recent = evidence.of(Vantage::from(primary));
-    let gone_by = recent.misses?.gone_by;
+    let missed_by = recent.misses?.gone_by;
     let reading = recent.reading().map(|(_, reading)| reading);
-    let clock_ahead_ms = recent.clock_ahead_ms().unwrap_or(0);
-    let other = evidence.of(Vantage::from(primary.other())).reading();
+    let target = evidence.of(Vantage::from(primary.other()));
+    let unheard_by = target.unheard_by.or(evidence.of(Vantage::ControlPlane).unheard_by);
+    // Without a reading of the primary nobody knows how far its clock is off.
+    let clock_ahead_ms = recent.clock_ahead_ms();
+    let gone_by = unheard_by.filter(|_| clock_ahead_ms.is_some()).map(|by| by.max(missed_by));
     Some(Sample {
         last_commit_at: reading
             .and_then(|reading| reading.database.as_ref())
@@ -138,9 +149,11 @@ pub(crate) fn sample(evidence: &Evidence, primary: Side) -> Option<Sample> {
         log_send_queue_kb: reading
             .and_then(|reading| reading.partner.as_ref())
             .and_then(|partner| partner.log_send_queue_kb),
-        clock_ahead_ms,
-        gone_by: Some(gone_by),
-        arrived_at: other
+        clock_ahead_ms: clock_ahead_ms.unwrap_or(0),
+        missed_by: Some(missed_by),
+        gone_by,
+        arrived_at: target
+            .reading()
             .and_then(|(_, reading)| reading.database.as_ref())
             .and_then(|db| db.last_commit_at),
     })
@@ -151,17 +164,19 @@ pub(crate) fn sample(evidence: &Evidence, primary: Side) -> Option<Sample> {
 /// observation is the safe one.
 fn loss(journaled: Option<&Sample>, observed: Option<&Sample>, arrived: Timestamp) -> Loss {
     let journaled = journaled.filter(|sample| sample.arrived_at == Some(arrived));
-    let Some(sample) = journaled.or(observed) else {
+    let known = journaled.filter(|sample| sample.gone_by.is_some()).or(observed);
+    let Some((sample, gone_by)) = known.and_then(|sample| Some((sample, sample.gone_by?))) else {
         return Loss::Unknown { because: Ignorance::SilenceNotObserved };
     };
-    let Some(gone_by) = sample.gone_by else {
-        return Loss::Unknown { because: Ignorance::SilenceNotObserved };
-    };
+    let ahead = SignedDuration::from_millis(sample.clock_ahead_ms);
+    let until = |moment: Timestamp| millis(moment.duration_since(arrived).saturating_add(ahead));
     let least = sample.last_commit_at.map_or(0, |seen| millis(seen.duration_since(arrived)));
-    let window = gone_by.duration_since(arrived);
-    let most = window.saturating_add(SignedDuration::from_millis(sample.clock_ahead_ms));
-    let most_ms = millis(most).max(least);
-    Loss::Within { least_ms: least, most_ms, basis: Basis::TargetCommitAndSilence }
+    Loss::Within {
+        least_ms: least,
+        likely_ms: until(sample.missed_by.unwrap_or(gone_by)).max(least),
+        most_ms: until(gone_by).max(least),
+        basis: Basis::TargetCommitAndSilence,
+    }
 }
 
 fn redo_ms(queue_kb: Option<u64>, rate_kb_per_s: Option<u64>) -> Option<u64> {
@@ -180,9 +195,13 @@ fn millis(span: SignedDuration) -> u64 {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Within { least_ms, most_ms, .. } => {
-                write!(f, "between {} and {} of commits", seconds(*least_ms), seconds(*most_ms))
-            }
+            Self::Within { least_ms, likely_ms, most_ms, .. } => write!(
+                f,
+                "between {} and {} of commits, likely up to {}",
+                seconds(*least_ms),
+                seconds(*most_ms),
+                seconds(*likely_ms)
+            ),
             Self::Unknown { because } => write!(f, "forecast unknown: {because}"),
         }
     }

@@ -199,14 +199,15 @@ fn standing<'a>(
     now: Timestamp,
 ) -> Standing<'a> {
     let recent = evidence.of(Vantage::from(side));
-    if let Some(misses) = recent.misses
+    let stale_after = signed(spec.policy.stale_after);
+    let fresh = recent.last().is_some_and(|last| now.duration_since(last.begun_at) <= stale_after);
+    // Misses from before this host was suspended say nothing about now.
+    if let Some(misses) = recent.misses.filter(|_| fresh)
         && misses.count >= spec.policy.misses
     {
         return Standing::Silent { looks: misses.count, since: misses.since };
     }
-    let stale_after = signed(spec.policy.stale_after);
-    if let Some(last) = recent.last()
-        && now.duration_since(last.begun_at) <= stale_after
+    if let Some(last) = recent.last().filter(|_| fresh)
         && let Seen::Silence(silence) = &last.seen
         && !silence.kind.is_miss()
     {
@@ -228,8 +229,13 @@ fn second_hand(
 ) -> Option<(Vantage, bool)> {
     match standing(evidence, spec, target, now) {
         Standing::Seen(reading) => {
-            let heard = (reading.role == Role::Secondary).then_some(reading.connected).flatten();
-            return heard.map(|heard| (Vantage::from(target), heard));
+            if reading.role != Role::Secondary {
+                return None;
+            }
+            // A secondary that does not say is spoken for by the control plane.
+            if let Some(heard) = reading.connected {
+                return Some((Vantage::from(target), heard));
+            }
         }
         Standing::Silent { .. } | Standing::Refuses(_) | Standing::Undecided => {}
     }

@@ -104,9 +104,9 @@ pub enum End {
     /// The agent can't tell or can't go on; a human must look.
     Stuck,
     Rejected,
-    /// A clock ran out before anything was sent.
+    /// A clock ran out before anything took effect.
     Expired,
-    /// Something positive spoke against it before anything was sent.
+    /// Something positive spoke against it before anything took effect.
     Withdrawn,
 }
 
@@ -142,7 +142,7 @@ impl Proposal {
     /// Whether the ballots make a quorum at `now`: enough signers, or one and the waiting time.
     #[must_use]
     pub fn decided(&self, ballots: &[Received], now: Timestamp) -> bool {
-        ballots.len() >= self.terms.quorum
+        signers(ballots) >= self.terms.quorum
             || self.glass_breaks_at(ballots).is_some_and(|at| at <= now)
     }
 
@@ -164,6 +164,13 @@ impl Proposal {
 pub struct Received {
     pub at: Timestamp,
     pub ballot: Ballot,
+}
+
+/// How many people have signed: somebody who breaks the glass later is still one.
+pub(crate) fn signers(ballots: &[Received]) -> usize {
+    let names: alloc::collections::BTreeSet<&ApproverId> =
+        ballots.iter().map(|received| &received.ballot.approver).collect();
+    names.len()
 }
 
 /// The sentences that an approver has to have read.

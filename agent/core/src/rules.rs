@@ -88,9 +88,7 @@ pub(crate) fn wake(view: &View<'_>) -> Option<Timestamp> {
         for lane in &run.lanes {
             let terms = &run.proposal.terms;
             match &lane.state {
-                StepState::NotDone { at, .. } => {
-                    times.extend(after(*at, Duration::from_millis(terms.retry_after_ms)));
-                }
+                StepState::NotDone { at, .. } => times.push(retry_at(run, *at, lane.attempts)),
                 StepState::Unknown { since, .. } => {
                     times.extend(after(*since, Duration::from_millis(terms.stuck_after_ms)));
                 }
@@ -118,6 +116,18 @@ pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
     let by = primary_seen_by(view.evidence, view.spec, lane.target, view.now);
     if !by.is_empty() {
         return Err(Blocked::Paused(Refusal::PrimarySeen { by }.to_string()));
+    }
+    let attested = run.proposal.terms.attestation_required;
+    let verdict = assess(view.evidence, view.spec, view.record.primary, view.now);
+    match verdict.map(|found| found.health) {
+        Some(Health::PrimaryDown) => {}
+        // What was signed with an attestation does not rest on a second witness.
+        Some(Health::PrimaryUnreachable | Health::Unknown) | None if attested => {}
+        Some(health) => return Err(Blocked::Paused(format!("the health is {health} now"))),
+        None => {
+            let why = "the verdict has not been seen again since the agent started";
+            return Err(Blocked::Paused(why.to_string()));
+        }
     }
     let now = current_forecast(view, run);
     if run.proposal.terms.bounds.allow(&now) {
@@ -205,7 +215,7 @@ fn quorum_reached(view: &View<'_>) -> Option<Event> {
     }
     Some(Event::ProposalApproved {
         proposal: run.proposal.terms.proposal,
-        break_glass: run.ballots.len() < run.proposal.terms.quorum,
+        break_glass: proposal::signers(&run.ballots) < run.proposal.terms.quorum,
         execute_by: proposal::execute_by(&run.proposal.terms, view.now),
     })
 }
@@ -252,8 +262,11 @@ fn run_stuck(view: &View<'_>) -> Option<Event> {
 fn execution_expired(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
     let Status::Approved { execute_by, .. } = run.status else { return None };
-    let waiting =
-        |state: &StepState| matches!(state, StepState::Pending | StepState::NotDone { .. });
+    let waiting = |state: &StepState| match state {
+        StepState::Pending | StepState::NotDone { .. } => true,
+        StepState::Started(started) => !started.sent,
+        StepState::Unknown { .. } => false,
+    };
     let due = |lane: usize| run.current(lane).is_some_and(|step| step.acts() || !run.acted());
     let late = view.now >= execute_by
         && run.lanes.iter().enumerate().any(|(lane, p)| waiting(&p.state) && due(lane));
@@ -263,11 +276,7 @@ fn execution_expired(view: &View<'_>) -> Option<Event> {
 
 fn bounds_exceeded(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
-    let waiting = run
-        .lanes
-        .iter()
-        .all(|lane| matches!(lane.state, StepState::Pending | StepState::NotDone { .. }));
-    if run.acted() || !waiting {
+    if run.acted() {
         return None;
     }
     match clearance(view, run) {
@@ -285,7 +294,8 @@ fn step_due(view: &View<'_>) -> Option<Event> {
         let route = match &progress.state {
             StepState::Pending => 0,
             StepState::NotDone { at, route, again, .. } => {
-                next_route(view, run, step, (*at, *route, *again))?
+                let rested = view.now >= retry_at(run, *at, progress.attempts);
+                next_route(step, *route, *again, rested)?
             }
             StepState::Started(_) | StepState::Unknown { .. } => return None,
         };
@@ -302,20 +312,21 @@ fn step_due(view: &View<'_>) -> Option<Event> {
 
 /// The route of the next try, or None while it is not due. Another route is tried at once: nothing
 /// was sent on the one before. After the last one it starts over with the first.
-fn next_route(
-    view: &View<'_>,
-    run: &Run,
-    step: &Step,
-    (at, route, again): (Timestamp, usize, Again),
-) -> Option<usize> {
-    let retry_after = signed(Duration::from_millis(run.proposal.terms.retry_after_ms));
-    let rested = view.now.duration_since(at) >= retry_after;
+fn next_route(step: &Step, route: usize, again: Again, rested: bool) -> Option<usize> {
     match again {
         Again::Never => None,
         Again::NextRoute if route + 1 < step.routes.len() => Some(route + 1),
         Again::NextRoute => rested.then_some(0),
         Again::SameRoute => rested.then_some(route),
     }
+}
+
+/// When a step that was not done may be tried again: the pause doubles, so that the tries last
+/// until the clock for executing ends.
+fn retry_at(run: &Run, at: Timestamp, attempts: u32) -> Timestamp {
+    let doubled = 1_u64 << attempts.saturating_sub(1).min(4);
+    let pause = Duration::from_millis(run.proposal.terms.retry_after_ms.saturating_mul(doubled));
+    at.checked_add(signed(pause)).unwrap_or(Timestamp::MAX)
 }
 
 fn propose_again(view: &View<'_>) -> Option<Event> {
@@ -377,6 +388,12 @@ pub(crate) fn draft(
         notes,
     };
     Proposal::write(&plan, terms)
+}
+
+/// A run whose link has left the configuration can't go on: nobody looks at it any more.
+pub(crate) fn link_dropped(run: &Run) -> Event {
+    let end = if run.acted() { End::Stuck } else { End::Withdrawn };
+    closed(run, end, "the link is not in the configuration any more".to_string())
 }
 
 fn current_forecast(view: &View<'_>, run: &Run) -> forecast::Forecast {

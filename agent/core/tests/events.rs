@@ -101,7 +101,8 @@ fn health_changed() -> Event {
             last_commit_at: Some(time(0)),
             log_send_queue_kb: Some(12),
             clock_ahead_ms: -3,
-            gone_by: Some(time(2)),
+            missed_by: Some(time(2)),
+            gone_by: Some(time(4)),
             arrived_at: Some(time(0)),
         }),
     }

@@ -211,9 +211,9 @@ impl Grip {
         let look_within = place.look_within.min(SIDE_LOOK_MOST);
         let program_name = program_name(self.work.step);
         let warm = self.warm(place, now);
-        let looked = warm.eye.look(look_within);
-        let counted = in_flight(&mut warm.sessions, &program_name, look_within);
-        let (seen, under_way) = tokio::join!(looked, counted);
+        // In this order: a change that lands in between is then seen in the role.
+        let under_way = in_flight(&mut warm.sessions, &program_name, look_within).await;
+        let seen = warm.eye.look(look_within).await;
         let under_way = match under_way {
             Ok(true) => UnderWay::Yes,
             Ok(false) => UnderWay::No,

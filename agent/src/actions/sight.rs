@@ -21,13 +21,16 @@ pub(crate) fn of_side(action: &Action, reading: &SideReading, under_way: &UnderW
         Action::TargetReady { .. } if reading.role == Role::Primary => Sight::Holds { seen },
         Action::TargetReady { .. } => match as_secondary(reading, under_way, seen) {
             // Nothing is in the way; whether that is sure matters only to who sends a command.
-            Sight::Not { seen } | Sight::Holds { seen } => Sight::Holds { seen },
+            Sight::Not { seen, .. } | Sight::Holds { seen } => Sight::Holds { seen },
             Sight::Blind { .. } => Sight::Holds { seen: shown(action, reading) },
             other @ (Sight::Coming { .. } | Sight::Unfit { .. }) => other,
         },
         Action::TargetPrimary { .. } | Action::TargetServing { .. } => {
             if reading.serving() {
                 return Sight::Holds { seen };
+            }
+            if reading.role == Role::Secondary && reading.connected == Some(true) {
+                return unfit(seen, "and it still hears the primary");
             }
             match (reading.role, &reading.database) {
                 (Role::Primary, Some(database)) => as_new_primary(database, under_way, seen),
@@ -54,7 +57,7 @@ pub(crate) fn not_by_both(
     control: Result<ControlReading, Silence>,
 ) -> Sight {
     let Ok(reading) = control else { return by_side };
-    let Sight::Not { seen } = &by_side else { return by_side };
+    let Sight::Not { seen, .. } = &by_side else { return by_side };
     match by_control(action, &reading, &format!("; {seen}")) {
         Sight::Not { .. } | Sight::Blind { .. } | Sight::Holds { .. } => by_side,
         other @ (Sight::Coming { .. } | Sight::Unfit { .. }) => other,
@@ -104,7 +107,7 @@ fn by_control(action: &Action, reading: &ControlReading, besides: &str) -> Sight
         )
         | (Action::TargetReady { .. }, Role::Resolving) => Sight::Coming { seen },
         (Action::TargetPrimary { .. } | Action::TargetServing { .. }, Role::Secondary) => {
-            Sight::Not { seen }
+            Sight::Not { seen, first_hand: false }
         }
         (
             Action::TargetReady { .. }
@@ -145,7 +148,7 @@ fn as_secondary(reading: &SideReading, under_way: &UnderWay, seen: String) -> Si
             UnderWay::Unseen(why) => Sight::Blind {
                 why: format!("{seen}, but not whether a command is at work there: {why}"),
             },
-            UnderWay::Yes | UnderWay::No => Sight::Not { seen },
+            UnderWay::Yes | UnderWay::No => Sight::Not { seen, first_hand: true },
         },
     }
 }

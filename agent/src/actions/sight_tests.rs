@@ -68,7 +68,7 @@ fn silence() -> Silence {
 fn line(sight: &Sight) -> String {
     match sight {
         Sight::Holds { seen } => format!("HOLDS   {seen}\n"),
-        Sight::Not { seen } => format!("NOT     {seen}\n"),
+        Sight::Not { seen, .. } => format!("NOT     {seen}\n"),
         Sight::Coming { seen } => format!("COMING  {seen}\n"),
         Sight::Unfit { seen } => format!("UNFIT   {seen}\n"),
         Sight::Blind { why } => format!("BLIND   {why}\n"),
@@ -214,7 +214,7 @@ fn what_the_control_plane_shows_where_the_target_is_silent() {
 
 #[test]
 fn a_post_needs_both_to_say_secondary() {
-    let by_side = Sight::Not { seen: "mi is SECONDARY".into() };
+    let by_side = Sight::Not { seen: "mi is SECONDARY".into(), first_hand: true };
     let both = |control| line(&not_by_both(by_side.clone(), &action(Kind::Primary), control));
     let table = [
         both(Ok(control(Some(Role::Secondary), "Ready"))),

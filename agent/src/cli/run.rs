@@ -16,7 +16,7 @@ const WORKERS: usize = 2;
 /// stack: the usual 2 MiB overflow there.
 const STACK: usize = 8 << 20;
 /// Threads for what blocks, such as reading the journal.
-const BLOCKING: usize = 16;
+const BLOCKING: usize = 64;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {}

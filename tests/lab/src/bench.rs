@@ -160,6 +160,7 @@ fn upkeep(watch_s: u64) -> Result<Vec<String>> {
         props.settings.push((key, "1s".into()));
     }
     props.settings.push(("managed_instances.0.arm.every", "5s".into()));
+    props.settings.push(("policy.stale_after", "15s".into()));
     let mut stage = Stage::set(props)?;
     stage.start_agent()?;
     stage.agent.wait_ready(SOON)?;

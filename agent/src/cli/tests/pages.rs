@@ -57,7 +57,7 @@ fn an_approver_sees_all_that_is_signed() {
           break glass       not configured
 
         Notes
-          - Expected loss: between 1.0 s and 3.0 s of commits. No step starts if the forecast exceeds 8.0 s
+          - Expected loss: between 1.0 s and 3.0 s of commits, likely up to 3.0 s. No step starts if the forecast exceeds 8.0 s
           - Point of no return: step 2 (mi-1 is PRIMARY of orders, ONLINE and READ_WRITE)
           - When the old primary returns it will still be PRIMARY and take writes: keep applications away from it
 
