@@ -61,7 +61,8 @@ pub(crate) fn order<'a>(
 
 /// The link that a path leads to, if it is one of this instance. Resource ids ignore case.
 fn link_of(path: &str, target: &ControlTarget) -> Option<String> {
-    let segments: Vec<_> = path.strip_prefix('/')?.split('/').collect();
+    let segments: Option<Vec<String>> = path.strip_prefix('/')?.split('/').map(plain).collect();
+    let segments = segments?;
     let [head @ .., link, failover] = segments.as_slice() else { return None };
     let expected = [
         "subscriptions",
@@ -76,8 +77,21 @@ fn link_of(path: &str, target: &ControlTarget) -> Option<String> {
     ];
     let same = head.len() == expected.len()
         && head.iter().zip(expected).all(|(found, wanted)| found.eq_ignore_ascii_case(wanted));
-    (same && failover.eq_ignore_ascii_case("failover") && !link.is_empty())
-        .then(|| (*link).to_owned())
+    (same && failover.eq_ignore_ascii_case("failover") && !link.is_empty()).then(|| link.clone())
+}
+
+/// A segment of a path without its escapes; None if they are not UTF-8 or none at all.
+fn plain(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let digits = after.get(..2)?;
+        bytes.extend_from_slice(&agent_core::from_hex(digits)?);
+        rest = &after[2..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).ok()
 }
 
 impl Order<'_> {

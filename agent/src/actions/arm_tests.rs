@@ -37,6 +37,15 @@ fn a_path_must_lead_to_a_link_of_this_instance() {
 }
 
 #[test]
+fn names_that_a_path_escapes_are_the_names_of_the_configuration() {
+    let target = ControlTarget { resource_group: "rg (prod)".into(), ..target() };
+    let path = PATH.replace("/rg/", "/rg%20%28prod%29/").replace("/Link/", "/my%20link/");
+    assert_eq!(link_of(&path, &target), Some("my link".into()));
+    assert_eq!(link_of(&path.replace("%29", "%2"), &target), None);
+    assert_eq!(link_of(&path.replace("%29", "%ff"), &target), None);
+}
+
+#[test]
 fn a_body_that_is_not_understood_is_not_ordered() {
     for body in ["", "{}", r#"{"failoverType":"Soft"}"#, r#"{"failoverType":"Planned","x":1}"#] {
         let (why, again) = order([].into_iter(), PATH, body).expect_err("not an order");
