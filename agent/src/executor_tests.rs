@@ -238,7 +238,7 @@ async fn without_permission_nothing_leaves() {
         ..Script::default()
     };
     let mut short = work(tsql());
-    short.deadline = short.started_at + jiff::SignedDuration::from_secs(4);
+    short.deadline = short.started_at + SignedDuration::from_secs(4);
     expect_test::expect![[r#"
         at   0 s begin
         at   0 s ask permission

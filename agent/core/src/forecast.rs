@@ -85,6 +85,14 @@ pub struct Bounds {
     pub loss_most_ms: Option<u64>,
 }
 
+impl Sample {
+    /// Whether it may take the place of an older one. A restarted agent has not seen the primary
+    /// itself and can't say when it stopped: what the journal knows of that stays.
+    pub(crate) fn tells_more_than(&self, older: Option<&Self>) -> bool {
+        self.gone_by.is_some() || older.is_none_or(|older| older.gone_by.is_none())
+    }
+}
+
 impl Bounds {
     /// Whether a forecast is within what was signed.
     #[must_use]
@@ -221,4 +229,27 @@ impl fmt::Display for Ignorance {
 #[must_use]
 pub fn seconds(ms: u64) -> String {
     alloc::format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_that_knows_less_does_not_replace_one_that_knows_more() {
+        let known = Sample {
+            last_commit_at: None,
+            log_send_queue_kb: None,
+            clock_ahead_ms: 0,
+            missed_by: Some(Timestamp::UNIX_EPOCH),
+            gone_by: Some(Timestamp::UNIX_EPOCH),
+            arrived_at: None,
+        };
+        let unknown = Sample { gone_by: None, ..known };
+        assert!(unknown.tells_more_than(None));
+        assert!(unknown.tells_more_than(Some(&unknown)));
+        assert!(known.tells_more_than(Some(&unknown)));
+        assert!(known.tells_more_than(Some(&known)), "the later one is the safe one");
+        assert!(!unknown.tells_more_than(Some(&known)));
+    }
 }

@@ -173,8 +173,10 @@ fn health_changed(view: &View<'_>) -> Option<Event> {
         return None;
     }
     let lost = matches!(health, Health::PrimaryDown | Health::PrimaryUnreachable);
-    let sample =
-        primary.filter(|_| lost).and_then(|primary| forecast::sample(view.evidence, primary));
+    let sample = primary
+        .filter(|_| lost)
+        .and_then(|primary| forecast::sample(view.evidence, primary))
+        .filter(|sample| sample.tells_more_than(view.record.sample.as_ref()));
     Some(Event::HealthChanged {
         from: view.record.health,
         to: health,
