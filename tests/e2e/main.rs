@@ -4,6 +4,7 @@ mod api;
 mod broker;
 mod bus;
 mod kill;
+mod lab;
 mod resend;
 mod rig;
 mod story;
