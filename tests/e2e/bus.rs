@@ -2,6 +2,8 @@
 //! shares no code with us: every event arrives, in order per link, and again only under the same
 //! id.
 
+mod binary;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
