@@ -195,7 +195,7 @@ impl Stage {
         let place = self.universe.human(who).ok_or("nobody of that name is on the roster")?;
         let key = self.universe.humans[place].key.clone();
         let id = ApproverId::new(who)?;
-        let ballot = Ballot::sign(&proposal, id, decision, self.universe.now, &key);
+        let ballot = Ballot::sign(&proposal, id, decision, self.universe.agent_now(), &key);
         self.input(Input::Cast { ballot })
     }
 
@@ -221,7 +221,7 @@ impl Stage {
     }
 
     fn explain(&mut self) -> Result<(), String> {
-        let now = self.universe.now;
+        let now = self.universe.agent_now();
         let estate = self.universe.estate().ok_or("the agent is not there")?;
         let explained = estate.explain(&Universe::link(), now).ok_or("there is no such link")?;
         let _ = writeln!(self.out, "    health {}", explained.health);

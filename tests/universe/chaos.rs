@@ -28,7 +28,15 @@ pub enum Chaos {
     Suspend {
         ms: i64,
     },
-    /// The agent comes up with other thresholds.
+    /// The next append takes this long.
+    Stall {
+        ms: i64,
+    },
+    /// The wall clock of the agent's host is set wrong, and the agent is started anew.
+    ClockStep {
+        ms: i64,
+    },
+    /// The agent comes up as another version, with other thresholds.
     Reconfigure {
         propose_after_s: u64,
         quorum: usize,
@@ -144,7 +152,9 @@ fn main_fault(rng: &mut fastrand::Rng, at: i64, add: &mut impl FnMut(i64, Chaos)
 fn side_fault(rng: &mut fastrand::Rng) -> Chaos {
     let target = || Party::Instance(MANAGED_INSTANCE.into());
     let instance = || MANAGED_INSTANCE.to_owned();
-    match rng.u8(0..24) {
+    match rng.u8(0..26) {
+        24 => Chaos::Stall { ms: rng.i64(500..9_000) },
+        25 => Chaos::ClockStep { ms: rng.i64(-40_000..40_000) },
         0..=4 => Chaos::Crash { down_ms: rng.i64(100..15_000) },
         5 => Chaos::Disk(DiskFault::Refuse),
         6 => Chaos::Disk(DiskFault::KeepAndDie),
@@ -240,6 +250,15 @@ impl Universe {
                 self.kill_agent();
                 self.start_agent(SignedDuration::from_millis(500));
             }
+            Chaos::Stall { ms } => {
+                self.disk.stall.set(Some(SignedDuration::from_millis(ms)));
+            }
+            Chaos::ClockStep { ms } => {
+                self.wall_off = SignedDuration::from_millis(ms);
+                self.coverage.add("clock step");
+                self.kill_agent();
+                self.start_agent(SignedDuration::from_millis(300));
+            }
             Chaos::Ask => {
                 let kind = PlanKind::ForcedFailover;
                 let link = Self::link();
@@ -272,7 +291,7 @@ impl Universe {
         let Some(old) = entries.iter().find_map(super::opened) else { return Ok(()) };
         let alice = self.humans[0].clone();
         let decision = alice.approves(&old, false);
-        let mut ballot = Ballot::sign(&old, alice.id, decision, self.now, &alice.key);
+        let mut ballot = Ballot::sign(&old, alice.id, decision, self.agent_now(), &alice.key);
         if self.rng.bool() {
             ballot.proposal += 1;
         }
@@ -287,7 +306,7 @@ impl Universe {
             [(false, None, false), (false, Some("by hand".to_owned()), false), (true, None, true)]
         {
             let decision = Decision::Approve { break_glass, forecast_unknown, attestation };
-            let ballot = Ballot::sign(&open, bob.id.clone(), decision, self.now, &bob.key);
+            let ballot = Ballot::sign(&open, bob.id.clone(), decision, self.agent_now(), &bob.key);
             self.input(Input::Cast { ballot })?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use dr_agent::{
     journal::JournalError,
     turn::{Taken, Turn},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use twin::world::World;
 
 use super::{Disk, LINK, Settings, Universe, human, opened};
@@ -46,6 +46,8 @@ pub(super) struct Checker {
     commands: BTreeMap<StepRef, u32>,
     lives: Vec<Life>,
     proposals: BTreeMap<u64, Proposal>,
+    /// How far the agent's clock was ahead of the world's when it wrote an entry.
+    ahead: BTreeMap<u64, SignedDuration>,
 }
 
 /// What one life of the agent was given, to be run again.
@@ -67,6 +69,7 @@ impl Checker {
             commands: BTreeMap::new(),
             lives: Vec::new(),
             proposals: BTreeMap::new(),
+            ahead: BTreeMap::new(),
         }
     }
 
@@ -84,7 +87,7 @@ impl Checker {
     }
 
     /// 6: after a crash the work is what the durable journal says, and nothing of it is lost.
-    pub(super) fn restarted(&mut self, estate: &Estate, _now: Timestamp) -> Result<(), Violation> {
+    pub(super) fn restarted(&mut self, estate: &Estate) -> Result<(), Violation> {
         let work = estate.work();
         let last = self.shadow.work();
         let known: Vec<&Work> = last.iter().collect();
@@ -95,6 +98,22 @@ impl Checker {
             return Err(Violation::new("6", "entries that had been told are gone"));
         }
         Ok(())
+    }
+
+    pub(super) fn dated(&mut self, entries: &[Entry], ahead: SignedDuration) {
+        self.ahead.extend(entries.iter().map(|entry| (entry.seq, ahead)));
+    }
+
+    /// Entries that were kept and not told were written by the clock of the life that has ended.
+    pub(super) fn undated(&mut self, entries: usize, ahead: SignedDuration) {
+        for seq in 1..=u64::try_from(entries).unwrap_or(u64::MAX) {
+            self.ahead.entry(seq).or_insert(ahead);
+        }
+    }
+
+    /// A time in an entry, by the world's clock.
+    fn by_the_world(&self, seq: u64, at: Timestamp) -> Timestamp {
+        at - self.ahead.get(&seq).copied().unwrap_or_default()
     }
 
     pub(super) fn started(&mut self, settings: &Settings, durable: usize) {
@@ -178,7 +197,7 @@ impl Checker {
             return Err(Violation::new("2", "a command that nobody was permitted to let go"));
         }
         // Permission was given within the clock; the way to the world takes a moment.
-        let grace = jiff::SignedDuration::from_secs(2);
+        let grace = SignedDuration::from_secs(2);
         if now > execute_by + grace {
             return Err(Violation::new("2", "a command after the time for it"));
         }
@@ -334,7 +353,8 @@ impl Checker {
         let sent = disk.entries().into_iter().find(
             |entry| matches!(&entry.event, Event::StepSending { step } if step.proposal == id),
         );
-        let Some(acted) = sent.map(|entry| entry.at) else { return Ok(()) };
+        let acted = sent.map(|entry| self.by_the_world(entry.seq, entry.at));
+        let Some(acted) = acted else { return Ok(()) };
         let commits: Vec<_> =
             world.commits(LINK).filter(|c| c.acknowledged && c.at < acted).collect();
         let Some(kept) = commits.iter().filter(|c| c.on_managed_instance).map(|c| c.at).max()
@@ -344,7 +364,10 @@ impl Checker {
         // When both witnesses have lost a primary that lives on, nobody can tell: what it commits
         // after that is outside every bound, and inside what the approvers were told of.
         let gone_by = disk.entries().iter().rev().find_map(|entry| match &entry.event {
-            Event::HealthChanged { sample, .. } if entry.seq < id => sample.and_then(|s| s.gone_by),
+            Event::HealthChanged { sample, .. } if entry.seq < id => {
+                let gone_by = sample.and_then(|sample| sample.gone_by)?;
+                Some(self.by_the_world(entry.seq, gone_by))
+            }
             Event::HealthChanged { .. }
             | Event::AgentStarted { .. }
             | Event::ProposalOpened { .. }
@@ -359,7 +382,8 @@ impl Checker {
             | Event::StepUnknown { .. }
             | Event::EpisodeAcknowledged { .. } => None,
         });
-        let unseen = gone_by.unwrap_or(run.proposal.terms.opened_at);
+        let opened_at = self.by_the_world(id, run.proposal.terms.opened_at);
+        let unseen = gone_by.unwrap_or(opened_at);
         let served = world.ledger().intervals(LINK).iter().any(|interval| {
             interval.writers.sql_server && interval.to.is_none_or(|to| to > unseen)
         });
@@ -413,5 +437,5 @@ fn is_empty(record: Option<&Record>) -> bool {
 
 /// Two seconds: longer than a look takes, shorter than anything decided on it.
 fn fresh(look: &Observation, now: Timestamp) -> bool {
-    now.duration_since(look.begun_at) <= jiff::SignedDuration::from_secs(2)
+    now.duration_since(look.begun_at) <= SignedDuration::from_secs(2)
 }

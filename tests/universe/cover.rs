@@ -66,6 +66,8 @@ impl Coverage {
             "crash with a step begun",
             "crash with a command let go",
             "disk failure",
+            "fsync stall",
+            "clock step",
             "break glass",
         ]
         .into_iter()

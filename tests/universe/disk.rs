@@ -8,6 +8,7 @@ use std::{
 
 use agent_core::{Entry, Seq};
 use dr_agent::journal::{Hash, JournalError, Store};
+use jiff::SignedDuration;
 
 /// What the disk is going to do with the next append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum DiskFault {
 pub struct Disk {
     lines: Rc<RefCell<Vec<String>>>,
     pub faults: Rc<Cell<Option<DiskFault>>>,
+    /// The next append takes this long.
+    pub stall: Rc<Cell<Option<SignedDuration>>>,
     /// Broken on purpose: the next append is confirmed and not kept.
     pub forgetful: Rc<Cell<bool>>,
 }

@@ -119,7 +119,7 @@ impl Universe {
                     self.reply(step, 5_000, Sent::Unknown { why });
                     return Ok(());
                 }
-                self.checker.command(step, self.now, &self.settings)?;
+                self.checker.command(step, self.agent_now(), &self.settings)?;
                 let command = Command::ForceFailover { group: LINK.into() };
                 match self.world.execute(MANAGED_INSTANCE, &who, command) {
                     Ok(taken) => {
@@ -136,7 +136,7 @@ impl Universe {
                 }
             }
             Route::Arm { .. } => {
-                self.checker.command(step, self.now, &self.settings)?;
+                self.checker.command(step, self.agent_now(), &self.settings)?;
                 let request = ArmCommand::Failover {
                     instance: MANAGED_INSTANCE.into(),
                     link: LINK.into(),

@@ -94,7 +94,14 @@ impl Universe {
         };
         // The host stood still in between: the look says nothing about the other side.
         let late = elapsed > SignedDuration::from_millis(2 * DEADLINE_MS);
-        Some(Observation { link: Self::link(), vantage, begun_at, at: self.now, late, seen })
+        Some(Observation {
+            link: Self::link(),
+            vantage,
+            begun_at: begun_at + self.ahead,
+            at: self.agent_now(),
+            late,
+            seen,
+        })
     }
 
     /// Whether something gets from the agent to a party and back, and how long it takes.

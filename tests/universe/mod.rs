@@ -57,6 +57,10 @@ pub struct Universe {
     rng: fastrand::Rng,
     skew: BTreeMap<Vantage, Skew>,
     suspended_until: Option<Timestamp>,
+    /// How far the wall clock of the agent's host is off: counts from the next start.
+    wall_off: SignedDuration,
+    /// How far the clock of the living agent is ahead of the world's.
+    ahead: SignedDuration,
     checker: Checker,
     statements: BTreeMap<StepRef, hands::InFlight>,
 }
@@ -102,6 +106,8 @@ impl Universe {
             rng,
             skew,
             suspended_until: None,
+            wall_off: SignedDuration::ZERO,
+            ahead: SignedDuration::ZERO,
             statements: BTreeMap::new(),
         };
         universe.at(now, Happening::Start);
@@ -149,6 +155,11 @@ impl Universe {
             self.world.advance(self.now);
         }
         Ok(())
+    }
+
+    /// The time by the agent's own clock.
+    pub fn agent_now(&self) -> Timestamp {
+        self.now + self.ahead
     }
 
     /// The estate of the living agent.
@@ -267,7 +278,7 @@ impl Universe {
             }
             Happening::Step(step) => self.step(step)?,
             Happening::Answer(step, answer) => {
-                let now = self.now;
+                let now = self.agent_now();
                 let agent = self.agent.as_mut();
                 if let Some(deed) = agent.and_then(|agent| agent.deeds.get_mut(&step)) {
                     deed.answer(now, answer);
@@ -317,14 +328,20 @@ impl Universe {
         for entry in self.disk.entries() {
             estate.apply(&entry).map_err(|why| Violation::new("1", why.to_string()))?;
         }
-        self.checker.restarted(&estate, self.now)?;
+        self.checker.restarted(&estate)?;
+        self.checker.undated(self.disk.len(), self.ahead);
+        // As the daemon's clock: never before the last entry, and then it only counts.
+        let wall = self.now + self.wall_off;
+        let begins = estate.last_at().map_or(wall, |last| last.max(wall));
+        self.ahead = begins.duration_since(self.now);
         let (store, head) = self.disk.store(Rc::clone(&self.disk.faults));
         let turn = Turn::new(estate, store, head, u64::from(self.life));
         self.checker.started(&self.settings, self.disk.len());
         let work = turn.estate().work();
         self.agent = Some(Agent { turn, deeds: BTreeMap::new(), wake: None });
         self.follow(&work);
-        let input = Input::Start { version: "0.1.0".into(), config_digest: "sim".into() };
+        let version = format!("0.{}.0", self.life);
+        let input = Input::Start { version, config_digest: "sim".into() };
         self.turn(Vec::new(), vec![input])?;
         for (place, vantage) in look::VANTAGES.into_iter().enumerate() {
             let phase = self.rng.i64(0..100) + i64::try_from(place).unwrap_or(0);
@@ -340,7 +357,7 @@ impl Universe {
         inputs: Vec<Input>,
     ) -> Result<Option<Vec<Result<Entry, Refusal>>>, Violation> {
         let Some(agent) = self.agent.as_mut() else { return Ok(None) };
-        let now = self.now;
+        let now = self.now + self.ahead;
         self.checker.given(now, &observations, &inputs);
         let taken = match agent.turn.take(now, observations, inputs) {
             Ok(taken) => taken,
@@ -354,9 +371,15 @@ impl Universe {
             }
         };
         self.coverage.turn(&taken);
+        if let Some(stall) = self.disk.stall.take() {
+            self.suspended_until = Some(self.now + stall);
+            self.coverage.add("fsync stall");
+        }
+        self.checker.dated(&taken.appended, self.ahead);
         self.checker.told(&taken, agent.turn.estate(), &self.disk, &self.settings, now)?;
-        agent.wake = taken.wake;
-        if let Some(wake) = taken.wake {
+        let wakes = taken.wake.map(|at| at - self.ahead);
+        agent.wake = wakes;
+        if let Some(wake) = wakes {
             self.at(wake, Happening::Wake);
         }
         self.follow(&taken.work);
@@ -389,12 +412,13 @@ impl Universe {
     /// Does what a deed asks for.
     fn step(&mut self, step: StepRef) -> Result<(), Violation> {
         let now = self.now;
+        let by_clock = self.agent_now();
         let deed = self.agent.as_ref().and_then(|agent| agent.deeds.get(&step));
         let asleep = self.settings.sabotage == Some(Sabotage::Asleep);
         let Some(deed) = deed.filter(|deed| !(asleep && deed.work().sent)) else {
             return Ok(());
         };
-        match deed.next(now) {
+        match deed.next(by_clock) {
             Ask::Wait(span) => {
                 let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
                 self.at(now + span, Happening::Answer(step, Answer::Waited));
