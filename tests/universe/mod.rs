@@ -16,8 +16,8 @@ mod settings;
 use std::{collections::BTreeMap, rc::Rc};
 
 use agent_core::{
-    ApproverId, Entry, Estate, Event, FailureDomain, Input, InstanceId, LinkId, LinkSpec,
-    Observation, Refusal, Roster, StepRef, StormBrake, Vantage, Work,
+    ApproverId, Entry, Estate, Event, FailureDomain, Input, Observation, Refusal, StepRef,
+    StormBrake, Vantage, Work,
     deed::{Answer, Ask, Deed},
 };
 use dr_agent::turn::Turn;
@@ -170,34 +170,6 @@ impl Universe {
     /// All durable entries.
     pub fn journal(&self) -> Vec<Entry> {
         self.disk.entries()
-    }
-
-    pub fn link() -> LinkId {
-        LinkId::new(LINK).expect("a name")
-    }
-
-    pub fn spec(settings: &Settings) -> LinkSpec {
-        LinkSpec {
-            id: Self::link(),
-            sql_server: InstanceId::new(SQL_SERVER).expect("a name"),
-            managed_instance: InstanceId::new(MANAGED_INSTANCE).expect("a name"),
-            group: LINK.into(),
-            database: DATABASE.into(),
-            arm_path: Some(ARM_PATH.into()),
-            agent_domain: FailureDomain::new(&settings.agent_domain).expect("a name"),
-            managed_instance_domain: FailureDomain::new(&settings.managed_instance_domain)
-                .expect("a name"),
-            policy: settings.policy.clone(),
-        }
-    }
-
-    pub fn roster(settings: &Settings) -> Roster {
-        Roster {
-            approvers: human::cast(settings).iter().map(Human::approver).collect(),
-            planned_quorum: 1,
-            forced_quorum: settings.quorum,
-            break_glass: settings.break_glass.map(|wait| agent_core::BreakGlass { wait }),
-        }
     }
 
     pub fn human(&self, name: &str) -> Option<usize> {

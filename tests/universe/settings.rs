@@ -1,8 +1,10 @@
 //! What a universe is made of, and what can be broken in it on purpose.
 
-use agent_core::Policy;
+use agent_core::{FailureDomain, InstanceId, LinkId, LinkSpec, Policy, Roster};
 use jiff::SignedDuration;
 use twin::world::WorldSpec;
+
+use super::{ARM_PATH, DATABASE, Human, LINK, MANAGED_INSTANCE, SQL_SERVER, Universe, human};
 
 /// What a universe is made of.
 #[derive(Clone, Debug)]
@@ -70,6 +72,36 @@ impl Default for Settings {
             skew_ms: 0,
             replay: true,
             sabotage: None,
+        }
+    }
+}
+
+impl Universe {
+    pub fn link() -> LinkId {
+        LinkId::new(LINK).expect("a name")
+    }
+
+    pub fn spec(settings: &Settings) -> LinkSpec {
+        LinkSpec {
+            id: Self::link(),
+            sql_server: InstanceId::new(SQL_SERVER).expect("a name"),
+            managed_instance: InstanceId::new(MANAGED_INSTANCE).expect("a name"),
+            group: LINK.into(),
+            database: DATABASE.into(),
+            arm_path: Some(ARM_PATH.into()),
+            agent_domain: FailureDomain::new(&settings.agent_domain).expect("a name"),
+            managed_instance_domain: FailureDomain::new(&settings.managed_instance_domain)
+                .expect("a name"),
+            policy: settings.policy.clone(),
+        }
+    }
+
+    pub fn roster(settings: &Settings) -> Roster {
+        Roster {
+            approvers: human::cast(settings).iter().map(Human::approver).collect(),
+            planned_quorum: 1,
+            forced_quorum: settings.quorum,
+            break_glass: settings.break_glass.map(|wait| agent_core::BreakGlass { wait }),
         }
     }
 }
