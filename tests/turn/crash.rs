@@ -193,6 +193,16 @@ fn many_links_may_fail_in_one_turn() {
     assert!(disk.texts().len() > 60, "{}", disk.texts().len());
 }
 
+/// A clock that is behind the journal: entries keep their order in time.
+#[test]
+fn the_time_of_entries_never_goes_back() {
+    let disk = Disk::default();
+    let mut turn = boot(&disk);
+    turn.take(at(20), Vec::new(), vec![start()]).expect("written");
+    let taken = turn.take(at(5), Vec::new(), vec![start()]).expect("written");
+    assert_eq!(taken.appended.iter().map(|entry| entry.at).collect::<Vec<_>>(), [at(20)]);
+}
+
 /// The same over the real journal, closed and opened again after every turn.
 #[test]
 fn the_story_survives_a_restart_after_every_turn() {
