@@ -203,6 +203,24 @@ fn the_time_of_entries_never_goes_back() {
     assert_eq!(taken.appended.iter().map(|entry| entry.at).collect::<Vec<_>>(), [at(20)]);
 }
 
+/// A link leaves the configuration while its proposal is open: nobody looks at it any more.
+#[test]
+fn a_proposal_whose_link_is_gone_is_closed() {
+    let disk = Disk::default();
+    let mut turn = boot(&disk);
+    for scene in failover() {
+        play(&mut turn, &scene).expect("written");
+        if events(&disk).last().is_some_and(|event| event == "proposal_opened") {
+            break;
+        }
+    }
+    let mut bare = estate(&[]);
+    let (head, term) = disk.fold(&mut bare);
+    let mut turn = Turn::new(bare, disk.clone(), head, term);
+    turn.take(at(1_000), Vec::new(), Vec::new()).expect("written");
+    assert_eq!(events(&disk).last().map(String::as_str), Some("proposal_closed"));
+}
+
 /// The same over the real journal, closed and opened again after every turn.
 #[test]
 fn the_story_survives_a_restart_after_every_turn() {
