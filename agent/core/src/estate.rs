@@ -240,6 +240,24 @@ impl Estate {
         self.links.get(link).map(|link| link.evidence.newest()).unwrap_or_default()
     }
 
+    /// What is known of each link beside the record, for whoever is to go on from here.
+    pub fn evidence(&self) -> impl Iterator<Item = (&LinkId, &Evidence)> {
+        self.links.iter().map(|(id, link)| (id, &link.evidence))
+    }
+
+    /// Forgets what was seen so far and goes on from this evidence. Links that it does not name have
+    /// not been looked at.
+    pub fn go_on_from(&mut self, evidence: Vec<(LinkId, Evidence)>) {
+        for link in self.links.values_mut() {
+            link.evidence = Evidence::default();
+        }
+        for (id, evidence) in evidence {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.evidence = evidence;
+            }
+        }
+    }
+
     /// Why the agent would, or would not, propose a failover of this link now.
     #[must_use]
     pub fn explain(&self, link: &LinkId, now: Timestamp) -> Option<Explanation> {

@@ -238,16 +238,19 @@ impl core::fmt::Display for Vantage {
     }
 }
 
-/// The recent observations of one link.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Evidence {
+/// The recent observations of one link, and what follows from older ones. It can be written down:
+/// whoever goes on from it later decides the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
     sql_server: Recent,
     managed_instance: Recent,
     control_plane: Recent,
 }
 
 /// The recent observations from one vantage, oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Recent {
     looks: VecDeque<Observation>,
     /// Whether the newest look that says so heard the primary from here.
@@ -260,7 +263,7 @@ pub(crate) struct Recent {
     pub(crate) misses: Option<Misses>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Misses {
     /// Looks in a row that failed, far enough apart to count as looks of their own.
     pub(crate) count: u32,
@@ -272,6 +275,13 @@ pub(crate) struct Misses {
 }
 
 impl Evidence {
+    /// How many looks are kept.
+    #[must_use]
+    pub fn looks(&self) -> usize {
+        let all = [&self.sql_server, &self.managed_instance, &self.control_plane];
+        all.iter().map(|recent| recent.looks.len()).sum()
+    }
+
     pub(crate) fn of(&self, vantage: Vantage) -> &Recent {
         match vantage {
             Vantage::SqlServer => &self.sql_server,

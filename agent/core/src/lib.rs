@@ -40,8 +40,9 @@ pub use approval::{Ballot, Decision, WORDS, from_hex, to_hex};
 pub use estate::{Estate, Work};
 pub use event::{Again, Entry, Event, FORMAT, StepRef, Subject, read, write};
 pub use evidence::{
-    ControlLink, ControlReading, DatabaseReading, DatabaseState, Observation, PartnerReading, Role,
-    Seen, SideReading, Silence, SilenceKind, SyncHealth, SyncState, Vantage, WINDOW,
+    ControlLink, ControlReading, DatabaseReading, DatabaseState, Evidence, Observation,
+    PartnerReading, Role, Seen, SideReading, Silence, SilenceKind, SyncHealth, SyncState, Vantage,
+    WINDOW,
 };
 pub use explain::Explanation;
 pub use forecast::{Basis, Bounds, Forecast, Ignorance, Loss, Sample, seconds};

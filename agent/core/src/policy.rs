@@ -1,15 +1,18 @@
 //! What the estate is told by its configuration: links, thresholds, approvers. Each threshold has
-//! its reason beside it. `apply` never reads any of this: decisions carry what they need.
+//! its reason beside it. `apply` never reads any of this: decisions carry what they need. All of it
+//! can be written down, for whoever wants to decide the same again later; none of it is a secret.
 
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Serialize};
 
 use crate::names::{ApproverId, FailureDomain, InstanceId, LinkId, Side};
 
 /// One link that the estate guards.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkSpec {
     pub id: LinkId,
     pub sql_server: InstanceId,
@@ -43,7 +46,8 @@ impl LinkSpec {
 }
 
 /// Thresholds of one link.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Failed looks in a row before a side counts as silent. Three, so that one lost packet and
     /// one retransmission time-out are not an outage.
@@ -98,7 +102,8 @@ impl Default for Policy {
 }
 
 /// Who may approve, and how many it takes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Roster {
     pub approvers: Vec<Approver>,
     /// Signatures that a planned failover takes.
@@ -116,20 +121,24 @@ impl Roster {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Approver {
     pub id: ApproverId,
+    #[serde(with = "hex_key")]
     pub key: VerifyingKey,
 }
 
 /// One signer and a waiting time in which anybody on the roster can still reject.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BreakGlass {
     pub wait: Duration,
 }
 
 /// The estate's own limits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StormBrake {
     /// Proposals that the agent itself keeps open at once. When more links fail together it is
     /// rarely the links.
@@ -139,5 +148,28 @@ pub struct StormBrake {
 impl Default for StormBrake {
     fn default() -> Self {
         Self { open_proposals: 8 }
+    }
+}
+
+/// A public key as hexadecimal digits.
+mod hex_key {
+    use alloc::string::String;
+
+    use ed25519_dalek::VerifyingKey;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    use crate::approval::{from_hex, to_hex};
+
+    pub(super) fn serialize<S: Serializer>(key: &VerifyingKey, to: S) -> Result<S::Ok, S::Error> {
+        to_hex(key.as_bytes()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<VerifyingKey, D::Error> {
+        let bytes = from_hex(&String::deserialize(from)?);
+        let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let bytes = bytes.ok_or_else(|| D::Error::custom("a key is 64 hexadecimal digits"))?;
+        VerifyingKey::from_bytes(&bytes).map_err(D::Error::custom)
     }
 }
