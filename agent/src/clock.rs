@@ -71,6 +71,16 @@ impl Clock {
         }
     }
 
+    /// How far this clock is ahead of the wall's now; negative if behind. It grows when somebody
+    /// sets the machine's clock while the agent runs.
+    #[must_use]
+    pub fn offset(&self) -> SignedDuration {
+        match &self.source {
+            Source::Boot { .. } => self.now().duration_since(milliseconds(wall())),
+            Source::Hand(_) => SignedDuration::ZERO,
+        }
+    }
+
     fn start_at(wall: Timestamp, last_entry: Option<Timestamp>) -> Self {
         let start = last_entry.map_or(wall, |last| last.max(wall));
         let ahead = Duration::try_from(start.duration_since(wall)).unwrap_or_default();
@@ -141,6 +151,18 @@ mod tests {
             assert!(off >= SignedDuration::ZERO, "{last:?}: {off}");
             assert_eq!(clock.ahead(), Duration::from_secs(ahead), "{last:?}");
         }
+    }
+
+    #[test]
+    fn it_tells_how_far_it_is_from_the_wall() {
+        let within = |clock: &Clock, hours: i64| {
+            let off = clock.offset() - SignedDuration::from_hours(hours);
+            assert!(off.abs() < SignedDuration::from_mins(1), "{off}");
+        };
+        within(&Clock::start(None), 0);
+        let later = wall() + SignedDuration::from_hours(3);
+        within(&Clock::start(Some(later)), 3);
+        within(&Clock::start_at(wall() - SignedDuration::from_hours(2), None), -2);
     }
 
     #[test]

@@ -5,10 +5,15 @@
 //! so that nothing stale is ever shown: what is not known now has no sample. Base units throughout:
 //! seconds and bytes.
 
+mod families;
 mod gauges;
+mod host;
 mod view;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use agent_core::{Entry, Event, Observation, Seen, Seq, SilenceKind, Vantage};
 use jiff::Timestamp;
@@ -17,8 +22,12 @@ use prometheus::{
     process_collector::ProcessCollector,
 };
 
+use self::host::Host;
 pub use self::view::{LinkView, View};
-use crate::journal::{JournalError, Reader};
+use crate::{
+    clock::Clock,
+    journal::{JournalError, Reader},
+};
 
 /// What `Content-Type` goes with [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -47,6 +56,7 @@ pub struct Metrics {
     engine_seconds: HistogramVec,
     /// The newest entry that has been counted.
     counted: Mutex<Seq>,
+    machine: Option<host::Machine>,
 }
 
 /// What the bus says of itself; the sink that fills it in is not known here.
@@ -142,7 +152,15 @@ impl Metrics {
             refusals,
             engine_seconds,
             counted: Mutex::new(last_seq),
+            machine: None,
         })
+    }
+
+    /// Has each scrape tell of the machine too: its clock, and the disk that `journal` is on.
+    #[must_use]
+    pub fn on_machine(mut self, clock: Clock, journal: PathBuf) -> Self {
+        self.machine = Some(host::Machine::new(clock, journal));
+        self
     }
 
     /// Counts the looks of one watch; `instance` is the label under which their time is kept.
@@ -156,12 +174,23 @@ impl Metrics {
         self.refusals.with_label_values(&[word]).inc();
     }
 
-    /// Counts what has come to stand in the journal since it was last read. Blocks on the disk.
+    /// Whether the journal could be read for the scrape that is being made.
+    pub fn journal_readable(&self, readable: bool) {
+        if let Some(machine) = &self.machine {
+            machine.journal_readable(readable);
+        }
+    }
+
+    /// Counts what has come to stand in the journal since it was last read, and looks how much room
+    /// there is for more. Blocks on the disk.
     ///
     /// # Errors
     ///
     /// The journal can't be read; what was counted before stays counted.
     pub fn read_journal(&self, reader: &Reader) -> Result<(), JournalError> {
+        if let Some(machine) = &self.machine {
+            machine.look_at_disk();
+        }
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..PAGES {
             let page = reader.read_after(*counted, PAGE)?;
@@ -182,7 +211,8 @@ impl Metrics {
     ///
     /// Two metrics with one name, which is a mistake in this module.
     pub fn render(&self, view: Option<&View>, bus: Option<&Bus>) -> prometheus::Result<String> {
-        let mut families = gauges::gather(&self.version, view, bus)?;
+        let host = self.machine.as_ref().map(host::Machine::now);
+        let mut families = gauges::gather(&self.version, host.as_ref(), view, bus)?;
         families.extend(self.registry.gather());
         families.sort_by(|one, other| one.name().cmp(other.name()));
         TextEncoder::new().encode_to_string(&families)

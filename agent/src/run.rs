@@ -98,7 +98,8 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     sources.once("the executor", |stop| {
         executor::run(work, inbox.clone(), hands, clock.clone(), stop)
     });
-    let metrics = Arc::new(Metrics::new(VERSION, agent.found).map_err(SetupError::Metrics)?);
+    let metrics = Metrics::new(VERSION, agent.found).map_err(SetupError::Metrics)?;
+    let metrics = Arc::new(metrics.on_machine(clock.clone(), config.journal_path()));
     places.watch(&mut sources, &metrics, inbox);
 
     // Entries that the stop itself brings about go out too, so the bus is told last.

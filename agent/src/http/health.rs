@@ -38,7 +38,8 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem>
     let view = app.ask(View::take).await.ok();
     let of = app.parts.metrics.clone();
     // A journal that can't be read is in the log, and no reason to show nothing.
-    drop(app.read(move |reader| of.read_journal(reader)).await);
+    let read = app.read(move |reader| of.read_journal(reader)).await;
+    app.parts.metrics.journal_readable(read.is_ok());
     let bus = app.bus().map(|bus| metrics::Bus {
         connected: bus.connected,
         published: bus.published,

@@ -4,189 +4,36 @@ use std::collections::BTreeMap;
 
 use agent_core::{
     DatabaseReading, Forecast, Health, Loss, Observation, Role, Run, Seen, Side, SideReading,
-    Status,
+    Status, StepState,
 };
 use jiff::Timestamp;
 use prometheus::{GaugeVec, IntCounter, Opts, Registry, proto::MetricFamily};
 
-use super::{Bus, LinkView, View, vantage_word};
-
-/// Name, help and labels of one metric.
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-}
-
-const BUILD_INFO: Family = Family {
-    name: "dr_agent_build_info",
-    help: "Always 1; the version that runs.",
-    labels: &["version"],
-};
-const TURN_ANSWERS: Family = Family {
-    name: "dr_agent_turn_answers",
-    help: "Whether the loop that decides answered this scrape; without it there is nothing to show.",
-    labels: &[],
-};
-const LAST_SEQ: Family = Family {
-    name: "dr_agent_journal_last_seq",
-    help: "Place of the newest entry of the journal.",
-    labels: &[],
-};
-const HEALTH: Family = Family {
-    name: "dr_agent_link_health",
-    help: "1 for the health that the link is in, 0 for each other one.",
-    labels: &["link", "health"],
-};
-const HEALTH_SINCE: Family = Family {
-    name: "dr_agent_link_health_since_timestamp_seconds",
-    help: "Since when the link is in its health.",
-    labels: &["link"],
-};
-const PRIMARY: Family = Family {
-    name: "dr_agent_link_primary",
-    help: "1 for the side that was primary when one was last seen, by the journal.",
-    labels: &["link", "side"],
-};
-const EPISODE: Family = Family {
-    name: "dr_agent_link_episode",
-    help: "1 from the first sign of trouble until the link is healthy again.",
-    labels: &["link"],
-};
-const UNACKNOWLEDGED: Family = Family {
-    name: "dr_agent_link_unacknowledged",
-    help: "1 if the newest proposal is closed and no human has acknowledged how it ended.",
-    labels: &["link"],
-};
-const ROLE: Family = Family {
-    name: "dr_agent_link_role",
-    help: "1 for the role that a side showed in the newest look; no sample while it is silent.",
-    labels: &["link", "side", "role"],
-};
-const SERVING: Family = Family {
-    name: "dr_agent_link_serving",
-    help: "Whether a side was primary with its database taking writes in the newest look.",
-    labels: &["link", "side"],
-};
-const AGE: Family = Family {
-    name: "dr_agent_observation_age_seconds",
-    help: "Age of the newest look of a vantage, silence included.",
-    labels: &["link", "vantage"],
-};
-const SILENT: Family = Family {
-    name: "dr_agent_observation_silent",
-    help: "Whether the newest look of a vantage was met with silence.",
-    labels: &["link", "vantage"],
-};
-const LAST_COMMIT: Family = Family {
-    name: "dr_agent_link_last_commit_timestamp_seconds",
-    help: "Last commit on a side by that side's own clock.",
-    labels: &["link", "side"],
-};
-const SECONDARY_LAG: Family = Family {
-    name: "dr_agent_link_secondary_lag_seconds",
-    help: "How far the secondary is behind, as the primary tells; 0 while suspended.",
-    labels: &["link"],
-};
-const SEND_QUEUE: Family = Family {
-    name: "dr_agent_link_log_send_queue_bytes",
-    help: "Log that the primary has not yet sent.",
-    labels: &["link"],
-};
-const REDO_QUEUE: Family = Family {
-    name: "dr_agent_link_redo_queue_bytes",
-    help: "Log that a side has received and not yet redone, by its own word.",
-    labels: &["link", "side"],
-};
-const LOSS: Family = Family {
-    name: "dr_agent_forecast_loss_seconds",
-    help: "Commits that a forced failover now would lose, at the least and at the most.",
-    labels: &["link", "edge"],
-};
-const LOSS_UNKNOWN: Family = Family {
-    name: "dr_agent_forecast_unknown",
-    help: "1 if nobody can say what a forced failover now would lose.",
-    labels: &["link"],
-};
-const RECOVERY: Family = Family {
-    name: "dr_agent_forecast_recovery_seconds",
-    help: "Time from the command until the new primary takes writes.",
-    labels: &["link", "edge"],
-};
-const WOULD_PROPOSE: Family = Family {
-    name: "dr_agent_link_would_propose",
-    help: "Whether the agent would propose a failover of the link now.",
-    labels: &["link"],
-};
-const OPEN: Family = Family {
-    name: "dr_agent_proposal_open",
-    help: "1 while a proposal waits for approvers.",
-    labels: &["link"],
-};
-const APPROVED: Family = Family {
-    name: "dr_agent_proposal_approved",
-    help: "1 while an approved plan is being carried out.",
-    labels: &["link"],
-};
-const APPROVALS: Family = Family {
-    name: "dr_agent_proposal_approvals",
-    help: "Valid approvals of the live proposal so far.",
-    labels: &["link"],
-};
-const NEEDED: Family = Family {
-    name: "dr_agent_proposal_approvals_needed",
-    help: "Approvals that the live proposal takes.",
-    labels: &["link"],
-};
-const EXPIRES: Family = Family {
-    name: "dr_agent_proposal_expires_timestamp_seconds",
-    help: "When the clock that runs for the live proposal ends: to approve it, or to begin steps.",
-    labels: &["link"],
-};
-const STEPS: Family = Family {
-    name: "dr_agent_run_steps",
-    help: "Steps of the live proposal's plan.",
-    labels: &["link"],
-};
-const STEPS_DONE: Family = Family {
-    name: "dr_agent_run_steps_done",
-    help: "Steps of the live proposal's plan that are done.",
-    labels: &["link"],
-};
-const ATTEMPTS: Family = Family {
-    name: "dr_agent_run_step_attempts",
-    help: "Tries of the step that is next or under way.",
-    labels: &["link", "lane"],
-};
-const BUS_CONNECTED: Family = Family {
-    name: "dr_agent_bus_connected",
-    help: "Whether there is a connection to the broker.",
-    labels: &[],
-};
-const BUS_CONFIRMED: Family = Family {
-    name: "dr_agent_bus_confirmed_seq",
-    help: "Place of the newest entry that the broker has confirmed.",
-    labels: &[],
-};
-const BUS_LAG_ENTRIES: Family = Family {
-    name: "dr_agent_bus_lag_entries",
-    help: "Entries of the journal that the broker has not confirmed.",
-    labels: &[],
-};
-const BUS_LAG: Family = Family {
-    name: "dr_agent_bus_lag_seconds",
-    help: "Age of the oldest entry that the broker has not confirmed; 0 if there is none.",
-    labels: &[],
+use super::{
+    Bus, Host, LinkView, View,
+    families::{
+        AGE, APPROVALS, APPROVED, ATTEMPTS, BUILD_INFO, BUS_CONFIRMED, BUS_CONNECTED, BUS_LAG,
+        BUS_LAG_ENTRIES, CLOCK_OFFSET, DISK_FREE, EPISODE, EXPIRES, Family, HEALTH, HEALTH_SINCE,
+        JOURNAL_READABLE, JOURNAL_SIZE, LAST_COMMIT, LAST_SEQ, LOSS, LOSS_UNKNOWN, NEEDED, OPEN,
+        PRIMARY, RECOVERY, REDO_QUEUE, ROLE, SECONDARY_LAG, SEND_QUEUE, SERVING, SIDE_CLOCK,
+        SILENT, STARTED, STEP_UNKNOWN, STEPS, STEPS_DONE, STUCK, TURN_ANSWERS, UNACKNOWLEDGED,
+        WOULD_PROPOSE,
+    },
+    vantage_word,
 };
 
 /// All gauges, and the counters that somebody else keeps.
 pub(super) fn gather(
     version: &str,
+    host: Option<&Host>,
     view: Option<&View>,
     bus: Option<&Bus>,
 ) -> prometheus::Result<Vec<MetricFamily>> {
     let mut sheet = Sheet::default();
     sheet.put(&BUILD_INFO, &[version], 1.0)?;
+    if let Some(host) = host {
+        sheet.host(host)?;
+    }
     sheet.put(&TURN_ANSWERS, &[], flag(view.is_some()))?;
     if let Some(view) = view {
         sheet.put(&LAST_SEQ, &[], number(view.last_seq))?;
@@ -232,6 +79,19 @@ impl Sheet {
         Ok(())
     }
 
+    fn host(&mut self, host: &Host) -> prometheus::Result<()> {
+        self.put(&STARTED, &[], timestamp(host.started_at))?;
+        self.put(&CLOCK_OFFSET, &[], host.clock_offset.as_secs_f64())?;
+        self.put(&JOURNAL_READABLE, &[], flag(host.journal_readable))?;
+        if let Some(bytes) = host.journal_bytes {
+            self.put(&JOURNAL_SIZE, &[], number(bytes))?;
+        }
+        if let Some(bytes) = host.free_bytes {
+            self.put(&DISK_FREE, &[], number(bytes))?;
+        }
+        Ok(())
+    }
+
     fn record(&mut self, view: &LinkView) -> prometheus::Result<()> {
         let (link, record) = (view.link.as_str(), &view.record);
         for health in HEALTHS {
@@ -245,7 +105,8 @@ impl Sheet {
         }
         self.put(&EPISODE, &[link], flag(record.episode.is_some()))?;
         let closed = record.run.as_ref().is_some_and(|run| run.closed_at.is_some());
-        self.put(&UNACKNOWLEDGED, &[link], flag(closed && !record.acknowledged))
+        self.put(&UNACKNOWLEDGED, &[link], flag(closed && !record.acknowledged))?;
+        self.put(&STUCK, &[link], flag(record.stuck().is_some()))
     }
 
     fn evidence(&mut self, view: &LinkView, now: Timestamp) -> prometheus::Result<()> {
@@ -275,6 +136,10 @@ impl Sheet {
             self.put(&ROLE, &[link, side, role_word(role)], flag(reading.role == role))?;
         }
         self.put(&SERVING, &[link, side], flag(reading.serving()))?;
+        // The server read its clock at some time between the two ends of the look.
+        let half = look.at.duration_since(look.begun_at).as_secs_f64() / 2.0;
+        let ahead = reading.server_time.duration_since(look.begun_at).as_secs_f64() - half;
+        self.put(&SIDE_CLOCK, &[link, side], ahead)?;
         if let Some(database) = &reading.database {
             self.database(link, side, database)?;
         }
@@ -340,6 +205,8 @@ impl Sheet {
         for (lane, progress) in run.lanes.iter().enumerate() {
             let lane = lane.to_string();
             self.put(&ATTEMPTS, &[link, &lane], f64::from(progress.attempts))?;
+            let unknown = matches!(progress.state, StepState::Unknown { .. });
+            self.put(&STEP_UNKNOWN, &[link, &lane], flag(unknown))?;
         }
         Ok(())
     }

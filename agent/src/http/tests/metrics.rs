@@ -38,11 +38,18 @@ async fn a_scrape_says_what_is_known() {
         "dr_agent_link_redo_queue_bytes{link=\"orders\",side=\"managed_instance\"} 5120",
         "dr_agent_forecast_unknown{link=\"orders\"} 1",
         "dr_agent_proposal_open{link=\"orders\"} 0",
+        "dr_agent_run_stuck{link=\"orders\"} 0",
+        "dr_agent_journal_readable 1",
     ];
     for line in expected {
         assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
     }
     assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+    let value = |name: &str| sample(&text, name);
+    assert!(value("dr_agent_started_timestamp_seconds") > 1.0e9);
+    assert!(value("dr_agent_clock_offset_seconds").abs() < 60.0);
+    assert!(value("dr_agent_journal_size_bytes") > 1000.0);
+    assert!(value("dr_agent_data_dir_free_bytes") > 1.0e6);
     check(&text);
     agent.stop().await;
 }
@@ -63,13 +70,30 @@ async fn a_proposal_shows_with_its_clock() {
     for line in expected {
         assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
     }
-    let expires = text
-        .lines()
-        .find_map(|line| line.strip_prefix("dr_agent_proposal_expires_timestamp_seconds"))
-        .and_then(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
-        .expect("the clock is shown");
-    assert!(expires > 1.0e9);
+    assert!(sample(&text, "dr_agent_proposal_expires_timestamp_seconds{link=\"orders\"}") > 1.0e9);
     check(&text);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_clock_of_a_side_is_compared_with_ours() {
+    let agent = Agent::start().await;
+    let now = agent.inbox.ask(|_, now| now).await.expect("the loop runs");
+    let hour = SignedDuration::from_hours(1);
+    for (vantage, ahead) in [(Vantage::SqlServer, hour), (Vantage::ManagedInstance, -hour)] {
+        let mut seen = healthy(vantage, now);
+        let Seen::Side(reading) = &mut seen.seen else { panic!("a reading") };
+        seen.at = now + SignedDuration::from_secs(2);
+        reading.server_time = now + SignedDuration::from_secs(1) + ahead;
+        agent.inbox.see(seen);
+    }
+    let text = agent.text("/metrics").await;
+    for (side, ahead) in [("sql_server", "3600"), ("managed_instance", "-3600")] {
+        let line = format!(
+            "dr_agent_side_clock_offset_seconds{{link=\"orders\",side=\"{side}\"}} {ahead}"
+        );
+        assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
+    }
     agent.stop().await;
 }
 
@@ -106,6 +130,12 @@ fn looks_are_counted_by_what_was_seen() {
         assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
     }
     check(&text);
+}
+
+/// The value of a sample that has this name and these labels.
+fn sample(text: &str, name: &str) -> f64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}:\n{text}"))
 }
 
 /// The format's own rules, and where it is installed Prometheus' opinion.

@@ -73,12 +73,14 @@ impl Agent {
         };
         let bound = Bound::open(settings).await.expect("a free port");
         let url = bound.url();
+        let metrics = Metrics::new("1.2.3", 0).expect("metrics");
+        let metrics = metrics.on_machine(clock.clone(), journal_path.clone());
         let parts = Parts {
             inbox: inbox.clone(),
             head: told.head,
             journal: journal_path,
             bus: None,
-            metrics: Arc::new(Metrics::new("1.2.3", 0).expect("metrics")),
+            metrics: Arc::new(metrics),
             tokens: Arc::new(Tokens::read(&[tokens]).expect("tokens")),
             metrics_open: true,
             version: "1.2.3",
