@@ -21,16 +21,22 @@ pub const JOURNAL: u8 = 5;
 /// Everything else: a bug, or a machine that fails.
 pub const INTERNAL: u8 = 70;
 
+/// Each code with its meaning, as help and manual tell them.
+pub(super) const CODES: [(u8, &str); 7] = [
+    (OK, "it is done, or the answer is yes"),
+    (REFUSED, "the agent refused, or the answer is no"),
+    (USAGE, "the command line is wrong"),
+    (UNREACHABLE, "the agent can't be reached, or can't answer at present"),
+    (CONFIG, "a configuration, key, token or other file is wrong"),
+    (JOURNAL, "the journal is damaged"),
+    (INTERNAL, "anything else: a bug, or a machine that fails"),
+];
+
 /// The codes as `--help` tells them.
-pub(super) const HELP: &str = "\
-Exit codes:
-  0   it is done, or the answer is yes
-  1   the agent refused, or the answer is no
-  2   the command line is wrong
-  3   the agent can't be reached, or can't answer at present
-  4   a configuration, key, token or other file is wrong
-  5   the journal is damaged
-  70  anything else: a bug, or a machine that fails";
+pub(super) fn help() -> String {
+    let lines = CODES.map(|(code, meaning)| format!("\n  {code:<3} {meaning}"));
+    format!("Exit codes:{}", lines.concat())
+}
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]

@@ -4,12 +4,14 @@
 
 mod acknowledge;
 mod client;
+mod completions;
 mod config;
 pub mod exit;
 mod explain;
 mod files;
 mod journal;
 mod key;
+mod man;
 mod output;
 mod propose;
 mod review;
@@ -33,7 +35,7 @@ pub use self::{client::Connection, exit::Failure, output::Output};
 
 /// Always-on disaster recovery agent for the link between SQL Server and Azure SQL Managed Instance.
 #[derive(Debug, Parser)]
-#[command(name = "dr-agent", version, after_help = exit::HELP, max_term_width = 100)]
+#[command(name = "dr-agent", version, after_help = exit::help(), max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -72,6 +74,10 @@ enum Command {
     Key(key::Key),
     /// Check the configuration and show what counts, or every key there is
     Config(config::Config),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+    /// Print the manual page, or write one for each command
+    Man(man::Man),
 }
 
 /// What every command has at hand.
@@ -119,6 +125,8 @@ impl Command {
             Self::Journal(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Config(command) => command.run(context),
+            Self::Completions(command) => command.run(context),
+            Self::Man(command) => command.run(context),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod commands;
+mod manual;
 mod pages;
 mod signing;
 

@@ -88,6 +88,8 @@ fn what_is_right_is_taken() {
         "key new --out k",
         "key show k",
         "config --defaults",
+        "completions bash",
+        "man --out pages",
     ] {
         let words = std::iter::once("dr-agent").chain(line.split(' '));
         Cli::try_parse_from(words).expect(line);
