@@ -53,6 +53,7 @@ pub struct Metrics {
     rules: IntCounterVec,
     ends: IntCounterVec,
     refusals: IntCounterVec,
+    alerts_received: IntCounterVec,
     engine_seconds: HistogramVec,
     /// The newest entry that has been counted.
     counted: Mutex<Seq>,
@@ -89,49 +90,51 @@ impl Metrics {
     /// Two metrics with one name, which is a mistake in this file.
     pub fn new(version: &str, last_seq: Seq) -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            prometheus::Result::Ok(counter)
-        };
-        let histogram = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
-            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            let histogram = HistogramVec::new(opts, labels)?;
-            registry.register(Box::new(histogram.clone()))?;
-            prometheus::Result::Ok(histogram)
-        };
         let looks = counter(
+            &registry,
             "dr_agent_probe_looks_total",
             "Looks at a link, by vantage and by what was seen: an answer, or which silence.",
             &["link", "vantage", "result"],
         )?;
         let look_seconds = histogram(
+            &registry,
             "dr_agent_probe_duration_seconds",
             "How long one look at an instance took, connect and login included.",
             &["instance", "vantage"],
             &LOOK_BUCKETS,
         )?;
         let entries = counter(
+            &registry,
             "dr_agent_entries_total",
             "Entries that came to stand in the journal since the process began, by event.",
             &["event"],
         )?;
         let rules = counter(
+            &registry,
             "dr_agent_rules_fired_total",
             "Entries on the agent's own initiative, by the rule that said so.",
             &["rule"],
         )?;
         let ends = counter(
+            &registry,
             "dr_agent_proposals_closed_total",
             "Proposals that were closed, by how they ended.",
             &["end"],
         )?;
         let refusals = counter(
+            &registry,
             "dr_agent_refusals_total",
             "Inputs over HTTP that were refused, by the reason.",
             &["refusal"],
         )?;
+        let alerts_received = counter(
+            &registry,
+            "dr_agent_alerts_received_total",
+            "Alerts that came in over the webhook, by what became of each.",
+            &["outcome"],
+        )?;
         let engine_seconds = histogram(
+            &registry,
             "dr_agent_step_engine_seconds",
             "From letting a command go to seeing the state that it brings about.",
             &["step"],
@@ -150,6 +153,7 @@ impl Metrics {
             rules,
             ends,
             refusals,
+            alerts_received,
             engine_seconds,
             counted: Mutex::new(last_seq),
             machine: None,
@@ -172,6 +176,11 @@ impl Metrics {
     /// Counts an input that was refused; `word` is the refusal's own name.
     pub fn refused(&self, word: &str) {
         self.refusals.with_label_values(&[word]).inc();
+    }
+
+    /// Counts an alert that came in; `outcome` is what became of it, in a word.
+    pub fn alert_received(&self, outcome: &str) {
+        self.alerts_received.with_label_values(&[outcome]).inc();
     }
 
     /// Whether the journal could be read for the scrape that is being made.
@@ -260,6 +269,30 @@ impl Eye {
             self.metrics.look_seconds.with_label_values(&labels).observe(took);
         }
     }
+}
+
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> prometheus::Result<HistogramVec> {
+    let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    let histogram = HistogramVec::new(opts, labels)?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
 }
 
 fn vantage_word(vantage: Vantage) -> &'static str {

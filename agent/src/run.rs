@@ -86,6 +86,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), RunError> {
     // Whatever can be wrong with the surroundings shows before anything is written or done.
     let tokens = Arc::new(Tokens::read(&config.http.token_files)?);
+    let webhook_tokens = Arc::new(Tokens::read(&config.http.webhook_token_files)?);
     let bound = Bound::open(door(&config.http)).await?;
     let broker = config.bus.as_ref().map(|bus| broker(&config.agent.name, bus)).transpose()?;
     let opened = Opened::read(&config)?;
@@ -114,6 +115,8 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
         bus,
         metrics,
         tokens,
+        webhook_tokens,
+        alert_rules: config.alert_rules.clone().into(),
         metrics_open: config.http.metrics_open,
         version: VERSION,
         started_at: *started_at,

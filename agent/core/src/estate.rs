@@ -5,6 +5,7 @@ use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
 use jiff::Timestamp;
 
 use crate::{
+    alert,
     approval::{Ballot, Decision},
     capability,
     event::{Entry, Event, FORMAT, StepRef, Subject},
@@ -87,7 +88,18 @@ impl Estate {
             Input::Start { version, config_digest } => {
                 Ok((Subject::Agent, Event::AgentStarted { version, config_digest }))
             }
-            Input::Propose { link, kind, by } => self.admit_proposal(now, &link, kind, by),
+            Input::Propose { link, kind, by } => {
+                self.admit_proposal(now, &link, kind, Origin::Operator { name: by })
+            }
+            Input::ProposeForAlert { link, kind, rule, alertname, fingerprint } => {
+                let origin = Origin::Alert { rule, alertname, fingerprint };
+                self.admit_proposal(now, &link, kind, origin)
+            }
+            Input::AlertResolved { link, alertname, fingerprint } => {
+                let record = self.record(&link);
+                let record = record.ok_or(Refusal::UnknownLink { link: link.clone() })?;
+                Ok((Subject::Link(link), alert::resolved(record, &alertname, &fingerprint)?))
+            }
             Input::Cast { ballot } => self.admit_ballot(now, ballot),
             Input::Report { step, report } => self.admit_report(now, step, report),
             Input::Acknowledge { link, by, note } => {
@@ -286,7 +298,7 @@ impl Estate {
     fn own_proposals(&self) -> usize {
         let configured = self.links.values().filter(|link| link.spec.is_some());
         let live = configured.filter_map(|link| link.record.live());
-        live.filter(|run| run.proposal.terms.origin == Origin::Agent).count()
+        live.filter(|run| run.proposal.terms.origin.is_machine()).count()
     }
 
     fn admit_proposal(
@@ -294,7 +306,7 @@ impl Estate {
         now: Timestamp,
         link: &LinkId,
         kind: PlanKind,
-        by: alloc::string::String,
+        origin: Origin,
     ) -> Result<(Subject, Event), Refusal> {
         let view =
             self.view(link, now).ok_or_else(|| Refusal::UnknownLink { link: link.clone() })?;
@@ -304,6 +316,7 @@ impl Estate {
         if let Some(proposal) = view.record.stuck() {
             return Err(Refusal::Unacknowledged { proposal });
         }
+        alert::may_ask(&origin, &view, self.own_proposals())?;
         // A cold agent has never seen a primary: whoever asks for the failover means this one.
         let target = view.record.primary.unwrap_or(Side::SqlServer).other();
         let by_whom = primary_seen_by(view.evidence, view.spec, target, now);
@@ -317,7 +330,7 @@ impl Estate {
         if let Some(because) = capability::obstacle(view.evidence, kind, target) {
             return Err(Refusal::NoSuchWay { because });
         }
-        let texts = rules::draft(&view, kind, target, Origin::Operator { name: by });
+        let texts = rules::draft(&view, kind, target, origin);
         Ok((Subject::Link(link.clone()), Event::ProposalOpened { texts }))
     }
 

@@ -20,6 +20,16 @@ pub enum Input {
     Start { version: String, config_digest: String },
     /// An operator wants a plan to be proposed.
     Propose { link: LinkId, kind: PlanKind, by: String },
+    /// An alert that fires wants a plan to be proposed, by a rule of the configuration.
+    ProposeForAlert {
+        link: LinkId,
+        kind: PlanKind,
+        rule: String,
+        alertname: String,
+        fingerprint: String,
+    },
+    /// An alert is over, which speaks against the proposal that it had asked for.
+    AlertResolved { link: LinkId, alertname: String, fingerprint: String },
     /// An approver's signed approval or rejection.
     Cast { ballot: Ballot },
     /// The executor tells what became of a step.
@@ -69,6 +79,14 @@ pub enum Refusal {
     Unacknowledged {
         proposal: ProposalId,
     },
+    /// An approver rejected a proposal in this episode: machines ask for no other.
+    Silenced,
+    /// As many proposals that no human asked for are open as there may be.
+    Braked {
+        open: usize,
+    },
+    /// No proposal that could still be withdrawn was asked for by this alert.
+    NothingToWithdraw,
     /// Somebody sees or hears the primary: forcing would make two of them.
     PrimarySeen {
         by: Vec<Vantage>,
@@ -119,6 +137,16 @@ impl fmt::Display for Refusal {
             Self::Unacknowledged { proposal } => write!(
                 f,
                 "proposal {proposal} ended stuck and nobody has acknowledged it; look at the link, then acknowledge"
+            ),
+            Self::Silenced => f.write_str(
+                "an approver rejected a proposal in this episode; only a human can ask for another one",
+            ),
+            Self::Braked { open } => write!(
+                f,
+                "{open} proposals that no human asked for are open already: when so many links fail together it is rarely the links"
+            ),
+            Self::NothingToWithdraw => f.write_str(
+                "this alert has asked for no proposal that could still be withdrawn",
             ),
             Self::PrimarySeen { by } => {
                 f.write_str("the primary is still seen or heard (")?;

@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+mod alert;
 mod approval;
 mod capability;
 pub mod deed;

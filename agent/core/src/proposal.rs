@@ -84,6 +84,19 @@ pub enum Origin {
     Agent,
     /// Somebody asked for it.
     Operator { name: String },
+    /// An alert of a monitoring system asked for it, by a rule of the configuration. The fingerprint
+    /// is the alert's identity there: the same alert that resolves speaks against the proposal.
+    Alert { rule: String, alertname: String, fingerprint: String },
+}
+
+impl Origin {
+    /// Whether no human asked for it.
+    pub(crate) fn is_machine(&self) -> bool {
+        match self {
+            Self::Agent | Self::Alert { .. } => true,
+            Self::Operator { .. } => false,
+        }
+    }
 }
 
 /// Where a proposal stands.

@@ -16,6 +16,9 @@ pub(super) fn proposal(page: &mut Page, proposal: &Proposal, now: Timestamp) {
     let origin = match &terms.origin {
         Origin::Agent => "by the agent itself".to_owned(),
         Origin::Operator { name } => format!("because {name} asked for it"),
+        Origin::Alert { rule, alertname, fingerprint } => {
+            format!("because the alert {alertname} ({fingerprint}) fires, by the rule {rule}")
+        }
     };
     page.pair(1, "opened", format!("{} {origin}", time(terms.opened_at)));
     page.pair(1, "health", terms.health.to_string());

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     AgentSettings, BusSettings, ClientDefaults, Config, ConfigError, HttpSettings, LogFormat,
-    LogSettings, TlsFiles,
+    LogSettings, TlsFiles, alert_rules, alerts,
     check::{self, Findings},
     file::{self, File},
     locate::Key,
@@ -46,6 +46,7 @@ pub(super) fn config(path: &Path, text: &str, mut file: File) -> Result<Config, 
     let instances = targets::instances(&file, &mut builder);
     let http = builder.http(&file.http);
     let bus = builder.bus(&file);
+    let alerts = alerts::settings(&file, &mut builder);
     let roster = builder.roster(&file);
     let log = builder.log(&file.log);
     if !builder.found.is_empty() {
@@ -65,6 +66,8 @@ pub(super) fn config(path: &Path, text: &str, mut file: File) -> Result<Config, 
         log,
         http,
         bus,
+        alerts,
+        alert_rules: alert_rules::settings(&file),
         instances,
         links,
         roster,
@@ -210,13 +213,19 @@ impl<'p> Builder<'p> {
             self.private_file(&key.at("tls_key"), private);
             TlsFiles { cert: self.path(cert), key: self.path(private) }
         });
-        for (place, file) in http.token_files.iter().enumerate() {
-            self.private_file(&key.at("token_files").nth(place), file);
+        for (name, files) in
+            [("token_files", &http.token_files), ("webhook_token_files", &http.webhook_token_files)]
+        {
+            for (place, file) in files.iter().enumerate() {
+                self.private_file(&key.at(name).nth(place), file);
+            }
         }
+        let paths = |files: &[PathBuf]| files.iter().map(|file| self.path(file)).collect();
         HttpSettings {
             listen: http.listen,
             tls,
-            token_files: http.token_files.iter().map(|file| self.path(file)).collect(),
+            token_files: paths(&http.token_files),
+            webhook_token_files: paths(&http.webhook_token_files),
             metrics_open: http.metrics_open.unwrap_or(http.listen.ip().is_loopback()),
             address_file: http.address_file.as_ref().map(|file| self.path(file)),
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use agent_core::Side;
 
 use super::{
+    alert_rules, alerts,
     file::{CredentialKind, File, Instance, Link},
     locate::{Document, Key, listed, nearest},
     problem::Problem,
@@ -68,6 +69,8 @@ pub(super) fn file(file: &File, found: &mut Findings) {
     }
     instances(file, found);
     links(file, found);
+    alerts::check(file, found);
+    alert_rules::check(file, found);
 }
 
 fn http(file: &File, found: &mut Findings) {

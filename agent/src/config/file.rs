@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alert_rules, alerts,
     locate::Document,
     problem::{ConfigError, Problem},
     secret::Source,
@@ -26,6 +27,10 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) http: Http,
     pub(super) bus: Option<Bus>,
+    #[serde(default)]
+    pub(super) alerts: alerts::Alerts,
+    #[serde(default)]
+    pub(super) alert_rules: Vec<alert_rules::Rule>,
     #[serde(default)]
     pub(super) policy: Policy,
     #[serde(default)]
@@ -72,6 +77,7 @@ pub(super) struct Http {
     pub(super) tls_cert: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
     pub(super) token_files: Vec<PathBuf>,
+    pub(super) webhook_token_files: Vec<PathBuf>,
     pub(super) metrics_open: Option<bool>,
     pub(super) address_file: Option<PathBuf>,
 }
@@ -307,6 +313,7 @@ impl Default for Http {
             tls_cert: None,
             tls_key: None,
             token_files: Vec::new(),
+            webhook_token_files: Vec::new(),
             metrics_open: None,
             address_file: None,
         }

@@ -138,8 +138,10 @@ impl<'a> Document<'a> {
     }
 
     fn unknown(&self, table: &DeTable<'_>, known: &Table, path: &Key, found: &mut Vec<Problem>) {
-        // The approvers have names of their own.
-        let any = (*path == Key::new("approvers")).then(|| known.values().next()).flatten();
+        // Approvers have names of their own, and so have the labels of alerts.
+        let own =
+            *path == Key::new("approvers") || path.0.last() == Some(&Part::Name("match".into()));
+        let any = own.then(|| known.values().next()).flatten();
         for (name, value) in table {
             let key = path.at(name.get_ref());
             let Some(model) = any.or_else(|| known.get(name.get_ref().as_ref())) else {

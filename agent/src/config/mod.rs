@@ -4,6 +4,8 @@
 //! into what the parts of the agent take. Everything that is wrong with a file is a [`Problem`] with
 //! its line, its key and what would be right; as many as can be found are told at once.
 
+mod alert_rules;
+mod alerts;
 mod build;
 mod check;
 mod file;
@@ -28,7 +30,11 @@ use agent_core::{LinkSpec, Roster, StormBrake};
 use ed25519_dalek::VerifyingKey;
 use probes::{ControlTarget, InstanceTarget, Schedule, Secret, arm::CredentialSource};
 
-pub use self::problem::{ConfigError, Problem};
+pub use self::{
+    alert_rules::{AlertLink, AlertRule},
+    alerts::{AlertSettings, AlertmanagerSettings, Destination, Login, Severity, WebhookSettings},
+    problem::{ConfigError, Problem},
+};
 
 /// The reference: every key with its default and its reason. It is a valid file of its own.
 pub const REFERENCE: &str = include_str!("../../../config/agent.toml");
@@ -48,6 +54,9 @@ pub struct Config {
     pub http: HttpSettings,
     /// None: nothing is published; the journal holds everything all the same.
     pub bus: Option<BusSettings>,
+    pub alerts: AlertSettings,
+    /// In the order in which they are asked.
+    pub alert_rules: Vec<AlertRule>,
     /// SQL Servers first, then managed instances, each in the order of the file.
     pub instances: Vec<InstanceSettings>,
     pub links: Vec<LinkSpec>,
@@ -87,6 +96,8 @@ pub struct HttpSettings {
     pub tls: Option<TlsFiles>,
     /// Files with the tokens that open the API, one a line; at least one file.
     pub token_files: Vec<PathBuf>,
+    /// Files with the tokens that open the webhook for alerts and nothing else; may be none.
+    pub webhook_token_files: Vec<PathBuf>,
     /// Scrapes of `/metrics` need no token.
     pub metrics_open: bool,
     /// Where to write the address that is listened on, for port 0.

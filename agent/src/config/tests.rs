@@ -1,5 +1,6 @@
 //! A file is right, or says exactly what is wrong with it.
 
+mod alerts;
 mod contradictions;
 mod errors;
 mod reference;
@@ -48,6 +49,7 @@ impl Folder {
         for name in ["token", "password", "private"] {
             folder.write(name, "hunter2hunter2hunter2\n", 0o600);
         }
+        folder.write("short", "hunter2\n", 0o600);
         folder.write("open", "hunter2hunter2hunter2\n", 0o644);
         folder.write("amqp", "amqp://guest:hunter2@localhost\n", 0o600);
         folder.write("certificate", "no certificate\n", 0o644);

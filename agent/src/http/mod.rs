@@ -5,8 +5,10 @@
 //! `{"error": {"code", "message", ...}}`.
 //!
 //! Limits: [`REQUESTS`] requests at once, [`STREAMS`] event streams, [`CONNECTIONS`] connections,
-//! [`BODY`] bytes of a body, [`REQUEST`] for a request and its answer (streams apart).
+//! [`BODY`] bytes of a body ([`WEBHOOK_BODY`] and [`WEBHOOK_ALERTS`] of one with alerts), [`REQUEST`]
+//! for a request and its answer (streams apart).
 
+mod alert;
 mod api;
 mod auth;
 mod events;
@@ -16,6 +18,7 @@ mod health;
 mod problem;
 mod serve;
 pub mod view;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -36,9 +39,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     auth::{SHORTEST_TOKEN, TokenError, Tokens},
     serve::{Bound, ServeError, Settings, Tls},
+    webhook::{WEBHOOK_ALERTS, WEBHOOK_BODY},
 };
 use self::{problem::Problem, view::BusView};
 use crate::{
+    config::AlertRule,
     journal::{JournalError, Reader},
     metrics::Metrics,
     turn::Inbox,
@@ -72,6 +77,10 @@ pub struct Parts {
     pub bus: Option<BusLook>,
     pub metrics: Arc<Metrics>,
     pub tokens: Arc<Tokens>,
+    /// They open the webhook for alerts, and nothing else does.
+    pub webhook_tokens: Arc<Tokens>,
+    /// By which alerts that come in ask for proposals, in order.
+    pub alert_rules: Arc<[AlertRule]>,
     /// Scrapes need no token.
     pub metrics_open: bool,
     pub version: &'static str,
@@ -109,6 +118,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/api/v1/ballots", post(api::cast))
         .route("/api/v1/journal", get(api::journal))
         .route("/api/v1/events", get(events::events))
+        .route(webhook::PATH, post(webhook::take).layer(DefaultBodyLimit::max(WEBHOOK_BODY)))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(BODY))

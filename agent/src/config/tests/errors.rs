@@ -29,8 +29,8 @@ fn form() {
         "[http]",
         "[http]\ncolour = 1",
         &expect![[r#"
-        agent.toml:2:1: http.colour: there is no such key in http
-          right: one of `address_file`, `listen`, `metrics_open`, `tls_cert`, `tls_key`, `token_files`"#]],
+            agent.toml:2:1: http.colour: there is no such key in http
+              right: one of `address_file`, `listen`, `metrics_open`, `tls_cert`, `tls_key`, `token_files`, `webhook_token_files`"#]],
     );
     check(
         "[quorum]",

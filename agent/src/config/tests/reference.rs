@@ -66,6 +66,11 @@ fn every_key_of_the_reference_is_required_or_at_its_default() {
     }
     expect_test::expect![[r#"
         {
+            "alerts.alertmanagers.name",
+            "alerts.alertmanagers.url",
+            "alerts.webhooks.name",
+            "alerts.webhooks.secret",
+            "alerts.webhooks.url",
             "approvers.alice.public_key",
             "approvers.bob.public_key",
             "break_glass.wait",
@@ -181,7 +186,9 @@ fn leaves(table: &Table) -> Vec<Vec<String>> {
     for (name, value) in table {
         let first = value.as_array().and_then(|items| items.first());
         let inner = first.unwrap_or(value).as_table();
-        let inner = inner.filter(|inner| !inner.is_empty() && name != "login" && name != "url");
+        let inner = inner.filter(|inner| {
+            !inner.is_empty() && !["login", "url", "secret"].contains(&name.as_str())
+        });
         let inner = inner.map_or_else(|| vec![Vec::new()], leaves);
         all.extend(inner.into_iter().map(|mut path| {
             path.insert(0, name.clone());

@@ -4,6 +4,7 @@ mod api;
 mod doors;
 mod events;
 mod metrics;
+mod webhook;
 
 use std::{
     fs,
@@ -34,6 +35,8 @@ use crate::{
 };
 
 const TOKEN: &str = "a-token-of-the-tests";
+/// Opens the webhook for alerts alone.
+const ALERT_TOKEN: &str = "an-alert-token-of-the-tests";
 /// For anything that ought to happen at once.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -65,6 +68,8 @@ impl Agent {
         inbox.input(start).await.expect("the loop runs").expect("taken");
         let tokens = folder.path().join("tokens");
         write_secret(&tokens, &format!("# of the tests\n\n{TOKEN}\n"));
+        let alert_tokens = folder.path().join("alert-tokens");
+        write_secret(&alert_tokens, ALERT_TOKEN);
         let stop = CancellationToken::new();
         let settings = Settings {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -82,6 +87,8 @@ impl Agent {
             bus: None,
             metrics: Arc::new(metrics),
             tokens: Arc::new(Tokens::read(&[tokens]).expect("tokens")),
+            webhook_tokens: Arc::new(Tokens::read(&[alert_tokens]).expect("tokens")),
+            alert_rules: webhook::rules().into(),
             metrics_open: true,
             version: "1.2.3",
             started_at: clock.now(),
