@@ -140,9 +140,8 @@ impl Metrics {
             &["step"],
             &ENGINE_BUCKETS,
         )?;
-        for rule in agent_core::rule_names() {
-            rules.with_label_values(&[rule]);
-        }
+        // A rule that has not fired yet shows as 0.
+        agent_core::rule_names().iter().for_each(|rule| rules.with_label_values(&[rule]).inc_by(0));
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
             registry,
