@@ -1,12 +1,11 @@
 //! Time passes: whatever is due happens in the order of time, never in the order of asking.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::{
-    DatabaseState, Instance, Link, Role, Side, Workload, World, Writers, fault::Faults,
-    log::RecordKind, reach, replication,
+    Side, World, Writers,
+    commit::{attempt, takes_writes},
+    replication,
 };
 
 impl World {
@@ -31,7 +30,7 @@ impl World {
             self.links.values().filter_map(|link| Some(link.wire.flight.front()?.arrives));
         let steps = self.active.iter().filter_map(|id| {
             let operation = self.operations.get(id)?;
-            let frozen = self.instances.get(&operation.instance)?.frozen_since.is_some();
+            let frozen = self.instances.get(&operation.runs_on)?.frozen_since.is_some();
             operation.next.filter(|_| !frozen)
         });
         let recoveries = self.instances.values().map(|i| i.recovered).filter(|at| *at > self.now);
@@ -69,46 +68,7 @@ impl World {
             }
             replication::pump(link, &self.instances, &self.faults, now);
         }
+        self.settle_pending();
         self.note_writers();
-    }
-}
-
-/// Whether a side of a link would commit what an application sends it.
-pub(super) fn takes_writes(
-    link: &Link,
-    side: Side,
-    instances: &BTreeMap<String, Instance>,
-    now: Timestamp,
-) -> bool {
-    let member = link.member(side);
-    member.role == Role::Primary
-        && !link.draining
-        && instances.get(&member.instance).is_some_and(|i| i.is_up() && i.has_recovered(now))
-        && member.copies.iter().any(|copy| copy.state == DatabaseState::Online)
-}
-
-fn attempt(
-    workload: &mut Workload,
-    link: &mut Link,
-    instances: &BTreeMap<String, Instance>,
-    faults: &Faults,
-    now: Timestamp,
-) {
-    let Some(target) = instances.get(&workload.target) else { return };
-    let sent = reach::reach(instances, faults, &workload.party, &target.party).is_open();
-    let side = link.side_of(&workload.target);
-    let committed = side.filter(|side| sent && takes_writes(link, *side, instances, now));
-    let acknowledged = committed.is_some()
-        && reach::reach(instances, faults, &target.party, &workload.party).is_open();
-    if let Some(side) = committed {
-        let kind = RecordKind::Commit { acknowledged };
-        link.append(side, workload.database, workload.bytes, kind, now);
-    }
-    if acknowledged {
-        workload.acknowledged += 1;
-        workload.last_commit = Some(now);
-    } else {
-        workload.refused += 1;
-        workload.last_refusal = Some(now);
     }
 }

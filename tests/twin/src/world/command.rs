@@ -5,9 +5,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::{
-    CommandRecord, Guid, Link, Lsn, Operation, OperationId, OperationKind, OperationStatus, Origin,
+    CommandRecord, Guid, Link, Operation, OperationId, OperationKind, OperationStatus, Origin,
     Party, Reply, Role, Side, Statement, World, ledger::CommandWords, link::Movement,
-    log::RecordKind, operation::Phase, views::Access,
+    operation::Phase, planned,
 };
 
 /// A statement with effects. Names are as in the statement, without brackets.
@@ -92,44 +92,25 @@ impl World {
     }
 
     /// Says that the client of a statement is gone or has cancelled it. `true` if it was withdrawn
-    /// before it took effect; else it goes on.
+    /// before it took effect; else it goes on. A planned failover that has not yet given the role
+    /// away may go either way.
     pub fn abandon(&mut self, operation: OperationId) -> bool {
         let Some(found) = self.operations.get_mut(&operation) else { return false };
         if found.statement == Statement::Running {
             found.statement = Statement::Broken;
         }
-        let withdrawn =
-            found.is_running() && found.accepted.is_none() && !found.by_arm && !found.lands_anyway;
-        if withdrawn {
+        let early = found.accepted.is_none() && !found.lands_anyway;
+        let stopped = found.is_running() && !found.by_arm && (early || found.gives_way());
+        if stopped {
+            if let Some(link) = self.links.get_mut(&found.link).filter(|_| !early) {
+                planned::release(link);
+            }
             found.end(self.now, Err(SqlError::new(0, "The client withdrew the statement.")));
             self.active.retain(|id| *id != operation);
+            self.settle_pending();
+            self.note_writers();
         }
-        withdrawn
-    }
-
-    /// Commits a transaction of `bytes` of log in a database, as a session would.
-    ///
-    /// # Errors
-    /// 3906 on a secondary, and those of [`World::access`].
-    pub fn commit(&mut self, at: &str, database: &str, bytes: u32) -> Result<Lsn, SqlError> {
-        let read_only = || {
-            let text = format!(
-                "Failed to update database \"{database}\" because the database is read-only."
-            );
-            SqlError::new(3_906, &text)
-        };
-        match self.access(at, database)? {
-            Access::Read => return Err(read_only()),
-            Access::Write => {}
-        }
-        let now = self.now;
-        let found = self.links.values_mut().find_map(|link| {
-            let side = link.side_of(at)?;
-            let place = link.databases.iter().position(|db| db.name == database)?;
-            let kind = RecordKind::Commit { acknowledged: true };
-            Some(link.append(side, place, bytes, kind, now).commit_slot())
-        });
-        found.ok_or_else(read_only)
+        stopped
     }
 
     /// Starts an operation; `at` is the party whose faults concern it.
@@ -143,6 +124,7 @@ impl World {
             guid,
             kind: start.kind,
             link: start.link,
+            runs_on: start.instance.clone(),
             instance: start.instance,
             who: start.who.clone(),
             by_arm: start.by_arm,

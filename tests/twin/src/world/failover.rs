@@ -37,7 +37,10 @@ impl World {
         let now = self.now;
         for id in self.active.clone() {
             let Some(mut operation) = self.operations.remove(&id) else { continue };
-            if operation.instance == instance {
+            if operation.instance == instance && operation.statement == Statement::Running {
+                operation.statement = Statement::Broken;
+            }
+            if operation.runs_on == instance {
                 self.break_one(&mut operation, now);
             }
             self.operations.insert(id, operation);
@@ -49,7 +52,7 @@ impl World {
     fn is_due(&self, id: OperationId) -> bool {
         let Some(operation) = self.operations.get(&id) else { return false };
         let frozen =
-            self.instances.get(&operation.instance).is_some_and(|i| i.frozen_since.is_some());
+            self.instances.get(&operation.runs_on).is_some_and(|i| i.frozen_since.is_some());
         !frozen && operation.next.is_some_and(|next| next <= self.now)
     }
 
@@ -88,6 +91,8 @@ impl World {
             Phase::Recovering => self.come_online(operation, side),
             Phase::CatchingUp => planned::catch_up(link, operation, side, now),
             Phase::Draining => self.drain(operation, side),
+            Phase::HandingOver => self.hand_over(operation, side),
+            Phase::TakingOver => self.complete(operation, side),
             Phase::Over => {}
         }
     }
@@ -137,6 +142,7 @@ impl World {
             }
             OperationKind::PlannedFailover => {
                 link.running = Some(operation.id);
+                link.synchronous = true;
                 operation.phase = Phase::CatchingUp;
                 operation.next = Some(now);
             }
@@ -191,9 +197,6 @@ impl World {
     fn break_one(&mut self, operation: &mut Operation, now: Timestamp) {
         let Some(link) = self.links.get_mut(&operation.link) else { return };
         let Some(side) = link.side_of(&operation.instance) else { return };
-        if operation.statement == Statement::Running {
-            operation.statement = Statement::Broken;
-        }
         match operation.phase {
             // ARM tries again until its own time-out; a delayed deed waits in the network.
             Phase::Received if operation.by_arm || operation.lands_anyway => return,
@@ -206,8 +209,10 @@ impl World {
                 operation.end(now, Ok(()));
                 return;
             }
-            Phase::CatchingUp | Phase::Draining => link.draining = false,
-            Phase::Over => return,
+            Phase::CatchingUp | Phase::Draining => planned::release(link),
+            // The old primary asks again; what it has given away it does not take back.
+            Phase::HandingOver | Phase::Over => return,
+            Phase::TakingOver => return self.complete(operation, side),
         }
         if link.running == Some(operation.id) {
             link.running = None;
@@ -233,9 +238,7 @@ impl Operation {
                     code: "InternalServerError".to_owned(),
                     message: error.message.clone(),
                 };
-                if self.statement == Statement::Running {
-                    self.statement = Statement::Failed(error);
-                }
+                self.statement.fail(error);
             }
         }
     }
@@ -259,6 +262,12 @@ impl Operation {
 }
 
 impl Statement {
+    pub(super) fn fail(&mut self, error: SqlError) {
+        if *self == Statement::Running {
+            *self = Statement::Failed(error);
+        }
+    }
+
     fn returned(&mut self) {
         if *self == Statement::Running {
             *self = Statement::Returned;
@@ -270,9 +279,11 @@ pub(super) fn promote(link: &mut Link, side: Side, now: Timestamp) {
     link.rightful = side;
     let member = link.member_mut(side);
     member.role = Role::Primary;
+    member.hands_over = None;
     for copy in &mut member.copies {
         copy.movement = Movement::None;
         copy.heard = None;
+        copy.synchronized = false;
         copy.last_background = now;
     }
 }
@@ -280,6 +291,7 @@ pub(super) fn promote(link: &mut Link, side: Side, now: Timestamp) {
 fn demote(link: &mut Link, side: Side) {
     let member = link.member_mut(side);
     member.role = Role::Secondary;
+    member.hands_over = None;
     for copy in &mut member.copies {
         copy.state = DatabaseState::Online;
         copy.movement = Movement::None;
@@ -289,7 +301,7 @@ fn demote(link: &mut Link, side: Side) {
     }
 }
 
-fn open_databases(link: &mut Link, side: Side) {
+pub(super) fn open_databases(link: &mut Link, side: Side) {
     for copy in &mut link.member_mut(side).copies {
         copy.redo.clear();
         copy.redone = copy.log.len();

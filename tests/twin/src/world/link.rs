@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     ArmLink, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LogSpec, Lsn, OperationId,
     Role, Side, SuspendReason,
+    commit::Pending,
     housekeeping::backups_before,
     log::{Record, RecordKind},
 };
@@ -37,6 +38,11 @@ pub struct Link {
     pub(super) running: Option<OperationId>,
     /// Whether a planned failover holds writes back.
     pub(super) draining: bool,
+    /// Whether the engine has gone over to synchronous commit, for as long as a planned failover
+    /// takes (mi-link 3.1).
+    pub(super) synchronous: bool,
+    /// Commits that wait for the secondary, oldest first.
+    pub(super) pending: Vec<Pending>,
     pub(super) arm: ArmMemory,
 }
 
@@ -56,6 +62,8 @@ pub struct Member {
     /// `endpoint_url` of this member.
     pub endpoint_url: String,
     pub(super) role: Role,
+    /// It has given the role of the primary away and does not know yet whether the other has it.
+    pub(super) hands_over: Option<OperationId>,
     /// Whether it believes that it is connected to the other.
     pub(super) connected: bool,
     pub(super) last_heard: Timestamp,
@@ -97,6 +105,18 @@ pub struct Copy {
     pub(super) last_background: Timestamp,
     /// As primary: what it last heard of the other copy.
     pub(super) heard: Option<Heard>,
+    /// As primary in synchronous commit: whether the other copy keeps up, so that commits wait
+    /// for it.
+    pub(super) synchronized: bool,
+    /// As primary: commits that have waited for the other copy.
+    pub(super) mirrored: Mirrored,
+}
+
+/// Commits that have waited for the other side, since the beginning.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mirrored {
+    pub(crate) commits: u64,
+    pub(crate) waited_ms: u64,
 }
 
 /// What a primary knows of the other copy.
@@ -195,6 +215,8 @@ impl Link {
             rightful: spec.primary,
             running: None,
             draining: false,
+            synchronous: false,
+            pending: Vec::new(),
             arm: ArmMemory::default(),
         }
     }
@@ -241,6 +263,12 @@ impl Link {
             (Role::Secondary, Role::Primary) => Some(Side::ManagedInstance),
             (Role::Primary | Role::Secondary | Role::Resolving, _) => None,
         }
+    }
+
+    /// The side on which commits wait: the primary, also while it gives its role away.
+    pub(super) fn pending_on(&self) -> Option<Side> {
+        let primaries = |side: &Side| self.member(*side).role == Role::Primary;
+        [self.rightful, self.rightful.other()].into_iter().find(primaries)
     }
 
     /// Stops or resumes data movement of a database, as said on one side.
@@ -317,6 +345,7 @@ impl Member {
             replica_id: spec.guid(seed, &format!("{key}/replica")),
             endpoint_url,
             role: spec.role_of(side),
+            hands_over: None,
             connected: true,
             last_heard: start,
             reconnect_at: None,
@@ -344,6 +373,13 @@ impl Member {
     }
 }
 
+impl Mirrored {
+    pub(super) fn note(&mut self, waited: SignedDuration) {
+        self.commits += 1;
+        self.waited_ms += u64::try_from(waited.as_millis()).unwrap_or(0);
+    }
+}
+
 impl Copy {
     fn seeded(instance: Option<&mut Instance>, start: Timestamp) -> Copy {
         let database_id = instance.map_or(5, |instance| {
@@ -366,6 +402,8 @@ impl Copy {
             redone_at: Some(start),
             last_background: start,
             heard: Some(Heard { hardened: 1, redone: 1, hardened_at: start, redone_at: start }),
+            synchronized: false,
+            mirrored: Mirrored::default(),
         }
     }
 

@@ -7,6 +7,7 @@
 mod advance;
 mod build;
 mod command;
+mod commit;
 mod control_plane;
 mod failover;
 mod fault;

@@ -38,6 +38,10 @@ pub struct Operation {
     pub statement: Statement,
     /// Whether the client gets the reply.
     pub reply: Reply,
+    /// The instance whose standstill stops it: the old primary until the role is on its way to the
+    /// new one.
+    #[serde(skip)]
+    pub(super) runs_on: String,
     pub(super) next: Option<Timestamp>,
     pub(super) phase: Phase,
     /// Whether it outlives its client even before it is accepted.
@@ -116,10 +120,14 @@ pub(crate) enum Phase {
     Accepted,
     /// Forced: PRIMARY, databases recover.
     Recovering,
-    /// Planned: both sides catch up, writes go on.
+    /// Planned: the secondary catches up, writes go on; from when it keeps up they wait for it.
     CatchingUp,
     /// Planned: the primary takes no more writes, the last of the log is on its way.
     Draining,
+    /// Planned: the primary has given its role away, the other has not confirmed it.
+    HandingOver,
+    /// Planned: the other side is PRIMARY, databases recover.
+    TakingOver,
     /// It has ended.
     Over,
 }
@@ -129,5 +137,24 @@ impl Operation {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.finished.is_none()
+    }
+
+    /// Whether the end of its client ends it too, after it was accepted: a planned failover that
+    /// has not given the role away may stop or go on, which nobody can tell from outside.
+    pub(super) fn gives_way(&self) -> bool {
+        match self.phase {
+            Phase::CatchingUp | Phase::Draining => self.favoured(),
+            Phase::Received
+            | Phase::Accepted
+            | Phase::Recovering
+            | Phase::HandingOver
+            | Phase::TakingOver
+            | Phase::Over => false,
+        }
+    }
+
+    /// One side of a coin that was tossed when the operation began.
+    pub(super) fn favoured(&self) -> bool {
+        self.guid.0 & 1 == 1
     }
 }

@@ -1,14 +1,23 @@
-//! Planned failover: catch up, hold writes back, drain, change roles (mi-link 3.1; addendum 5).
+//! Planned failover: catch up, hold writes back, drain, give the role away, take it over.
+//!
+//! The engine goes over to synchronous commit for the duration (mi-link 3.1). The old primary
+//! takes no writes from the moment at which it drains, and its role is RESOLVING before the other
+//! side is asked to take it: there are never two writers. While it waits for the confirmation
+//! nobody is primary, and only contact with the other side tells it how that ended. Sources beside
+//! mi-link 3.1: addendum 2.9 (time), 5 (error numbers).
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Link, Operation, Role, Side, SqlError, World,
-    failover::{ROLE_CHANGE_BYTES, backups_after_failover, millis, promote},
+    DatabaseState, Instance, Link, Operation, Role, Side, SqlError, World,
+    failover::{ROLE_CHANGE_BYTES, backups_after_failover, millis, open_databases, promote},
+    fault::Faults,
     link::Movement,
     log::RecordKind,
     operation::Phase,
-    replication,
+    reach, replication,
 };
 
 const POLL: SignedDuration = SignedDuration::from_millis(200);
@@ -17,35 +26,132 @@ impl World {
     pub(super) fn drain(&mut self, operation: &mut Operation, side: Side) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&operation.link) else { return };
-        let drained = (0..link.databases.len()).all(|database| {
-            let from = &link.member(side).copies[database];
-            let to = &link.member(side.other()).copies[database];
-            to.log.len() == from.log.len() && to.redone == to.log.len()
-        });
-        if !drained {
-            if let Some(error) = late_or_cut_off(link, operation, side, now) {
-                give_up(link, operation, now, error);
-            } else {
-                operation.next = Some(now + POLL);
+        if replication::passes(link, side.other(), &self.instances, &self.faults) {
+            for database in 0..link.databases.len() {
+                replication::hear(link, side, database, now);
             }
+        }
+        self.settle_pending();
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        let drained = link.pending.is_empty()
+            && (0..link.databases.len()).all(|database| {
+                let copy = &link.member(side).copies[database];
+                let all = copy.log.len();
+                copy.heard.is_some_and(|heard| heard.hardened == all && heard.redone == all)
+            });
+        if let Some(error) = late_or_cut_off(link, operation, side, now) {
+            return give_up(link, operation, now, error);
+        }
+        if !drained {
+            operation.next = Some(now + POLL);
             return;
         }
-        link.member_mut(side).role = Role::Secondary;
-        promote(link, side.other(), now);
-        link.draining = false;
-        link.running = None;
-        for database in 0..link.databases.len() {
-            let bytes = ROLE_CHANGE_BYTES;
-            link.append(side.other(), database, bytes, RecordKind::Background, now);
+        // From here on there is no way back: the role is on its way.
+        let old = link.member_mut(side);
+        old.role = Role::Resolving;
+        old.hands_over = Some(operation.id);
+        operation.phase = Phase::HandingOver;
+        operation.runs_on.clone_from(&link.member(side.other()).instance);
+        let delay = reach::delay_between(link, &self.faults) + millis(link.log.latency_ms);
+        operation.next = Some(now + delay);
+    }
+
+    /// The other side is asked to take the role, again and again until it has answered or the
+    /// connection is lost.
+    pub(super) fn hand_over(&mut self, operation: &mut Operation, side: Side) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        let target = side.other();
+        let taken = link.member(side).hands_over == Some(operation.id)
+            && link.member(target).role == Role::Secondary
+            && replication::passes(link, side, &self.instances, &self.faults);
+        if taken {
+            promote(link, target, now);
+            for copy in &mut link.member_mut(target).copies {
+                copy.state = DatabaseState::Recovering;
+            }
+            for copy in &mut link.member_mut(side).copies {
+                copy.movement = Movement::None;
+            }
+            operation.phase = Phase::TakingOver;
+            operation.next = Some(now + millis(link.failover.planned_online_ms));
+            confirm(link, side, &self.instances, &self.faults);
+        } else if link.members.iter().all(|member| member.connected) {
+            operation.next = Some(now + POLL);
+        } else {
+            // Whether the role has arrived shows when the two are in contact again.
+            release(link);
+            operation.end(now, Err(lost_contact(&link.name)));
         }
-        replication::handshake(link, side.other(), now);
-        let target = link.member(side.other()).instance.clone();
-        if side == Side::SqlServer
-            && let Some(instance) = self.instances.get_mut(&target)
+    }
+
+    /// The new primary's databases are open.
+    pub(super) fn complete(&mut self, operation: &mut Operation, side: Side) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&operation.link) else { return };
+        let target = side.other();
+        open_databases(link, target);
+        for database in 0..link.databases.len() {
+            link.append(target, database, ROLE_CHANGE_BYTES, RecordKind::Background, now);
+        }
+        release(link);
+        link.arm.trouble = None;
+        confirm(link, side, &self.instances, &self.faults);
+        if link.only_primary() == Some(target) {
+            replication::handshake(link, target, now);
+        }
+        let heard = replication::passes(link, target, &self.instances, &self.faults);
+        let unheard = lost_contact(&link.name);
+        if target == Side::ManagedInstance
+            && let Some(instance) = self.instances.get_mut(&link.member(target).instance)
         {
             instance.backups.extend(backups_after_failover(link, now));
         }
+        // The statement's own server may not know how it ended.
+        if !heard && !operation.by_arm {
+            operation.statement.fail(unheard);
+        }
         operation.end(now, Ok(()));
+    }
+}
+
+/// How a role that was given away and never confirmed is settled once the two are in contact:
+/// where the other has it, or can have it, this side becomes secondary.
+pub(super) fn resolve_doubt(
+    link: &mut Link,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
+    let doubtful = [Side::SqlServer, Side::ManagedInstance]
+        .into_iter()
+        .find(|side| link.member(*side).hands_over.is_some());
+    let Some(side) = doubtful.filter(|_| link.running.is_none()) else { return };
+    let both = [side, side.other()].into_iter().all(|side| {
+        replication::passes(link, side, instances, faults)
+            && instances.get(&link.member(side).instance).is_some_and(|i| i.has_recovered(now))
+    });
+    if !both {
+        return;
+    }
+    match link.member(side.other()).role {
+        Role::Primary => confirm(link, side, instances, faults),
+        // The failover has failed, and both know it.
+        Role::Secondary => {
+            let member = link.member_mut(side);
+            (member.role, member.hands_over) = (Role::Primary, None);
+        }
+        Role::Resolving => return,
+    }
+    replication::disconnect(link, side, instances, faults, now);
+}
+
+/// The old primary learns that the other has the role.
+fn confirm(link: &mut Link, side: Side, instances: &BTreeMap<String, Instance>, faults: &Faults) {
+    let waits = link.member(side).hands_over.is_some();
+    if waits && replication::passes(link, side.other(), instances, faults) {
+        let member = link.member_mut(side);
+        (member.role, member.hands_over) = (Role::Secondary, None);
     }
 }
 
@@ -53,15 +159,16 @@ pub(super) fn catch_up(link: &mut Link, operation: &mut Operation, side: Side, n
     if let Some(error) = late_or_cut_off(link, operation, side, now) {
         return give_up(link, operation, now, error);
     }
-    let behind: u64 = (0..link.databases.len())
-        .map(|database| {
-            let from = link.member(side.other()).copies[database].redone;
-            let to = link.member(side).copies[database].log.len();
-            link.bytes_between(side, database, from.min(to), to)
-        })
-        .sum();
-    // Writes are held back only when what is left takes less than about a second.
-    if behind <= u64::from(link.log.bandwidth_kb_s.min(link.log.redo_kb_s)) << 10 {
+    let redo_kb_s = u64::from(link.log.redo_kb_s);
+    let ready = (0..link.databases.len()).all(|database| {
+        let copy = &link.member(side).copies[database];
+        let redo = copy.heard.map_or(u64::MAX, |heard| {
+            link.bytes_between(side, database, heard.redone, heard.hardened)
+        });
+        // Writes are held back only when what is left takes less than about a second.
+        copy.synchronized && redo <= redo_kb_s << 10
+    });
+    if ready {
         link.draining = true;
         operation.phase = Phase::Draining;
     }
@@ -69,7 +176,7 @@ pub(super) fn catch_up(link: &mut Link, operation: &mut Operation, side: Side, n
 }
 
 /// Why a planned failover cannot go on: 47514 no connection, 47515 send queue, 47516 redo queue.
-pub(super) fn late_or_cut_off(
+fn late_or_cut_off(
     link: &Link,
     operation: &Operation,
     side: Side,
@@ -80,7 +187,8 @@ pub(super) fn late_or_cut_off(
         .member(side.other())
         .copies
         .iter()
-        .all(|copy| copy.movement == Movement::Flowing && copy.suspended.is_none());
+        .all(|copy| copy.movement == Movement::Flowing && copy.suspended.is_none())
+        && link.member(side).copies.iter().all(|copy| copy.suspended.is_none());
     if !connected || !moves {
         return Some(SqlError::new(
             47_514,
@@ -91,10 +199,7 @@ pub(super) fn late_or_cut_off(
     if now.duration_since(since) < millis(link.failover.planned_timeout_ms) {
         return None;
     }
-    let unsent = (0..link.databases.len()).any(|database| {
-        let from = &link.member(side).copies[database];
-        link.member(side.other()).copies[database].log.len() < from.log.len()
-    });
+    let unsent = link.member(side).copies.iter().any(|copy| !copy.synchronized);
     Some(if unsent {
         SqlError::new(
             47_515,
@@ -105,8 +210,26 @@ pub(super) fn late_or_cut_off(
     })
 }
 
-pub(super) fn give_up(link: &mut Link, operation: &mut Operation, now: Timestamp, error: SqlError) {
-    link.draining = false;
-    link.running = None;
+fn give_up(link: &mut Link, operation: &mut Operation, now: Timestamp, error: SqlError) {
+    release(link);
     operation.end(now, Err(error));
+}
+
+/// Back to asynchronous commit, even if it was synchronous before (mi-link 3.1).
+pub(super) fn release(link: &mut Link) {
+    (link.draining, link.synchronous, link.running) = (false, false, None);
+    for member in &mut link.members {
+        member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
+    }
+}
+
+/// The outcome is unknown to whoever gets this (addendum 5).
+fn lost_contact(group: &str) -> SqlError {
+    SqlError::new(
+        41_149,
+        &format!(
+            "Operation on the availability group '{group}' has been cancelled or terminated, \
+             either because of a connection timeout or cancellation by user."
+        ),
+    )
 }

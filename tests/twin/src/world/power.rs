@@ -12,6 +12,7 @@ impl World {
                 replication::sender_stops(link, now);
             }
         }
+        self.settle_pending();
     }
 
     pub(super) fn start(&mut self, name: &str) {
@@ -58,7 +59,7 @@ impl World {
         let pause = now.duration_since(since);
         for id in &self.active {
             let Some(operation) = self.operations.get_mut(id) else { continue };
-            if operation.instance == name {
+            if operation.runs_on == name {
                 operation.next = operation.next.map(|next| next + pause);
             }
         }

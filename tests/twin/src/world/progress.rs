@@ -121,7 +121,7 @@ impl World {
 
     fn own_row(&self, link: &Link, side: Side, place: usize) -> DatabaseReplicaFacts {
         let copy = &link.member(side).copies[place];
-        let state = self.sync_state(link, side, copy);
+        let state = self.sync_state(link, side, place);
         let primary = self.shown_role(link, side) == Role::Primary;
         let end = |upto| link.last_record(side, place, upto).map(|record| record.end().block());
         let last = link.last_commit(side, place, copy.redone);
@@ -136,7 +136,7 @@ impl World {
             is_local: true,
             is_primary_replica: primary,
             state,
-            health: health(state),
+            health: health(state, link.synchronous),
             database_state: Some(self.shown_state(link, side, copy)),
             suspended: copy.suspended,
             last_sent_lsn: None,
@@ -144,8 +144,8 @@ impl World {
             last_received_lsn: on_secondary(end(copy.log.len())),
             last_received_time: copy.received_at.filter(|_| !primary),
             // NULL on a primary in asynchronous commit (mi-link 3.6).
-            last_hardened_lsn: on_secondary(end(copy.log.len())),
-            last_hardened_time: copy.hardened_at.filter(|_| !primary),
+            last_hardened_lsn: end(copy.log.len()).filter(|_| !primary || link.synchronous),
+            last_hardened_time: copy.hardened_at.filter(|_| !primary || link.synchronous),
             last_redone_lsn: on_secondary(last_lsn(link.last_record(side, place, copy.redone))),
             last_redone_time: copy.redone_at.filter(|_| !primary),
             log_send_queue_size: None,
@@ -166,7 +166,7 @@ impl World {
         let other = &link.member(side.other()).copies[place];
         let connected = link.member(side).connected;
         let state = if connected {
-            self.sync_state(link, side.other(), other)
+            self.sync_state(link, side.other(), place)
         } else {
             SyncState::NotSynchronizing
         };
@@ -184,7 +184,7 @@ impl World {
             is_local: false,
             is_primary_replica: false,
             state,
-            health: health(state),
+            health: health(state, link.synchronous),
             database_state: None,
             suspended: other.suspended.filter(|_| connected),
             last_sent_lsn: heard.and_then(|_| end(copy.sent)),

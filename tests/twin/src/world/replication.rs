@@ -12,7 +12,7 @@ use super::{
     housekeeping,
     link::{Copy, Heard, Message, Movement},
     log::{Record, RecordKind},
-    reach,
+    planned, reach,
 };
 
 const SIDES: [Side; 2] = [Side::SqlServer, Side::ManagedInstance];
@@ -108,6 +108,7 @@ pub(super) fn pulse(
     link.next_pulse = now + PULSE;
     settle_redo(link, instances, now);
     notice(link, instances, faults, now);
+    planned::resolve_doubt(link, instances, faults, now);
     reconnect(link, instances, faults, now);
     finish_reverting(link, instances, now);
     if let Some(primary) = link.only_primary()
@@ -265,7 +266,7 @@ fn harden(link: &mut Link, primary: Side, message: Message, now: Timestamp) {
     target.redo.push_back((done, target.log.len()));
 }
 
-fn hear(link: &mut Link, primary: Side, database: usize, now: Timestamp) {
+pub(super) fn hear(link: &mut Link, primary: Side, database: usize, now: Timestamp) {
     let secondary = &link.member(primary.other()).copies[database];
     // Before both agree on where to go on, the other copy's length says nothing about this log.
     if secondary.movement != Movement::Flowing {
@@ -277,7 +278,18 @@ fn hear(link: &mut Link, primary: Side, database: usize, now: Timestamp) {
         hardened_at: secondary.hardened_at.unwrap_or(now),
         redone_at: secondary.redone_at.unwrap_or(now),
     };
-    link.member_mut(primary).copies[database].heard = Some(heard);
+    let behind = link.bytes_between(
+        primary,
+        database,
+        heard.hardened,
+        link.member(primary).copies[database].log.len(),
+    );
+    let keeps_up = behind <= u64::from(link.log.bandwidth_kb_s) << 7;
+    let synchronous = link.synchronous;
+    let copy = &mut link.member_mut(primary).copies[database];
+    copy.heard = Some(heard);
+    // Whoever has caught up once is waited for from then on, until the connection is lost.
+    copy.synchronized = synchronous && (copy.synchronized || keeps_up);
 }
 
 fn lose(link: &mut Link, side: Side, now: Timestamp) {
@@ -286,6 +298,8 @@ fn lose(link: &mut Link, side: Side, now: Timestamp) {
         member.connected = false;
         member.lost_at = Some(now);
     }
+    // Nobody waits for a secondary that is not there.
+    member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
     member.reconnect_at = None;
 }
 
@@ -304,7 +318,8 @@ fn notice(
         let member = link.member(side);
         let timed_out = now.duration_since(member.last_heard) >= patience;
         // Two primaries, or none, have nothing to say to each other (mi-link 4).
-        let mismatch = link.only_primary().is_none();
+        let switching = link.members.iter().any(|member| member.hands_over.is_some());
+        let mismatch = link.only_primary().is_none() && !switching;
         if alive && member.connected && (timed_out || mismatch) {
             disconnect(link, side, instances, faults, now);
         }

@@ -148,7 +148,7 @@ impl World {
                     group_id: link.id,
                     replica_server_name: member.group.clone(),
                     endpoint_url: member.endpoint_url.clone(),
-                    synchronous: false,
+                    synchronous: link.synchronous,
                     session_timeout: seconds(link),
                     created: link.created,
                 }
@@ -288,14 +288,20 @@ impl World {
     }
 
     /// How far a side's copy moves, as that side sees it.
-    pub(super) fn sync_state(&self, link: &Link, side: Side, copy: &Copy) -> SyncState {
+    pub(super) fn sync_state(&self, link: &Link, side: Side, place: usize) -> SyncState {
+        let copy = &link.member(side).copies[place];
         if self.shown_state(link, side, copy) != DatabaseState::Online {
             return SyncState::NotSynchronizing;
         }
+        // In asynchronous commit the healthy state is SYNCHRONIZING (mi-link 7).
+        let moving = if World::keeps_up(link, place) {
+            SyncState::Synchronized
+        } else {
+            SyncState::Synchronizing
+        };
         match self.shown_role(link, side) {
             Role::Resolving => SyncState::NotSynchronizing,
-            // In asynchronous commit the healthy state is SYNCHRONIZING (mi-link 7).
-            Role::Primary => SyncState::Synchronizing,
+            Role::Primary => moving,
             Role::Secondary => {
                 if copy.suspended.is_some() || !link.member(side).connected {
                     return SyncState::NotSynchronizing;
@@ -303,10 +309,16 @@ impl World {
                 match copy.movement {
                     Movement::None => SyncState::Initializing,
                     Movement::Reverting { .. } => SyncState::Reverting,
-                    Movement::Flowing => SyncState::Synchronizing,
+                    Movement::Flowing => moving,
                 }
             }
         }
+    }
+
+    /// Whether commits of a database wait for the other side.
+    fn keeps_up(link: &Link, place: usize) -> bool {
+        let primary = link.only_primary().map(|primary| &link.member(primary).copies[place]);
+        link.synchronous && primary.is_some_and(|primary| primary.synchronized)
     }
 
     fn states_of(&self, link: &Link, side: Side) -> Vec<ReplicaStateFacts> {
@@ -314,8 +326,8 @@ impl World {
         let role = self.shown_role(link, side);
         let up = role != Role::Resolving;
         let worst = |side| {
-            let copies = link.member(side).copies.iter();
-            copies.map(|copy| health(self.sync_state(link, side, copy))).min()
+            let states = (0..link.databases.len()).map(|place| self.sync_state(link, side, place));
+            states.map(|state| health(state, link.synchronous)).min()
         };
         let own = worst(side).unwrap_or(SyncHealth::NotHealthy);
         let row = |replica_id, group_id, role, connected, health| ReplicaStateFacts {
@@ -372,11 +384,12 @@ impl World {
     }
 }
 
-/// Health as it follows from a state in asynchronous commit.
-pub(super) fn health(state: SyncState) -> SyncHealth {
+/// Health as it follows from a state and the commit mode.
+pub(super) fn health(state: SyncState, synchronous: bool) -> SyncHealth {
     match state {
         SyncState::NotSynchronizing => SyncHealth::NotHealthy,
         SyncState::Reverting | SyncState::Initializing => SyncHealth::PartiallyHealthy,
+        SyncState::Synchronizing if synchronous => SyncHealth::PartiallyHealthy,
         SyncState::Synchronizing | SyncState::Synchronized => SyncHealth::Healthy,
     }
 }

@@ -49,6 +49,18 @@ impl Workload {
         }
     }
 
+    /// It has been told that a commit is made.
+    pub(super) fn acknowledge(&mut self, now: Timestamp) {
+        self.acknowledged += 1;
+        self.last_commit = Some(now);
+    }
+
+    /// It has been refused, or does not know.
+    pub(super) fn refuse(&mut self, now: Timestamp) {
+        self.refused += 1;
+        self.last_refusal = Some(now);
+    }
+
     /// The instance that its connection string names.
     #[must_use]
     pub fn target(&self) -> &str {

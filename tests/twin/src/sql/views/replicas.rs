@@ -3,8 +3,8 @@
 use crate::sql::decimal::Numeric;
 use crate::sql::env::Env;
 use crate::sql::value::Value;
-use crate::world::Lsn;
 use crate::world::views::{DatabaseReplicaFacts, ReplicaFacts, ReplicaStateFacts};
+use crate::world::{Lsn, SyncState};
 
 use super::groups::guid;
 use super::{Row, View, row};
@@ -67,7 +67,7 @@ pub(super) fn database_replica_states(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("is_local", state.is_local)
             .set("is_primary_replica", state.is_primary_replica)
             .coded("synchronization_state", state.state.code(), state.state.desc())
-            .set("is_commit_participant", false)
+            .set("is_commit_participant", state.state == SyncState::Synchronized)
             .coded("synchronization_health", state.health.code(), state.health.desc())
             .set("database_state", state.database_state.map(|s| i64::from(s.code())))
             .set("database_state_desc", state.database_state.map(|s| s.desc()))
@@ -100,11 +100,12 @@ pub(super) fn database_replica_states(env: &Env<'_>, view: &View) -> Vec<Row> {
 pub(super) fn database_replica_cluster_states(env: &Env<'_>, view: &View) -> Vec<Row> {
     let state = |state: DatabaseReplicaFacts| {
         // In asynchronous commit a secondary is never ready without loss; a primary always is.
+        let ready = state.is_primary_replica || state.state == SyncState::Synchronized;
         row(view)
             .set("replica_id", guid(state.replica_id))
             .set("group_database_id", guid(state.group_database_id))
             .set("database_name", state.database)
-            .set("is_failover_ready", state.is_primary_replica)
+            .set("is_failover_ready", ready)
             .flags(false, &["is_pending_secondary_suspend"])
             .set("is_database_joined", true)
             .set("recovery_lsn", state.recovery_lsn.map(lsn))

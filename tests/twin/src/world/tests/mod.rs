@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod failover;
+mod planned;
 mod replication;
 
 use jiff::{SignedDuration, Timestamp};
