@@ -320,8 +320,9 @@ struct Shown(StepRef);
 
 impl std::fmt::Display for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let StepRef { proposal, lane, step, attempt } = self.0;
-        write!(f, "{proposal}/{lane}/{step} try {attempt}")
+        let StepRef { proposal, lane, step, attempt, undo } = self.0;
+        let back = if undo { " back" } else { "" };
+        write!(f, "{proposal}/{lane}/{step}{back} try {attempt}")
     }
 }
 

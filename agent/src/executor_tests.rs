@@ -167,7 +167,7 @@ fn work(route: Option<Route>) -> Work {
     let start = Timestamp::UNIX_EPOCH;
     Work {
         link: LinkId::new("link").expect("a name"),
-        step: StepRef { proposal: 17, lane: 0, step: 1, attempt: 1 },
+        step: StepRef { proposal: 17, lane: 0, step: 1, attempt: 1, undo: false },
         action: Action::TargetPrimary { instance: instance(), group, database },
         route,
         started_at: start,
@@ -358,7 +358,7 @@ async fn what_is_no_longer_listed_is_left_but_never_between_permission_and_reply
     bench.list.send_modify(Vec::clear);
     sleep(second()).await;
     // The same link is wanted again, by another proposal, while the command is in flight.
-    let next = StepRef { proposal: 30, lane: 0, step: 0, attempt: 1 };
+    let next = StepRef { proposal: 30, lane: 0, step: 0, attempt: 1, undo: false };
     bench.with(|script| script.sights = [holds()].into());
     bench.list.send_modify(|list| list.push(Work { step: next, ..work(None) }));
     bench.list.subscribe().wait_for(Vec::is_empty).await.expect("the list is done");

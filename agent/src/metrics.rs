@@ -250,6 +250,7 @@ impl Metrics {
             | Event::StepNoted { .. }
             | Event::StepNotDone { .. }
             | Event::StepUnknown { .. }
+            | Event::UndoStarted { .. }
             | Event::EpisodeAcknowledged { .. } => {}
         }
     }

@@ -273,7 +273,7 @@ impl Universe {
                 self.input(Input::Acknowledge { link, by: "operator".into(), note })?;
             }
             Chaos::StrayReport => {
-                let step = StepRef { proposal: 1, lane: 0, step: 1, attempt: 1 };
+                let step = StepRef { proposal: 1, lane: 0, step: 1, attempt: 1, undo: false };
                 let report = Report::Done { seen: "a lie".into(), engine_ms: 0 };
                 self.input(Input::Report { step, report })?;
             }

@@ -212,6 +212,7 @@ fn database(
         last_commit_at: row.and_then(|row| row.last_commit_time).map(|at| at + commits),
         redo_queue_kb: row.and_then(|row| row.redo_queue_size),
         redo_rate_kb_per_s: row.and_then(|row| row.redo_rate),
+        end_of_log_lsn: row.and_then(|row| row.end_of_log_lsn).and_then(lsn),
     }
 }
 

@@ -93,6 +93,7 @@ impl Universe {
             managed_instance_domain: FailureDomain::new(&settings.managed_instance_domain)
                 .expect("a name"),
             policy: settings.policy.clone(),
+            planned: settings.planned.clone(),
         }
     }
 

@@ -19,7 +19,51 @@ const SQL_2022_CU13: [u32; 4] = [16, 0, 4125, 3];
 pub(crate) fn obstacle(evidence: &Evidence, kind: PlanKind, target: Side) -> Option<String> {
     match kind {
         PlanKind::ForcedFailover => forced(evidence, target),
+        PlanKind::PlannedFailover => planned(evidence, target),
     }
+}
+
+/// What a planned failover to `target` means for the way back, where there is something to be said.
+pub(crate) fn way_back(evidence: &Evidence, target: Side) -> Option<String> {
+    if target != Side::ManagedInstance || formats_match(evidence) != Some(false) {
+        return None;
+    }
+    let (_, control) = evidence.of(Vantage::ControlPlane).control()?;
+    Some(format!(
+        "There is no way back over the link: the update policy of the managed instance is {}, which is newer than this SQL Server. Data returns only by export",
+        control.database_format
+    ))
+}
+
+fn planned(evidence: &Evidence, target: Side) -> Option<String> {
+    let sql = evidence.of(Vantage::SqlServer).reading().map(|(_, reading)| reading);
+    if let Some(too_old) = sql.and_then(too_old) {
+        return Some(too_old);
+    }
+    if let Some((_, reading)) = evidence.of(Vantage::from(target)).reading()
+        && let Some(unfit) = unfit(reading)
+    {
+        return Some(unfit);
+    }
+    if target == Side::SqlServer && formats_match(evidence) == Some(false) {
+        return Some(
+            "the update policy of the managed instance is newer than this SQL Server: its log can't be taken there"
+                .to_string(),
+        );
+    }
+    azure(evidence)
+}
+
+/// Whether the managed instance's update policy is that of the SQL Server; None if it is not known.
+fn formats_match(evidence: &Evidence) -> Option<bool> {
+    let (_, sql) = evidence.of(Vantage::SqlServer).reading()?;
+    let (_, control) = evidence.of(Vantage::ControlPlane).control()?;
+    let expected = match build(&sql.product_version)?[0] {
+        16 => "SQLServer2022",
+        17 => "SQLServer2025",
+        _ => return Some(false),
+    };
+    Some(control.database_format.eq_ignore_ascii_case(expected))
 }
 
 fn forced(evidence: &Evidence, target: Side) -> Option<String> {
@@ -37,6 +81,11 @@ fn forced(evidence: &Evidence, target: Side) -> Option<String> {
     {
         return Some(unfit);
     }
+    azure(evidence)
+}
+
+/// What the control plane has against it.
+fn azure(evidence: &Evidence) -> Option<String> {
     let (_, control) = evidence.of(Vantage::ControlPlane).control()?;
     if !control.instance_state.eq_ignore_ascii_case("Ready") {
         return Some(format!(

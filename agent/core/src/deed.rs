@@ -256,11 +256,31 @@ impl Deed {
             Phase::Sending | Phase::Noting(_) | Phase::Telling(_) | Phase::Over => None,
             Phase::FirstLook | Phase::Permission => Some(self.not_done(Again::SameRoute)),
             Phase::Watching { .. } => Some(match self.work.action {
-                Action::TargetReady { .. } | Action::TargetPrimary { .. } => {
-                    self.not_done(Again::SameRoute)
-                }
-                Action::TargetServing { .. } => self.unknown(),
+                Action::TargetReady { .. }
+                | Action::TargetPrimary { .. }
+                | Action::RolesChanged { .. }
+                | Action::Admitted { .. }
+                | Action::BackedUp { .. }
+                | Action::LogBackupsSeen { .. } => self.not_done(Again::SameRoute),
+                // The applications are waiting: what has not come about by now is given up.
+                Action::Quiesced { .. } | Action::CaughtUp { .. } => self.not_done(Again::Never),
+                Action::TargetServing { .. } | Action::SourceSecondary { .. } => self.unknown(),
             }),
+            // A hook is dead when its time is over, which is before the deadline.
+            Phase::Settling { .. } if matches!(self.work.route, Some(Route::Hook(_))) => {
+                Some(self.not_done(match self.work.action {
+                    Action::Quiesced { .. } => Again::Never,
+                    Action::TargetReady { .. }
+                    | Action::TargetPrimary { .. }
+                    | Action::TargetServing { .. }
+                    | Action::Admitted { .. }
+                    | Action::CaughtUp { .. }
+                    | Action::RolesChanged { .. }
+                    | Action::SourceSecondary { .. }
+                    | Action::BackedUp { .. }
+                    | Action::LogBackupsSeen { .. } => Again::SameRoute,
+                }))
+            }
             Phase::Polling { .. } | Phase::Settling { .. } => Some(self.unknown()),
         }
     }
@@ -407,6 +427,11 @@ impl Deed {
 fn conclusive(route: &Route) -> Option<Nothing> {
     match route {
         Route::Tsql { .. } => Some(Nothing { since: None, after: SETTLED_AFTER }),
+        // It is dead when its time is over, and may be run again.
+        Route::Hook(hook) => {
+            let after = Duration::from_millis(hook.within_ms) + SETTLED_AFTER;
+            Some(Nothing { since: None, after })
+        }
         Route::Arm { .. } => None,
     }
 }

@@ -167,8 +167,8 @@ impl Estate {
         let mut work = Vec::new();
         for (id, run) in runs {
             for (lane, progress) in run.lanes.iter().enumerate() {
-                let (Some(step), Some((started, overdue))) =
-                    (run.current(lane), under_way(&progress.state))
+                let (Some(step), Some(place), Some((started, overdue))) =
+                    (run.current(lane), run.place(lane), under_way(&progress.state))
                 else {
                     continue;
                 };
@@ -177,8 +177,9 @@ impl Estate {
                 let place = StepRef {
                     proposal: run.proposal.terms.proposal,
                     lane,
-                    step: progress.step,
+                    step: place,
                     attempt: progress.attempts,
+                    undo: run.undoing(),
                 };
                 work.push(Work {
                     link: id.clone(),
@@ -319,13 +320,26 @@ impl Estate {
         alert::may_ask(&origin, &view, self.own_proposals())?;
         // A cold agent has never seen a primary: whoever asks for the failover means this one.
         let target = view.record.primary.unwrap_or(Side::SqlServer).other();
-        let by_whom = primary_seen_by(view.evidence, view.spec, target, now);
-        if !by_whom.is_empty() {
-            return Err(Refusal::PrimarySeen { by: by_whom });
-        }
-        if view.record.health == Health::Healthy {
-            let because = "the link is healthy".to_string();
-            return Err(Refusal::NoSuchWay { because });
+        match kind {
+            PlanKind::ForcedFailover => {
+                let by_whom = primary_seen_by(view.evidence, view.spec, target, now);
+                if !by_whom.is_empty() {
+                    return Err(Refusal::PrimarySeen { by: by_whom });
+                }
+                if view.record.health == Health::Healthy {
+                    let because = "the link is healthy: ask for a planned failover".to_string();
+                    return Err(Refusal::NoSuchWay { because });
+                }
+            }
+            PlanKind::PlannedFailover => {
+                let health = view.record.health;
+                if health != Health::Healthy {
+                    let because = format!(
+                        "the health is {health}: a planned failover takes two sides that are well"
+                    );
+                    return Err(Refusal::NoSuchWay { because });
+                }
+            }
         }
         if let Some(because) = capability::obstacle(view.evidence, kind, target) {
             return Err(Refusal::NoSuchWay { because });
@@ -345,8 +359,9 @@ impl Estate {
         // A rejection also stops a plan that is approved, as long as nothing may have taken effect.
         let open = match (&run.status, &ballot.decision) {
             (Status::Open, _) => now < terms.approve_by,
-            (Status::Approved { .. }, Decision::Reject { .. }) => !run.acted(),
-            (Status::Approved { .. }, Decision::Approve { .. }) | (Status::Closed(_), _) => false,
+            (Status::Approved { .. }, Decision::Reject { .. }) => !run.committed(),
+            (Status::Approved { .. }, Decision::Approve { .. })
+            | (Status::Undoing { .. } | Status::Closed(_), _) => false,
         };
         if !open {
             return Err(Refusal::NotOpen { proposal: ballot.proposal });
@@ -372,6 +387,9 @@ impl Estate {
         match &ballot.decision {
             Decision::Reject { reason } => {
                 let why = format!("{approver} rejected it: {reason}");
+                if run.acted() {
+                    return Ok((subject, Event::UndoStarted { proposal: ballot.proposal, why }));
+                }
                 let (proposal, end) = (ballot.proposal, End::Rejected);
                 Ok((subject, Event::ProposalClosed { proposal, end, why }))
             }

@@ -112,6 +112,12 @@ pub enum Event {
         step: StepRef,
         why: String,
     },
+    /// What has been done is taken back, last step first. No command of the plan itself leaves any
+    /// more.
+    UndoStarted {
+        proposal: ProposalId,
+        why: String,
+    },
     /// A human has seen it; the agent may propose again.
     EpisodeAcknowledged {
         by: String,
@@ -127,6 +133,9 @@ pub struct StepRef {
     pub step: usize,
     /// Counted from 1.
     pub attempt: u32,
+    /// It is taken back, not done.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub undo: bool,
 }
 
 /// What a conclusive failure allows.
@@ -158,6 +167,7 @@ impl Event {
             Self::StepDone { .. } => "step_done",
             Self::StepNotDone { .. } => "step_not_done",
             Self::StepUnknown { .. } => "step_unknown",
+            Self::UndoStarted { .. } => "undo_started",
             Self::EpisodeAcknowledged { .. } => "episode_acknowledged",
         }
     }

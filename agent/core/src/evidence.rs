@@ -167,6 +167,10 @@ pub struct DatabaseReading {
     pub last_commit_at: Option<Timestamp>,
     pub redo_queue_kb: Option<u64>,
     pub redo_rate_kb_per_s: Option<u64>,
+    /// Where the log ends. On a primary in asynchronous commit the hardened position is NULL, and
+    /// this is what the other side has to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_of_log_lsn: Option<Lsn>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

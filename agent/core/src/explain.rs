@@ -128,7 +128,7 @@ fn earlier_proposals(view: &View<'_>, because: &mut Vec<String>) {
         because.push(format!("the target has not been looked at since proposal {id} was closed"));
     }
     match &run.status {
-        Status::Open | Status::Approved { .. } => {
+        Status::Open | Status::Approved { .. } | Status::Undoing { .. } => {
             because.push(format!("proposal {id} is open or being carried out"));
         }
         Status::Closed(End::Stuck) if !record.acknowledged => {
@@ -150,7 +150,8 @@ fn earlier_proposals(view: &View<'_>, because: &mut Vec<String>) {
             | End::Succeeded
             | End::Undone
             | End::Rejected
-            | End::Withdrawn,
+            | End::Withdrawn
+            | End::Overtaken,
         ) => {}
     }
 }

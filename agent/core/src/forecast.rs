@@ -56,6 +56,8 @@ pub enum Loss {
 pub enum Basis {
     /// The target's last commit against the moment at which no witness heard the primary any more.
     TargetCommitAndSilence,
+    /// The primary hands over only when the target has everything.
+    HandedOver,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,7 +51,9 @@ pub use health::{Assessment, Health, Reason};
 pub use input::{Input, Refusal, Report};
 pub use link::{Illegal, Progress, Record, Run, Started, StepState};
 pub use names::{ApproverId, FailureDomain, InstanceId, LinkId, Lsn, ProposalId, Seq, Side};
-pub use plan::{Action, Lane, Plan, PlanKind, Route, Step, Undo, digest};
-pub use policy::{Approver, BreakGlass, LinkSpec, Policy, Roster, StormBrake};
+pub use plan::{Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, digest};
+pub use policy::{
+    Approver, BackupPlace, BreakGlass, LinkSpec, Planned, Policy, Roster, StormBrake,
+};
 pub use proposal::{End, Origin, Proposal, Received, Status, Terms, Texts};
 pub use rules::rule_names;

@@ -7,16 +7,22 @@ use alloc::{
     vec::Vec,
 };
 
+use core::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{
     event::{Again, Entry, Event, StepRef},
+    evidence::signed,
     forecast::Sample,
     health::{Health, Reason},
     names::{ProposalId, Seq, Side},
-    plan::Step,
+    plan::{Action, PlanKind, Route, Step, Undo},
     proposal::{End, Proposal, Received, Status},
 };
+
+/// What a hook that is killed takes to be gone.
+const HOOK_GRACE: Duration = Duration::from_secs(10);
 
 /// An entry that does not follow from those before it: the journal is not one of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +73,10 @@ pub struct Progress {
     /// Tries of this step so far.
     pub attempts: u32,
     pub state: StepState,
+    /// While what was done is being taken back: the steps that remain to be, the next one last.
+    pub undo: Vec<usize>,
+    /// A command of a step that is taken back may be at work until then.
+    pub not_before: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,11 +171,14 @@ impl Record {
             | Event::StepNoted { .. }
             | Event::StepDone { .. }
             | Event::StepNotDone { .. }
-            | Event::StepUnknown { .. } => {
+            | Event::StepUnknown { .. }
+            | Event::UndoStarted { .. } => {
                 let run =
                     self.run.as_mut().ok_or_else(|| illegal(entry, "there is no proposal"))?;
                 run.apply(entry).map_err(|why| illegal(entry, why))?;
-                if run.status == Status::Closed(End::Rejected) {
+                // Who does not want a planned failover has said nothing about an outage.
+                let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
+                if forced && run.status == Status::Closed(End::Rejected) {
                     self.silenced = true;
                 }
             }
@@ -208,7 +221,13 @@ impl Record {
 
 impl Run {
     fn open(proposal: Proposal) -> Self {
-        let fresh = Progress { step: 0, attempts: 0, state: StepState::Pending };
+        let fresh = Progress {
+            step: 0,
+            attempts: 0,
+            state: StepState::Pending,
+            undo: Vec::new(),
+            not_before: None,
+        };
         let lanes = proposal.plan.lanes.iter().map(|_| fresh.clone()).collect();
         Self {
             proposal,
@@ -220,29 +239,74 @@ impl Run {
         }
     }
 
-    /// The step that is next or under way in a lane.
+    /// The step that is next or under way in a lane: of the plan itself, or of what takes it back.
     #[must_use]
     pub fn current(&self, lane: usize) -> Option<&Step> {
-        self.proposal.plan.step(lane, self.lanes.get(lane)?.step)
+        let step = self.proposal.plan.step(lane, self.place(lane)?)?;
+        if !self.undoing() {
+            return Some(step);
+        }
+        match &step.undo {
+            Undo::With(undo) => Some(undo),
+            Undo::Nothing | Undo::Impossible => None,
+        }
     }
 
-    /// Whether every step of every lane is done.
+    /// The place of the step that is next or under way in a lane.
+    #[must_use]
+    pub fn place(&self, lane: usize) -> Option<usize> {
+        let progress = self.lanes.get(lane)?;
+        if self.undoing() { progress.undo.last().copied() } else { Some(progress.step) }
+    }
+
+    /// Whether what was done is being taken back.
+    #[must_use]
+    pub fn undoing(&self) -> bool {
+        matches!(self.status, Status::Undoing { .. })
+    }
+
+    /// Whether every step of every lane is done, or taken back.
     #[must_use]
     pub fn finished(&self) -> bool {
         (0..self.lanes.len()).all(|lane| self.current(lane).is_none())
     }
 
+    /// Whether a command from which there is no return may have reached the world.
+    #[must_use]
+    pub fn committed(&self) -> bool {
+        self.lanes.iter().enumerate().any(|(lane, progress)| {
+            let steps = &self.proposal.plan.lanes[lane].steps;
+            steps.iter().enumerate().any(|(place, step)| {
+                let may_have_landed = place < progress.step
+                    || (place == progress.step && !self.undoing() && progress.sent());
+                step.undo == Undo::Impossible && may_have_landed
+            })
+        })
+    }
+
+    /// Whether both sides have been seen in their new roles, and what remains only follows.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        (0..self.lanes.len()).all(|lane| {
+            self.current(lane).is_none_or(|step| {
+                matches!(step.action, Action::BackedUp { .. } | Action::LogBackupsSeen { .. })
+            })
+        })
+    }
+
     /// Whether a command of this plan may have reached the world.
     #[must_use]
     pub fn acted(&self) -> bool {
-        self.lanes.iter().enumerate().any(|(lane, progress)| {
-            let before = self.proposal.plan.lanes[lane].steps.iter().take(progress.step);
-            let under_way = match &progress.state {
-                StepState::Started(started) | StepState::Unknown { started, .. } => started.sent,
-                StepState::Pending | StepState::NotDone { .. } => false,
-            };
-            under_way || before.into_iter().any(Step::acts)
-        })
+        self.undoing()
+            || self.lanes.iter().enumerate().any(|(lane, progress)| {
+                let steps = &self.proposal.plan.lanes[lane].steps;
+                // A hook that failed may have stopped half of the applications.
+                let in_part = progress.tried()
+                    && steps
+                        .get(progress.step)
+                        .is_some_and(|step| matches!(step.undo, Undo::With(_)));
+                progress.sent() || in_part || steps.iter().take(progress.step).any(Step::acts)
+            })
     }
 
     fn apply(&mut self, entry: &Entry) -> Result<(), &'static str> {
@@ -267,6 +331,15 @@ impl Run {
                 self.closed_at = Some(entry.at);
                 self.why = Some(why.clone());
             }
+            Event::UndoStarted { proposal, .. } => {
+                if !matches!(self.status, Status::Approved { .. }) || *proposal != self.id() {
+                    return Err("this proposal is not being carried out");
+                }
+                if self.committed() {
+                    return Err("it is past the point of no return");
+                }
+                self.turn_back(entry.at);
+            }
             Event::StepStarted { step, .. }
             | Event::StepSending { step }
             | Event::StepNoted { step, .. }
@@ -285,14 +358,44 @@ impl Run {
         self.proposal.terms.proposal
     }
 
+    /// From here on each lane takes back what it has done or may have done, last step first.
+    fn turn_back(&mut self, at: Timestamp) {
+        for (lane, progress) in self.lanes.iter_mut().enumerate() {
+            let steps = &self.proposal.plan.lanes[lane].steps;
+            let begun = progress.attempts > 0;
+            let until = progress.step + usize::from(begun);
+            let undo = steps.iter().take(until).enumerate();
+            progress.undo = undo
+                .filter(|(_, step)| matches!(step.undo, Undo::With(_)))
+                .map(|(place, _)| place)
+                .collect();
+            progress.not_before = match &progress.state {
+                StepState::Started(started) | StepState::Unknown { started, .. }
+                    if started.sent =>
+                {
+                    let route = steps.get(progress.step).map(|step| step.routes.get(started.route));
+                    outlasts(route.flatten(), started.at)
+                }
+                StepState::Started(_)
+                | StepState::Unknown { .. }
+                | StepState::Pending
+                | StepState::NotDone { .. } => None,
+            };
+            progress.attempts = 0;
+            progress.state = StepState::Pending;
+        }
+        self.status = Status::Undoing { since: at };
+    }
+
     fn advance(&mut self, step: StepRef, entry: &Entry) -> Result<(), &'static str> {
-        if step.proposal != self.id() || !matches!(self.status, Status::Approved { .. }) {
+        let forward = matches!(self.status, Status::Approved { .. });
+        if step.proposal != self.id() || !(forward || self.undoing()) || step.undo == forward {
             return Err("this proposal is not being carried out");
         }
-        let progress = self.lanes.get_mut(step.lane).ok_or("there is no such lane")?;
-        if progress.step != step.step {
+        if self.place(step.lane) != Some(step.step) {
             return Err("another step is next");
         }
+        let progress = self.lanes.get_mut(step.lane).ok_or("there is no such lane")?;
         let fresh = matches!(entry.event, Event::StepStarted { .. });
         if step.attempt != progress.attempts + u32::from(fresh) {
             return Err("another try is under way");
@@ -311,7 +414,12 @@ impl Run {
                 StepState::Started(Started { operation, ..started.clone() })
             }
             (StepState::Started(_) | StepState::Unknown { .. }, Event::StepDone { .. }) => {
-                progress.step += 1;
+                if forward {
+                    progress.step += 1;
+                } else {
+                    progress.undo.pop();
+                    progress.not_before = None;
+                }
                 progress.attempts = 0;
                 StepState::Pending
             }
@@ -332,6 +440,37 @@ impl Run {
             _ => return Err("the step is not in a state for it"),
         };
         Ok(())
+    }
+}
+
+impl Progress {
+    /// Whether a command of the step under way has been let go.
+    fn sent(&self) -> bool {
+        match &self.state {
+            StepState::Started(started) | StepState::Unknown { started, .. } => started.sent,
+            StepState::Pending | StepState::NotDone { .. } => false,
+        }
+    }
+
+    /// Whether a try of the step has ended.
+    fn tried(&self) -> bool {
+        match &self.state {
+            StepState::NotDone { .. } => true,
+            StepState::Started(_) | StepState::Unknown { .. } => self.attempts > 1,
+            StepState::Pending => false,
+        }
+    }
+}
+
+/// Until when a command that was let go at some time may be at work. Only of a hook can that be
+/// said: it is killed when its time is over.
+fn outlasts(route: Option<&Route>, sent_at: Timestamp) -> Option<Timestamp> {
+    match route? {
+        Route::Hook(hook) => {
+            let span = Duration::from_millis(hook.within_ms) + HOOK_GRACE;
+            Some(sent_at.checked_add(signed(span)).unwrap_or(Timestamp::MAX))
+        }
+        Route::Tsql { .. } | Route::Arm { .. } => None,
     }
 }
 

@@ -8,7 +8,10 @@ use core::time::Duration;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
-use crate::names::{ApproverId, FailureDomain, InstanceId, LinkId, Side};
+use crate::{
+    names::{ApproverId, FailureDomain, InstanceId, LinkId, Side},
+    plan::Hook,
+};
 
 /// One link that the estate guards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,50 @@ pub struct LinkSpec {
     /// What the managed instance's way to SQL Server shares with others.
     pub managed_instance_domain: FailureDomain,
     pub policy: Policy,
+    pub planned: Planned,
+}
+
+/// How a planned failover of a link goes.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Stops and starts the applications: run with `stop`, `start` or `status` behind its
+    /// arguments. `status` ends with 0 while they run and with 3 while they are stopped, as init
+    /// scripts do. None: people stop them, and the plan waits for it.
+    pub applications: Option<Hook>,
+    /// How long it may take until nobody works in the database any more.
+    pub quiesce_within: Duration,
+    /// How long the database has to be quiet to count as left: longer than a connection pool takes
+    /// to come back.
+    pub quiet_for: Duration,
+    /// KB of log in that time that a server writes by itself.
+    pub quiet_log_kb: u64,
+    /// How long the other side may take to get and redo what is left.
+    pub catch_up_within: Duration,
+    /// Where the full backup goes after a move to SQL Server. None: people take it.
+    pub backup: Option<BackupPlace>,
+}
+
+/// Where SQL Server puts a full backup.
+#[derive(Clone, Debug)]
+pub struct BackupPlace {
+    /// What the name of the file is put behind: a folder of the server's with its separator, or the
+    /// `https://` address of a container with a slash.
+    pub to: String,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+impl Default for Planned {
+    fn default() -> Self {
+        Self {
+            applications: None,
+            quiesce_within: Duration::from_secs(300),
+            quiet_for: Duration::from_secs(5),
+            quiet_log_kb: 256,
+            catch_up_within: Duration::from_secs(300),
+            backup: None,
+        }
+    }
 }
 
 impl LinkSpec {

@@ -18,8 +18,8 @@ use crate::{
     evidence::{Observation, signed},
     forecast::{Bounds, Forecast, Loss},
     health::{Health, Reason},
-    names::{ApproverId, LinkId, ProposalId},
-    plan::{Plan, PlanKind, digest},
+    names::{ApproverId, LinkId, ProposalId, Side},
+    plan::{Action, Plan, PlanKind, Route, Undo, digest},
 };
 
 const PLAN_LABEL: &str = "dr-agent plan v1";
@@ -104,7 +104,14 @@ impl Origin {
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Open,
-    Approved { at: Timestamp, execute_by: Timestamp },
+    Approved {
+        at: Timestamp,
+        execute_by: Timestamp,
+    },
+    /// What has been done is being taken back.
+    Undoing {
+        since: Timestamp,
+    },
     Closed(End),
 }
 
@@ -121,6 +128,9 @@ pub enum End {
     Expired,
     /// Something positive spoke against it before anything took effect.
     Withdrawn,
+    /// The primary was lost while a planned failover was under way: it can neither go on nor be
+    /// taken back, and stands in the way of a forced one no more.
+    Overtaken,
 }
 
 impl Proposal {
@@ -194,6 +204,10 @@ pub(crate) fn notes(
     plan: &Plan,
 ) -> Vec<String> {
     let mut notes = Vec::new();
+    if plan.kind == PlanKind::PlannedFailover {
+        planned_notes(plan, &mut notes);
+        return notes;
+    }
     match (&forecast.loss, bounds.loss_most_ms) {
         (Loss::Unknown { .. }, _) | (_, None) => notes.push(forecast.loss.to_string()),
         (loss @ Loss::Within { .. }, Some(most)) => notes.push(format!(
@@ -206,17 +220,46 @@ pub(crate) fn notes(
             "Nobody independent confirms that the primary is gone. Say how writes there were stopped",
         ));
     }
-    for lane in &plan.lanes {
-        for (place, step) in lane.steps.iter().enumerate() {
-            if step.undo == crate::plan::Undo::Impossible {
-                notes.push(format!("Point of no return: step {} ({})", place + 1, step.action));
-            }
-        }
-    }
+    points_of_no_return(plan, &mut notes);
     notes.push(String::from(
         "When the old primary returns it will still be PRIMARY and take writes: keep applications away from it",
     ));
     notes
+}
+
+fn planned_notes(plan: &Plan, notes: &mut Vec<String>) {
+    notes.push(String::from(
+        "Nothing is lost: the primary hands over only when the other side has everything, and else stays primary",
+    ));
+    let steps = || plan.lanes.iter().flat_map(|lane| &lane.steps);
+    let hooked = steps().any(|step| matches!(step.routes.first(), Some(Route::Hook(_))));
+    notes.push(String::from(if hooked {
+        "The applications are stopped by the hook, and let in again if the plan is taken back. After the change of roles they have to be pointed at the new primary"
+    } else {
+        "No hook stops the applications: stop them yourself after you have signed, and let them in again if the plan is taken back. After the change of roles point them at the new primary"
+    }));
+    points_of_no_return(plan, notes);
+    let target = plan.lanes.first().map(|lane| lane.target);
+    let backup = steps().any(|step| matches!(step.action, Action::BackedUp { .. }));
+    match target {
+        Some(Side::SqlServer) if !backup => notes.push(String::from(
+            "No place for backups is configured: take a full backup, not COPY_ONLY, on SQL Server at once. Without it nothing after the change of roles can be restored there",
+        )),
+        Some(Side::ManagedInstance) => notes.push(String::from(
+            "Do not restart the managed instance and do not drop the link before its first full backup after the change of roles: some minutes for a small database",
+        )),
+        Some(Side::SqlServer) | None => {}
+    }
+}
+
+fn points_of_no_return(plan: &Plan, notes: &mut Vec<String>) {
+    for lane in &plan.lanes {
+        for (place, step) in lane.steps.iter().enumerate() {
+            if step.undo == Undo::Impossible {
+                notes.push(format!("Point of no return: step {} ({})", place + 1, step.action));
+            }
+        }
+    }
 }
 
 /// When the second clock ends, counted from the decisive approval.
@@ -234,6 +277,7 @@ impl fmt::Display for End {
             Self::Rejected => "rejected",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
+            Self::Overtaken => "overtaken",
         })
     }
 }

@@ -11,15 +11,16 @@ use core::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
+    capability,
     event::{Again, Event, StepRef},
-    evidence::{Evidence, Role, Vantage, signed},
+    evidence::{Evidence, Role, SideReading, Vantage, signed},
     explain::why_not,
-    forecast::{self, Loss},
+    forecast::{self, Basis, Loss},
     health::{Assessment, Health, assess, fresh_reading, primary_seen_by},
     input::Refusal,
-    link::{Record, Run, StepState},
-    names::Seq,
-    plan::{PlanKind, Step, forced_failover},
+    link::{Progress, Record, Run, StepState},
+    names::{Seq, Side},
+    plan::{PLANNED_ATTEMPTS, PlanKind, Step, forced_failover, planned_failover},
     policy::{LinkSpec, Roster},
     proposal::{self, End, Origin, Proposal, Status, Terms},
 };
@@ -41,12 +42,15 @@ pub(crate) struct View<'a> {
 type Rule = fn(&View<'_>) -> Option<Event>;
 
 /// The rules in order. The name of the rule that fired stands in the journal.
-pub(crate) const RULES: [(&str, Rule); 11] = [
+pub(crate) const RULES: [(&str, Rule); 14] = [
     ("health_changed", health_changed),
     ("contrary_evidence", contrary_evidence),
     ("quorum_reached", quorum_reached),
     ("approval_expired", approval_expired),
     ("run_finished", run_finished),
+    ("run_undone", run_undone),
+    ("overtaken", overtaken),
+    ("run_given_up", run_given_up),
     ("run_stuck", run_stuck),
     ("execution_expired", execution_expired),
     ("bounds_exceeded", bounds_exceeded),
@@ -86,6 +90,7 @@ pub(crate) fn wake(view: &View<'_>) -> Option<Timestamp> {
             times.push(*execute_by);
         }
         for lane in &run.lanes {
+            times.extend(lane.not_before);
             let terms = &run.proposal.terms;
             match &lane.state {
                 StepState::NotDone { at, .. } => times.push(retry_at(run, *at, lane.attempts)),
@@ -101,19 +106,62 @@ pub(crate) fn wake(view: &View<'_>) -> Option<Timestamp> {
 
 /// Whether a step that sends commands may be begun, or its command let go, right now.
 pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
-    let Status::Approved { execute_by, .. } = run.status else {
-        return Err(Blocked::Paused("it is not approved".to_string()));
+    let execute_by = match run.status {
+        Status::Approved { execute_by, .. } => execute_by,
+        // Letting the applications in again harms nobody, whatever is seen.
+        Status::Undoing { .. } => return Ok(()),
+        Status::Open | Status::Closed(_) => {
+            return Err(Blocked::Paused("it is not approved".to_string()));
+        }
     };
-    if view.now >= execute_by {
-        return Err(Blocked::Expired);
-    }
     let Some(lane) = run.proposal.plan.lanes.first() else {
         return Err(Blocked::Paused("the plan has no lane".to_string()));
     };
+    if run.settled() {
+        return aftercare(view, lane.target);
+    }
+    if view.now >= execute_by {
+        return Err(Blocked::Expired);
+    }
     if !view.evidence.complete(view.spec.arm_path.is_some()) {
         return Err(Blocked::Paused("not every vantage has been looked from yet".to_string()));
     }
-    let by = primary_seen_by(view.evidence, view.spec, lane.target, view.now);
+    match run.proposal.plan.kind {
+        PlanKind::ForcedFailover => forced_clearance(view, run, lane.target),
+        PlanKind::PlannedFailover => planned_clearance(view, lane.target),
+    }
+}
+
+/// The primary hands over only while both sides are well; the engine looks once more itself.
+fn planned_clearance(view: &View<'_>, target: Side) -> Result<(), Blocked> {
+    match assess(view.evidence, view.spec, view.record.primary, view.now) {
+        Some(Assessment { health: Health::Healthy, primary, .. })
+            if primary == Some(target.other()) =>
+        {
+            Ok(())
+        }
+        Some(Assessment { health: Health::Healthy, .. }) => {
+            Err(Blocked::Paused(format!("{target} is the primary already")))
+        }
+        Some(found) => Err(Blocked::Paused(format!("the health is {} now", found.health))),
+        None => {
+            let why = "the verdict has not been seen again since the agent started";
+            Err(Blocked::Paused(why.to_string()))
+        }
+    }
+}
+
+/// What follows a change of roles needs nothing but the new primary, and no clock ends it.
+fn aftercare(view: &View<'_>, target: Side) -> Result<(), Blocked> {
+    match fresh_reading(view.evidence, view.spec, target, view.now) {
+        Some(reading) if reading.serving() => Ok(()),
+        Some(_) => Err(Blocked::Paused(format!("{target} does not take writes now"))),
+        None => Err(Blocked::Paused(format!("{target} is not seen now"))),
+    }
+}
+
+fn forced_clearance(view: &View<'_>, run: &Run, target: Side) -> Result<(), Blocked> {
+    let by = primary_seen_by(view.evidence, view.spec, target, view.now);
     if !by.is_empty() {
         return Err(Blocked::Paused(Refusal::PrimarySeen { by }.to_string()));
     }
@@ -194,6 +242,11 @@ fn contrary_evidence(view: &View<'_>) -> Option<Event> {
         return None;
     }
     let target = run.proposal.plan.lanes.first()?.target;
+    if run.proposal.plan.kind == PlanKind::PlannedFailover {
+        let moot = fresh_reading(view.evidence, view.spec, target, view.now)
+            .is_some_and(SideReading::serving);
+        return moot.then(|| closed(run, End::Withdrawn, format!("{target} is PRIMARY already")));
+    }
     let old = Vantage::from(target.other());
     let stably = view.evidence.of(old).serving_since().is_some_and(|since| {
         view.now.duration_since(since) >= signed(view.spec.policy.withdraw_after)
@@ -233,30 +286,113 @@ fn run_finished(view: &View<'_>) -> Option<Event> {
     run.finished().then(|| closed(run, End::Succeeded, "every step is done".to_string()))
 }
 
-fn run_stuck(view: &View<'_>) -> Option<Event> {
+fn run_undone(view: &View<'_>) -> Option<Event> {
+    let run = view.record.live().filter(|run| run.undoing() && run.finished())?;
+    let why = "the old primary takes writes as before".to_string();
+    Some(closed(run, End::Undone, why))
+}
+
+/// The primary is lost in the middle of a planned failover: what is left of it must not stand in
+/// the way of a forced one. Where the change of roles may have landed, a look has to tell first.
+fn overtaken(view: &View<'_>) -> Option<Event> {
+    let run = view.record.live()?;
+    let planned = run.proposal.plan.kind == PlanKind::PlannedFailover;
+    if !planned || (run.committed() && !run.settled()) {
+        return None;
+    }
+    let lost = matches!(view.record.health, Health::PrimaryDown | Health::PrimaryUnreachable);
+    let since = view.record.health_since.filter(|_| lost)?;
+    if view.now.duration_since(since) < signed(view.spec.policy.propose_after) {
+        return None;
+    }
+    let seen = assess(view.evidence, view.spec, view.record.primary, view.now)?;
+    if seen.health != view.record.health {
+        return None;
+    }
+    let (end, why) = if run.committed() {
+        (End::Overtaken, "the new primary was lost before its first backup was seen to its end")
+    } else if run.acted() {
+        let why = "the primary was lost before the roles changed. The applications are stopped, or half of them";
+        (End::Overtaken, why)
+    } else {
+        (End::Withdrawn, "the primary was lost before anything was done")
+    };
+    Some(closed(run, end, why.to_string()))
+}
+
+/// A planned failover that can't go on is taken back as long as it can be: applications must not
+/// stay out because nobody is there.
+fn run_given_up(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
+    let Status::Approved { execute_by, .. } = run.status else { return None };
+    if run.proposal.plan.kind != PlanKind::PlannedFailover || run.committed() {
+        return None;
+    }
+    let terms = &run.proposal.terms;
+    let late = view.now >= execute_by && run.acted();
+    let why = run.lanes.iter().find_map(|lane| {
+        let number = lane.step + 1;
+        match &lane.state {
+            StepState::NotDone { again: Again::Never, why, .. } => {
+                Some(format!("step {number} can't be done: {why}"))
+            }
+            StepState::NotDone { why, .. } if lane.attempts >= terms.attempts => {
+                Some(format!("step {number} failed {} times, last: {why}", lane.attempts))
+            }
+            StepState::Unknown { since, why, .. } => {
+                let span = signed(Duration::from_millis(terms.stuck_after_ms));
+                (view.now.duration_since(*since) >= span)
+                    .then(|| format!("nobody can tell whether step {number} took effect: {why}"))
+            }
+            StepState::Pending | StepState::NotDone { .. } => {
+                late.then(|| Blocked::Expired.to_string())
+            }
+            StepState::Started(started) => {
+                (late && !started.sent).then(|| Blocked::Expired.to_string())
+            }
+        }
+    })?;
+    Some(Event::UndoStarted { proposal: terms.proposal, why })
+}
+
+fn run_stuck(view: &View<'_>) -> Option<Event> {
+    let run = running(view)?;
     let terms = &run.proposal.terms;
     run.lanes.iter().find_map(|lane| match &lane.state {
         StepState::Unknown { since, why, .. } => {
             let span = signed(Duration::from_millis(terms.stuck_after_ms));
             (view.now.duration_since(*since) >= span).then(|| {
-                let why = format!(
-                    "nobody can tell whether step {} took effect: {why}. Look at the roles of both sides before anything else",
-                    lane.step + 1
-                );
+                let what = stuck_at(run, lane);
+                let why = format!("nobody can tell whether {what} took effect: {why}. Look at the roles of both sides before anything else");
                 closed(run, End::Stuck, why)
             })
         }
         StepState::NotDone { again: Again::Never, why, .. } => {
-            Some(closed(run, End::Stuck, format!("step {} can't be done: {why}", lane.step + 1)))
+            let why = format!("{} can't be done: {why}", stuck_at(run, lane));
+            Some(closed(run, End::Stuck, why))
         }
-        StepState::NotDone { why, .. } if lane.attempts >= terms.attempts => Some(closed(
-            run,
-            End::Stuck,
-            format!("step {} failed {} times, last: {why}", lane.step + 1, lane.attempts),
-        )),
+        StepState::NotDone { why, .. } if lane.attempts >= terms.attempts => {
+            let tries = lane.attempts;
+            let why = format!("{} failed {tries} times, last: {why}", stuck_at(run, lane));
+            Some(closed(run, End::Stuck, why))
+        }
         StepState::NotDone { .. } | StepState::Pending | StepState::Started(_) => None,
     })
+}
+
+/// Where a run has come to, in words that say what stands already.
+fn stuck_at(run: &Run, lane: &Progress) -> String {
+    if let Some(place) = lane.undo.last().filter(|_| run.undoing()) {
+        return format!(
+            "the applications may be stopped, let them in by hand: taking back step {}",
+            place + 1
+        );
+    }
+    let step = lane.step + 1;
+    if run.committed() && run.settled() {
+        return format!("the roles have changed and both sides were seen in them, but step {step}");
+    }
+    format!("step {step}")
 }
 
 /// After the second clock no step that acts starts any more. Steps that only look may: what has
@@ -271,6 +407,7 @@ fn execution_expired(view: &View<'_>) -> Option<Event> {
     };
     let due = |lane: usize| run.current(lane).is_some_and(|step| step.acts() || !run.acted());
     let late = view.now >= execute_by
+        && !(run.committed() && run.settled())
         && run.lanes.iter().enumerate().any(|(lane, p)| waiting(&p.state) && due(lane));
     let end = if run.acted() { End::Stuck } else { End::Expired };
     late.then(|| closed(run, end, Blocked::Expired.to_string()))
@@ -278,7 +415,7 @@ fn execution_expired(view: &View<'_>) -> Option<Event> {
 
 fn bounds_exceeded(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
-    if run.acted() {
+    if run.acted() || run.proposal.plan.kind != PlanKind::ForcedFailover {
         return None;
     }
     match clearance(view, run) {
@@ -290,7 +427,7 @@ fn bounds_exceeded(view: &View<'_>) -> Option<Event> {
 }
 
 fn step_due(view: &View<'_>) -> Option<Event> {
-    let run = approved(view)?;
+    let run = running(view)?;
     run.lanes.iter().enumerate().find_map(|(lane, progress)| {
         let step = run.current(lane)?;
         let route = match &progress.state {
@@ -301,13 +438,17 @@ fn step_due(view: &View<'_>) -> Option<Event> {
             }
             StepState::Started(_) | StepState::Unknown { .. } => return None,
         };
+        if progress.not_before.is_some_and(|at| view.now < at) {
+            return None;
+        }
         // The first step waits for clearance too, so that a run does not begin and then stop.
         if (step.acts() || !run.acted()) && clearance(view, run).is_err() {
             return None;
         }
         let attempt = progress.attempts + 1;
         let proposal = run.proposal.terms.proposal;
-        let step = StepRef { proposal, lane, step: progress.step, attempt };
+        let place = run.place(lane)?;
+        let step = StepRef { proposal, lane, step: place, attempt, undo: run.undoing() };
         Some(Event::StepStarted { step, route })
     })
 }
@@ -350,21 +491,32 @@ fn propose(view: &View<'_>) -> Option<Event> {
 pub(crate) fn draft(
     view: &View<'_>,
     kind: PlanKind,
-    target: crate::names::Side,
+    target: Side,
     origin: Origin,
 ) -> proposal::Texts {
     let policy = &view.spec.policy;
     let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let plan = match kind {
         PlanKind::ForcedFailover => forced_failover(view.spec, target),
+        PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
     };
+    let planned = kind == PlanKind::PlannedFailover;
     let down = view.record.health == Health::PrimaryDown;
-    let forecast = forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down);
-    let bounds = forecast::bounds(&forecast, view.spec);
-    let attestation_required = !down;
-    let notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
+    let mut forecast =
+        forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down);
+    let bounds = if planned {
+        let (least_ms, likely_ms, most_ms) = (0, 0, 0);
+        forecast.loss = Loss::Within { least_ms, likely_ms, most_ms, basis: Basis::HandedOver };
+        forecast::Bounds { loss_most_ms: Some(0) }
+    } else {
+        forecast::bounds(&forecast, view.spec)
+    };
+    let attestation_required = !down && !planned;
+    let mut notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
+    notes.extend(capability::way_back(view.evidence, target).filter(|_| planned));
     let quorum = match kind {
         PlanKind::ForcedFailover => view.roster.forced_quorum,
+        PlanKind::PlannedFailover => view.roster.planned_quorum,
     };
     let terms = Terms {
         proposal: view.next_seq,
@@ -386,7 +538,7 @@ pub(crate) fn draft(
         execute_within_ms: ms(policy.execute_within),
         stuck_after_ms: ms(policy.stuck_after),
         retry_after_ms: ms(policy.retry_after),
-        attempts: policy.attempts,
+        attempts: if planned { policy.attempts.min(PLANNED_ATTEMPTS) } else { policy.attempts },
         notes,
     };
     Proposal::write(&plan, terms)
@@ -400,12 +552,18 @@ pub(crate) fn link_dropped(run: &Run) -> Event {
 
 fn current_forecast(view: &View<'_>, run: &Run) -> forecast::Forecast {
     let target = run.proposal.plan.lanes.first().map(|lane| lane.target);
-    let target = target.unwrap_or(crate::names::Side::ManagedInstance);
+    let target = target.unwrap_or(Side::ManagedInstance);
     forecast::forecast(view.evidence, view.record.sample.as_ref(), target, false)
 }
 
 fn approved<'a>(view: &View<'a>) -> Option<&'a Run> {
     view.record.live().filter(|run| matches!(run.status, Status::Approved { .. }))
+}
+
+/// The run that has steps to carry out, forward or back.
+fn running<'a>(view: &View<'a>) -> Option<&'a Run> {
+    let going = |run: &&Run| matches!(run.status, Status::Approved { .. } | Status::Undoing { .. });
+    view.record.live().filter(going)
 }
 
 fn closed(run: &Run, end: End, why: String) -> Event {

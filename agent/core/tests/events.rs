@@ -38,7 +38,7 @@ fn every_event_has_a_golden_file_that_reads_and_writes_the_same() {
         let text = fs::read_to_string(&path).expect("it can be read");
         read(text.trim_end()).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     }
-    assert_eq!(names.len(), 13, "an event has no example");
+    assert_eq!(names.len(), 14, "an event has no example");
 }
 
 fn entries() -> Vec<Entry> {
@@ -60,7 +60,7 @@ fn entries() -> Vec<Entry> {
 }
 
 fn events() -> Vec<Event> {
-    let step = StepRef { proposal: 7, lane: 0, step: 1, attempt: 1 };
+    let step = StepRef { proposal: 7, lane: 0, step: 1, attempt: 1, undo: false };
     Vec::from([
         Event::AgentStarted { version: "0.1.0".into(), config_digest: "sha256:00".into() },
         health_changed(),
@@ -74,6 +74,7 @@ fn events() -> Vec<Event> {
         Event::StepNotDone { step, why: "40613".into(), again: Again::SameRoute },
         Event::StepUnknown { step, why: "no answer".into() },
         Event::ProposalClosed { proposal: 7, end: End::Succeeded, why: "every step".into() },
+        Event::UndoStarted { proposal: 7, why: "step 3 can't be done".into() },
         Event::EpisodeAcknowledged { by: "carol".into(), note: "seen".into() },
     ])
 }

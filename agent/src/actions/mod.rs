@@ -166,6 +166,13 @@ impl Hand for Grip {
                     (sight, _) => sight,
                 }
             }
+            Action::Quiesced { .. }
+            | Action::Admitted { .. }
+            | Action::CaughtUp { .. }
+            | Action::RolesChanged { .. }
+            | Action::SourceSecondary { .. }
+            | Action::BackedUp { .. }
+            | Action::LogBackupsSeen { .. } => Sight::Blind { why: "HANDS".into() },
         }
     }
 
@@ -188,6 +195,7 @@ impl Hand for Grip {
                     },
                 }
             }
+            Route::Hook(_) => Sent::Unknown { why: "HANDS".into() },
             Route::Arm { path, body } => {
                 let controls =
                     self.hands.places.values().filter_map(|place| place.control.as_ref());

@@ -40,6 +40,13 @@ pub(crate) fn of_side(action: &Action, reading: &SideReading, under_way: &UnderW
                 }
             }
         }
+        Action::Quiesced { .. }
+        | Action::Admitted { .. }
+        | Action::CaughtUp { .. }
+        | Action::RolesChanged { .. }
+        | Action::SourceSecondary { .. }
+        | Action::BackedUp { .. }
+        | Action::LogBackupsSeen { .. } => Sight::Blind { why: seen },
     }
 }
 
@@ -115,6 +122,16 @@ fn by_control(action: &Action, reading: &ControlReading, besides: &str) -> Sight
             | Action::TargetServing { .. },
             Role::Absent,
         ) => Sight::Unfit { seen },
+        (
+            Action::Quiesced { .. }
+            | Action::Admitted { .. }
+            | Action::CaughtUp { .. }
+            | Action::RolesChanged { .. }
+            | Action::SourceSecondary { .. }
+            | Action::BackedUp { .. }
+            | Action::LogBackupsSeen { .. },
+            _,
+        ) => Sight::Blind { why: seen },
     }
 }
 

@@ -40,6 +40,7 @@ fn reading(role: Role, database: Option<(DatabaseState, bool, Option<SyncState>)
             last_commit_at: None,
             redo_queue_kb: None,
             redo_rate_kb_per_s: None,
+            end_of_log_lsn: None,
         }),
         partner: None,
     }

@@ -74,7 +74,7 @@ fn client(port: u16) -> Arc<ArmClient> {
 fn work(route: Option<Route>) -> Work {
     Work {
         link: LinkId::new("link").expect("a name"),
-        step: StepRef { proposal: 17, lane: 0, step: 1, attempt: 2 },
+        step: StepRef { proposal: 17, lane: 0, step: 1, attempt: 2, undo: false },
         action: Action::TargetPrimary {
             instance: instance(),
             group: "dag".into(),
@@ -156,6 +156,6 @@ async fn connections_go_from_one_step_to_the_next_if_that_comes_soon() {
 
 #[test]
 fn a_session_tells_its_step() {
-    let step = StepRef { proposal: 17, lane: 0, step: 1, attempt: 2 };
+    let step = StepRef { proposal: 17, lane: 0, step: 1, attempt: 2, undo: false };
     assert_eq!(program_name(step), "dr-agent 17/0/1");
 }

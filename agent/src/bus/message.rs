@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn noted() -> Event {
-        let step = StepRef { proposal: 40, lane: 0, step: 0, attempt: 1 };
+        let step = StepRef { proposal: 40, lane: 0, step: 0, attempt: 1, undo: false };
         Event::StepNoted { step, operation: "https://arm.example/operations/7?t=s3cret".to_owned() }
     }
 
@@ -160,8 +160,9 @@ mod tests {
             assert_eq!(routing_key(&entry(Subject::Link(link), noted()).entry), key);
         }
         let instance = InstanceId::new("sql1").expect("a name");
-        let started =
-            Event::StepSending { step: StepRef { proposal: 1, lane: 0, step: 0, attempt: 1 } };
+        let started = Event::StepSending {
+            step: StepRef { proposal: 1, lane: 0, step: 0, attempt: 1, undo: false },
+        };
         let key = |subject| routing_key(&entry(subject, started.clone()).entry);
         assert_eq!(key(Subject::Instance(instance)), "instance.sql1.step_sending");
         assert_eq!(key(Subject::Agent), "agent.agent.step_sending");

@@ -22,12 +22,15 @@ pub(super) struct Propose {
 enum Kind {
     /// Make the secondary the primary without asking the other side; its last commits may be lost
     ForcedFailover,
+    /// Let the primary hand over to the secondary; nothing is lost and the link is kept
+    PlannedFailover,
 }
 
 impl From<Kind> for PlanKind {
     fn from(kind: Kind) -> Self {
         match kind {
             Kind::ForcedFailover => Self::ForcedFailover,
+            Kind::PlannedFailover => Self::PlannedFailover,
         }
     }
 }

@@ -60,8 +60,14 @@ fn plan(page: &mut Page, proposal: &Proposal) {
 
 fn step(page: &mut Page, number: usize, step: &Step) {
     page.line(2, format!("{number}. {}", step.action));
-    match step.undo {
+    match &step.undo {
         Undo::Nothing => {}
+        Undo::With(undo) => {
+            page.line(4, format!("taken back, if need be, by: {}", undo.action));
+            for route in &undo.routes {
+                page.line(5, route.to_string());
+            }
+        }
         Undo::Impossible => page.line(4, "POINT OF NO RETURN: it can't be taken back"),
     }
     if !step.acts() {

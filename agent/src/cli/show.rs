@@ -82,6 +82,7 @@ pub(super) fn summary(page: &mut Page, indent: usize, summary: &Summary) {
             let (done, all) = (summary.steps_done, summary.step_count);
             format!("approved, {done} of {all} steps done, steps may start until {by}")
         }
+        StatusWord::Undoing => "what was done is being taken back".to_owned(),
         StatusWord::Closed => match &summary.closed {
             None => "closed".to_owned(),
             Some(closed) => {
@@ -93,7 +94,7 @@ pub(super) fn summary(page: &mut Page, indent: usize, summary: &Summary) {
     page.pair(indent, &format!("proposal {proposal}"), format!("{kind}, {state}"));
     let next = match summary.status {
         StatusWord::Open => format!("dr-agent show {proposal}, then approve or reject"),
-        StatusWord::Approved => format!("dr-agent show {proposal}"),
+        StatusWord::Approved | StatusWord::Undoing => format!("dr-agent show {proposal}"),
         StatusWord::Closed if summary.acknowledged => return,
         StatusWord::Closed => format!("dr-agent acknowledge {} --note TEXT", summary.link),
     };

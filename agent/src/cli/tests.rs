@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use agent_core::{
     Approver, ApproverId, DatabaseReading, DatabaseState, Entry, Estate, Event, FailureDomain,
-    Input, InstanceId, LinkId, LinkSpec, Observation, PlanKind, Policy, Proposal, Role, Roster,
-    Seen, SideReading, Silence, SilenceKind, StormBrake, SyncHealth, SyncState, Vantage,
+    Input, InstanceId, LinkId, LinkSpec, Observation, PlanKind, Planned, Policy, Proposal, Role,
+    Roster, Seen, SideReading, Silence, SilenceKind, StormBrake, SyncHealth, SyncState, Vantage,
 };
 use ed25519_dalek::SigningKey;
 use jiff::{SignedDuration, Timestamp};
@@ -41,6 +41,7 @@ fn estate() -> Estate {
         agent_domain: domain("site"),
         managed_instance_domain: domain("circuit"),
         policy: Policy::default(),
+        planned: Planned::default(),
     };
     let approver = |text, of| Approver { id: name(text), key: key(of).verifying_key() };
     let roster = Roster {
@@ -146,6 +147,7 @@ fn reading(role: Role, connected: bool, commit: i64) -> SideReading {
             last_commit_at: Some(at(commit)),
             redo_queue_kb: Some(0),
             redo_rate_kb_per_s: Some(1000),
+            end_of_log_lsn: None,
         }),
         partner: None,
     }

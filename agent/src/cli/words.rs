@@ -101,6 +101,7 @@ fn event(event: &Event) -> String {
         }
         Event::StepNotDone { step, why, .. } => format!("{}, without effect: {why}", place(step)),
         Event::StepUnknown { step, why } => format!("{}, nobody can tell: {why}", place(step)),
+        Event::UndoStarted { proposal, why } => format!("proposal {proposal} is taken back: {why}"),
         Event::EpisodeAcknowledged { by, note } => format!("{by}: {note}"),
     }
 }
@@ -116,7 +117,9 @@ fn opened(texts: &Texts) -> String {
 
 fn place(step: &StepRef) -> String {
     let lane = if step.lane == 0 { String::new() } else { format!("lane {} ", step.lane + 1) };
-    format!("proposal {} {lane}step {} try {}", step.proposal, step.step + 1, step.attempt)
+    let back = if step.undo { "taking back " } else { "" };
+    let StepRef { proposal, attempt, .. } = step;
+    format!("proposal {proposal} {lane}{back}step {} try {attempt}", step.step + 1)
 }
 
 fn side(reading: &SideReading) -> String {

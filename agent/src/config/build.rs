@@ -8,7 +8,7 @@ use std::{
 };
 
 use agent_core::{
-    Approver, ApproverId, BreakGlass, FailureDomain, InstanceId, LinkId, LinkSpec, Roster,
+    Approver, ApproverId, BreakGlass, FailureDomain, InstanceId, LinkId, LinkSpec, Planned, Roster,
     StormBrake,
 };
 use ed25519_dalek::VerifyingKey;
@@ -201,6 +201,7 @@ impl<'p> Builder<'p> {
                 agent_domain,
                 managed_instance_domain,
                 policy: link.policy.over(&common),
+                planned: Planned::default(),
             });
         }
         specs

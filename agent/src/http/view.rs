@@ -104,6 +104,8 @@ pub struct Summary {
 pub enum StatusWord {
     Open,
     Approved,
+    /// What was done is being taken back.
+    Undoing,
     Closed,
 }
 
@@ -248,6 +250,7 @@ impl Summary {
             Standing::Approved { execute_by, .. } => {
                 (StatusWord::Approved, Some(*execute_by), None)
             }
+            Standing::Undoing { .. } => (StatusWord::Undoing, None, None),
             Standing::Closed(end) => {
                 let why = run.why.clone().unwrap_or_default();
                 (StatusWord::Closed, None, Some(Closed { end: *end, at: run.closed_at, why }))

@@ -23,6 +23,7 @@ pub fn redact(entry: &Entry) -> Entry {
         | Event::StepDone { .. }
         | Event::StepNotDone { .. }
         | Event::StepUnknown { .. }
+        | Event::UndoStarted { .. }
         | Event::EpisodeAcknowledged { .. } => {}
     }
     entry
@@ -36,7 +37,7 @@ mod tests {
 
     #[test]
     fn the_signature_of_an_operation_stays_here() {
-        let step = StepRef { proposal: 1, lane: 0, step: 0, attempt: 1 };
+        let step = StepRef { proposal: 1, lane: 0, step: 0, attempt: 1, undo: false };
         let noted = |operation: &str| Entry {
             v: FORMAT,
             seq: 1,

@@ -195,7 +195,7 @@ impl Sheet {
         self.put(&NEEDED, &[link], count(terms.quorum))?;
         let expires = match run.status {
             Status::Approved { execute_by, .. } => execute_by,
-            Status::Open | Status::Closed(_) => terms.approve_by,
+            Status::Open | Status::Undoing { .. } | Status::Closed(_) => terms.approve_by,
         };
         self.put(&EXPIRES, &[link], timestamp(expires))?;
         let steps: usize = run.proposal.plan.lanes.iter().map(|lane| lane.steps.len()).sum();

@@ -53,6 +53,7 @@ pub(crate) struct DatabaseRow {
     pub(crate) suspend_reason: Option<String>,
     pub(crate) last_hardened_lsn: Option<Lsn>,
     pub(crate) last_commit_lsn: Option<Lsn>,
+    pub(crate) end_of_log_lsn: Option<Lsn>,
     /// The server's local time, read as if it were UTC.
     pub(crate) last_commit_time: Option<Timestamp>,
     pub(crate) log_send_queue_kb: Option<i64>,
@@ -148,6 +149,7 @@ fn database(
         last_commit_at: own.iter().find_map(|row| clock.utc_of(row.last_commit_time)),
         redo_queue_kb: own.iter().find_map(|row| amount(row.redo_queue_kb)),
         redo_rate_kb_per_s: own.iter().find_map(|row| amount(row.redo_rate_kb_per_s)),
+        end_of_log_lsn: own.iter().find_map(|row| row.end_of_log_lsn),
     }))
 }
 

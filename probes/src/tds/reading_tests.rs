@@ -53,6 +53,7 @@ fn database(group: &str, is_distributed: bool, is_local: bool, lsn: u128) -> Dat
         suspend_reason: None,
         last_hardened_lsn: Some(Lsn(lsn)),
         last_commit_lsn: Some(Lsn(lsn)),
+        end_of_log_lsn: None,
         last_commit_time: at("2026-11-22T10:59:58Z"),
         log_send_queue_kb: Some(16),
         redo_queue_kb: Some(4),

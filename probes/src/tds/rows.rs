@@ -92,6 +92,7 @@ fn database_row(row: &Row) -> Result<DatabaseRow, TdsError> {
         last_hardened_lsn: lsn(row, "last_hardened_lsn")?,
         last_commit_lsn: lsn(row, "last_commit_lsn")?,
         last_commit_time: time(row, "last_commit_time")?,
+        end_of_log_lsn: lsn(row, "end_of_log_lsn")?,
         log_send_queue_kb: integer(row, "log_send_queue_kb")?,
         redo_queue_kb: integer(row, "redo_queue_kb")?,
         redo_rate_kb_per_s: integer(row, "redo_rate_kb_per_s")?,

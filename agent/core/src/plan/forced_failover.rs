@@ -2,7 +2,7 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::{Action, Lane, Plan, PlanKind, Route, Step, Undo};
+use super::{Action, Lane, Plan, PlanKind, Route, Step, Undo, quoted};
 use crate::{names::Side, policy::LinkSpec};
 
 /// The plan that makes `target` the primary without asking the other side.
@@ -41,9 +41,4 @@ pub(crate) fn forced_failover(spec: &LinkSpec, target: Side) -> Plan {
     ]);
     let lanes = Vec::from([Lane { link: spec.id.clone(), target, steps }]);
     Plan { kind: PlanKind::ForcedFailover, lanes }
-}
-
-/// An identifier in brackets, as T-SQL quotes it.
-fn quoted(name: &str) -> String {
-    format!("[{}]", name.replace(']', "]]"))
 }

@@ -3,20 +3,27 @@
 //! One file per plan kind. A kind is a function from what is known of a link to a [`Plan`].
 
 mod forced_failover;
+mod planned_failover;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use self::forced_failover::forced_failover;
+pub(crate) use self::{
+    forced_failover::forced_failover,
+    planned_failover::{ATTEMPTS as PLANNED_ATTEMPTS, planned_failover},
+};
 use crate::names::{InstanceId, LinkId, Side};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanKind {
+    /// The primary is gone; its last commits go with it.
     ForcedFailover,
+    /// Both sides are well; nothing is lost and the link is kept.
+    PlannedFailover,
 }
 
 /// What is going to be done, in all detail, and nothing about why.
@@ -59,6 +66,64 @@ pub enum Action {
     /// The new primary still takes writes when it is looked at afresh, and the control plane does
     /// not contradict.
     TargetServing { instance: InstanceId, group: String, database: String },
+    /// Nobody works in the primary's database any more: no session in it, no open transaction that
+    /// touches it, no more log than a server writes by itself.
+    Quiesced {
+        instance: InstanceId,
+        group: String,
+        database: String,
+        /// Asks whoever stops the applications whether they are stopped; None: only the server is
+        /// looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<Hook>,
+        quiet: Quiet,
+    },
+    /// The applications are let in again, and the instance takes their writes.
+    Admitted { instance: InstanceId, group: String, database: String, status: Hook },
+    /// All that the primary has in its log is on the target's disk and nearly all of it redone.
+    CaughtUp {
+        /// The primary.
+        instance: InstanceId,
+        target: InstanceId,
+        group: String,
+        database: String,
+        quiet: Quiet,
+    },
+    /// The target is PRIMARY, ONLINE and READ_WRITE, handed over by the primary itself.
+    RolesChanged {
+        /// The target.
+        instance: InstanceId,
+        /// The primary that hands over.
+        source: InstanceId,
+        group: String,
+        database: String,
+    },
+    /// The old primary is SECONDARY.
+    SourceSecondary { instance: InstanceId, group: String, database: String },
+    /// There is a full backup of this name, finished, and not COPY_ONLY: a log chain of its own.
+    BackedUp { instance: InstanceId, group: String, database: String, name: String },
+    /// Somebody has looked whether a job backs up the log; what was found is in the entry.
+    LogBackupsSeen { instance: InstanceId, group: String, database: String },
+}
+
+/// A program of the operator's, run on the agent's host with exactly these arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hook {
+    pub command: Vec<String>,
+    /// SHA-256 of the program's file, in hex: another file is not run.
+    pub sha256: String,
+    /// After this it is killed, together with what it started.
+    pub within_ms: u64,
+}
+
+/// How quiet a database has to be, and for how long, to count as left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quiet {
+    pub for_ms: u64,
+    /// KB of log in that time that a server writes by itself: checkpoints, ghost clean-up.
+    pub log_kb: u64,
 }
 
 /// One way to do a deed.
@@ -69,13 +134,17 @@ pub enum Route {
     Tsql { instance: InstanceId, statement: String },
     /// POST to Azure Resource Manager.
     Arm { path: String, body: String },
+    /// Run a program of the operator's.
+    Hook(Hook),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undo {
-    /// The step changes nothing.
+    /// The step changes nothing, or nothing that needs to be taken back.
     Nothing,
+    /// What takes it back.
+    With(Box<Step>),
     /// The point of no return, shown to the approver.
     Impossible,
 }
@@ -103,30 +172,51 @@ impl Step {
 }
 
 impl Action {
+    /// The instance that is looked at, or whose state the step is about.
     #[must_use]
     pub fn instance(&self) -> &InstanceId {
-        match self {
-            Self::TargetReady { instance, .. }
-            | Self::TargetPrimary { instance, .. }
-            | Self::TargetServing { instance, .. } => instance,
-        }
+        self.place().0
     }
 
     #[must_use]
     pub fn group(&self) -> &str {
-        match self {
-            Self::TargetReady { group, .. }
-            | Self::TargetPrimary { group, .. }
-            | Self::TargetServing { group, .. } => group,
-        }
+        self.place().1
     }
 
     #[must_use]
     pub fn database(&self) -> &str {
+        self.place().2
+    }
+
+    /// The other instance that has a part in it, if there is one.
+    #[must_use]
+    pub fn partner(&self) -> Option<&InstanceId> {
         match self {
-            Self::TargetReady { database, .. }
-            | Self::TargetPrimary { database, .. }
-            | Self::TargetServing { database, .. } => database,
+            Self::CaughtUp { target, .. } => Some(target),
+            Self::RolesChanged { source, .. } => Some(source),
+            Self::TargetReady { .. }
+            | Self::TargetPrimary { .. }
+            | Self::TargetServing { .. }
+            | Self::Quiesced { .. }
+            | Self::Admitted { .. }
+            | Self::SourceSecondary { .. }
+            | Self::BackedUp { .. }
+            | Self::LogBackupsSeen { .. } => None,
+        }
+    }
+
+    fn place(&self) -> (&InstanceId, &str, &str) {
+        match self {
+            Self::TargetReady { instance, group, database }
+            | Self::TargetPrimary { instance, group, database }
+            | Self::TargetServing { instance, group, database }
+            | Self::Quiesced { instance, group, database, .. }
+            | Self::Admitted { instance, group, database, .. }
+            | Self::CaughtUp { instance, group, database, .. }
+            | Self::RolesChanged { instance, group, database, .. }
+            | Self::SourceSecondary { instance, group, database }
+            | Self::BackedUp { instance, group, database, .. }
+            | Self::LogBackupsSeen { instance, group, database } => (instance, group, database),
         }
     }
 }
@@ -151,6 +241,7 @@ impl fmt::Display for PlanKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ForcedFailover => "forced failover",
+            Self::PlannedFailover => "planned failover",
         })
     }
 }
@@ -167,6 +258,27 @@ impl fmt::Display for Action {
             Self::TargetServing { instance, database, .. } => {
                 write!(f, "{instance} serves {database}")
             }
+            Self::Quiesced { instance, database, .. } => {
+                write!(f, "nobody works in {database} on {instance}")
+            }
+            Self::Admitted { instance, database, .. } => {
+                write!(f, "the applications work in {database} on {instance}")
+            }
+            Self::CaughtUp { instance, target, database, .. } => {
+                write!(f, "{target} has all that {instance} has of {database}")
+            }
+            Self::RolesChanged { instance, database, .. } => {
+                write!(f, "{instance} has taken over {database} as PRIMARY")
+            }
+            Self::SourceSecondary { instance, database, .. } => {
+                write!(f, "{instance} is SECONDARY of {database}")
+            }
+            Self::BackedUp { instance, database, .. } => {
+                write!(f, "{database} on {instance} has a full backup of its new log chain")
+            }
+            Self::LogBackupsSeen { instance, database, .. } => {
+                write!(f, "the log backup jobs for {database} on {instance} have been looked at")
+            }
         }
     }
 }
@@ -176,6 +288,14 @@ impl fmt::Display for Route {
         match self {
             Self::Tsql { instance, statement } => write!(f, "T-SQL on {instance}: {statement}"),
             Self::Arm { path, body } => write!(f, "ARM POST {path} {body}"),
+            Self::Hook(hook) => {
+                write!(f, "run {} (sha256 {})", hook.command.join(" "), hook.sha256)
+            }
         }
     }
+}
+
+/// An identifier in brackets, as T-SQL quotes it.
+fn quoted(name: &str) -> String {
+    alloc::format!("[{}]", name.replace(']', "]]"))
 }

@@ -210,7 +210,7 @@ fn an_entry_is_a_line() {
         let entry = Entry { v: 1, seq: 12, at: at(1), subject, rule, event };
         expected.assert_eq(text(|page| page.line(0, words::entry(&entry))).trim());
     };
-    let step = StepRef { proposal: 9, lane: 0, step: 1, attempt: 2 };
+    let step = StepRef { proposal: 9, lane: 0, step: 1, attempt: 2, undo: false };
     check(
         Event::StepStarted { step, route: 0 },
         &expect![

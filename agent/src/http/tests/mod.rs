@@ -16,8 +16,8 @@ use std::{
 
 use agent_core::{
     Approver, ApproverId, DatabaseReading, DatabaseState, Estate, FailureDomain, Input, InstanceId,
-    LinkId, LinkSpec, Observation, PartnerReading, Policy, Role, Roster, Seen, SideReading,
-    StormBrake, SyncHealth, SyncState, Vantage,
+    LinkId, LinkSpec, Observation, PartnerReading, Planned, Policy, Role, Roster, Seen,
+    SideReading, StormBrake, SyncHealth, SyncState, Vantage,
 };
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
@@ -172,6 +172,7 @@ fn spec() -> LinkSpec {
         agent_domain: domain("site"),
         managed_instance_domain: domain("azure"),
         policy: Policy::default(),
+        planned: Planned::default(),
     }
 }
 
@@ -218,6 +219,7 @@ fn healthy(vantage: Vantage, now: Timestamp) -> Observation {
         last_commit_at: Some(now),
         redo_queue_kb: (!primary).then_some(5),
         redo_rate_kb_per_s: (!primary).then_some(100),
+        end_of_log_lsn: None,
     };
     let reading = SideReading {
         product_version: "16.0.4125.3".into(),

@@ -15,6 +15,7 @@ SELECT
     drs.last_hardened_lsn AS last_hardened_lsn,
     drs.last_commit_lsn AS last_commit_lsn,
     drs.last_commit_time AS last_commit_time,
+    drs.end_of_log_lsn AS end_of_log_lsn,
     drs.log_send_queue_size AS log_send_queue_kb,
     drs.redo_queue_size AS redo_queue_kb,
     drs.redo_rate AS redo_rate_kb_per_s,
