@@ -61,6 +61,7 @@ pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
         Event::StepUnknown { step: place, why } => {
             vec![format!("step {}: nobody can tell: {why}", place.step + 1)]
         }
+        Event::UndoStarted { why, .. } => vec![format!("what was done is taken back: {why}")],
         Event::EpisodeAcknowledged { by, note } => vec![format!("{by} acknowledges: {note}")],
     };
     lines[0] = format!("{}  {}{rule}", clock(entry.at), lines[0]);

@@ -15,7 +15,26 @@ use std::{
 
 use agent_core::{Health, Status};
 use jiff::SignedDuration;
-use tests::universe::{Coverage, Sabotage, Scheduled, Settings, Universe, Violation, schedule};
+use tests::universe::{
+    Coverage, Sabotage, Scheduled, Settings, Universe, Violation, planned_schedule, schedule,
+};
+
+/// What a universe is about.
+#[derive(Clone, Copy, PartialEq)]
+enum Story {
+    Outage,
+    OverAndBack,
+}
+
+impl Story {
+    /// Draws from a seed what goes wrong.
+    fn draw(self, seed: u64) -> Vec<Scheduled> {
+        match self {
+            Self::Outage => schedule(seed),
+            Self::OverAndBack => planned_schedule(seed),
+        }
+    }
+}
 
 /// Faults go on for this long.
 const STORM: SignedDuration = SignedDuration::from_secs(130);
@@ -24,7 +43,26 @@ const CALM: SignedDuration = SignedDuration::from_secs(300);
 
 #[test]
 fn universes() {
-    let seeds = number("SIM_SEEDS").unwrap_or(10_000);
+    let coverage = live_through(Story::Outage);
+    // Rare edges need many seeds: a short run by hand proves less, and says so.
+    if seeds() >= 5_000 {
+        let missing = coverage.missing();
+        assert!(missing.is_empty(), "never reached: {missing:#?}");
+    }
+}
+
+/// Over and back, with everything going wrong that can go wrong on the way.
+#[test]
+fn planned_universes() {
+    let coverage = live_through(Story::OverAndBack);
+    if seeds() >= 5_000 {
+        let missing = coverage.missing_planned();
+        assert!(missing.is_empty(), "never reached: {missing:#?}");
+    }
+}
+
+fn live_through(story: Story) -> Coverage {
+    let seeds = seeds();
     let first = number("SIM_FIRST").unwrap_or(1);
     let next = AtomicU64::new(first);
     let failed = AtomicBool::new(false);
@@ -39,7 +77,7 @@ fn universes() {
                     if seed >= first + seeds {
                         break;
                     }
-                    let (coverage, verdict) = live(seed, &schedule(seed), None);
+                    let (coverage, verdict) = live(seed, &story.draw(seed), None);
                     mine.merge(&coverage);
                     if let Err(violation) = verdict {
                         failed.store(true, Ordering::Relaxed);
@@ -52,22 +90,24 @@ fn universes() {
     });
     let (coverage, failures) = total.into_inner().expect("no panic");
     if let Some((seed, violation)) = failures.first() {
-        panic!("{}", shrink(*seed, violation));
+        panic!("{}", shrink(*seed, violation, story));
     }
     for (name, count) in coverage.iter() {
         eprintln!("{count:>8} {name}");
     }
-    // Rare edges need many seeds: a short run by hand proves less, and says so.
-    if seeds >= 5_000 {
-        let missing = coverage.missing();
-        assert!(missing.is_empty(), "never reached in {seeds} seeds: {missing:#?}");
-    }
+    coverage
+}
+
+fn seeds() -> u64 {
+    number("SIM_SEEDS").unwrap_or(10_000)
 }
 
 #[test]
 fn one_universe() {
     let seed = number("SIM_SEED").unwrap_or(1);
-    let kept = kept(&schedule(seed), &keep());
+    let planned = std::env::var_os("SIM_PLANNED").is_some();
+    let story = if planned { Story::OverAndBack } else { Story::Outage };
+    let kept = kept(&story.draw(seed), &keep());
     let (_, verdict) = live(seed, &kept, None);
     if let Err(violation) = verdict {
         panic!("seed {seed}: {violation}");
@@ -133,6 +173,10 @@ fn through(universe: &mut Universe) -> Result<(), Violation> {
             "all is in reach, and the agent does not know the health",
         ));
     }
+    if universe.undone().is_some() && universe.applications.stopped {
+        let what = "it was taken back, and the applications are still stopped";
+        return Err(Violation::new("3", what));
+    }
     universe.finish()
 }
 
@@ -141,7 +185,7 @@ fn at_rest(universe: &Universe) -> bool {
     let record = estate.record(&Universe::link());
     !record
         .and_then(|record| record.live())
-        .is_some_and(|run| matches!(run.status, Status::Approved { .. }))
+        .is_some_and(|run| matches!(run.status, Status::Approved { .. } | Status::Undoing { .. }))
 }
 
 fn settings(seed: u64, sabotage: Option<Sabotage>) -> Settings {
@@ -168,8 +212,8 @@ fn settings(seed: u64, sabotage: Option<Sabotage>) -> Settings {
 }
 
 /// Leaves out faults as long as the same invariant still fails.
-fn shrink(seed: u64, violation: &Violation) -> String {
-    let all = schedule(seed);
+fn shrink(seed: u64, violation: &Violation, story: Story) -> String {
+    let all = story.draw(seed);
     let mut keep: BTreeSet<usize> = (0..all.len()).collect();
     for place in 0..all.len() {
         let mut fewer = keep.clone();
@@ -185,8 +229,9 @@ fn shrink(seed: u64, violation: &Violation) -> String {
         .collect();
     let list: Vec<String> = keep.iter().map(ToString::to_string).collect();
     format!(
-        "seed {seed}: {violation}\nwith\n{}\nagain: SIM_SEED={seed} SIM_KEEP={} cargo test -p tests --test sim one_universe",
+        "seed {seed}: {violation}\nwith\n{}\nagain: {}SIM_SEED={seed} SIM_KEEP={} cargo test -p tests --test sim one_universe",
         what.join("\n"),
+        if story == Story::OverAndBack { "SIM_PLANNED=1 " } else { "" },
         list.join(",")
     )
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use agent_core::{
     Approver, ApproverId, Ballot, DatabaseReading, DatabaseState, Decision, Estate, FailureDomain,
-    Input, InstanceId, LinkId, LinkSpec, Observation, PlanKind, Policy, Report, Role, Roster, Seen,
-    SideReading, Silence, SilenceKind, StepRef, StormBrake, SyncHealth, SyncState, Vantage,
+    Input, InstanceId, LinkId, LinkSpec, Observation, PlanKind, Planned, Policy, Report, Role,
+    Roster, Seen, SideReading, Silence, SilenceKind, StepRef, StormBrake, SyncHealth, SyncState,
+    Vantage,
 };
 use ed25519_dalek::SigningKey;
 use jiff::{SignedDuration, Timestamp};
@@ -41,6 +42,7 @@ fn spec(name: &str) -> LinkSpec {
             retry_after: Duration::from_secs(5),
             ..Policy::default()
         },
+        planned: Planned::default(),
     }
 }
 
@@ -107,6 +109,7 @@ fn reading(role: Role, connected: bool, second: i64) -> SideReading {
         last_commit_at: Some(at(second)),
         redo_queue_kb: Some(0),
         redo_rate_kb_per_s: Some(1000),
+        end_of_log_lsn: None,
     };
     SideReading {
         product_version: "16.0.4175.1".to_owned(),

@@ -42,7 +42,11 @@ pub enum Chaos {
         quorum: usize,
     },
     /// An operator asks for a failover, wise or not.
-    Ask,
+    Ask(PlanKind),
+    /// The next runs of the hook that stops and starts the applications go wrong.
+    HookFails {
+        times: u32,
+    },
     /// A human has seen how it ended.
     Acknowledge,
     /// Somebody reports on a step that is not theirs.
@@ -72,6 +76,63 @@ pub fn schedule(seed: u64) -> Vec<Scheduled> {
     }
     list.sort_by_key(|item| item.after);
     list
+}
+
+/// What goes wrong around a planned failover and the one that goes back after it.
+pub fn planned_schedule(seed: u64) -> Vec<Scheduled> {
+    let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x91A);
+    let mut list = Vec::new();
+    let mut add = |ms: i64, chaos| {
+        list.push(Scheduled { after: SignedDuration::from_millis(ms), chaos });
+    };
+    let (over, back) = (rng.i64(4_000..10_000), rng.i64(45_000..70_000));
+    for asked in [over, back] {
+        add(asked, Chaos::Ask(PlanKind::PlannedFailover));
+    }
+    if rng.u8(0..3) == 0 {
+        let about = if rng.bool() { over } else { back };
+        let at = about + rng.i64(0..20_000);
+        main_fault(&mut rng, at, &mut add);
+    }
+    for _ in 0..rng.usize(0..6) {
+        let about = if rng.bool() { over } else { back };
+        let at = about + rng.i64(0..25_000);
+        let chaos = if rng.u8(0..3) == 0 { side_fault(&mut rng) } else { on_the_way(&mut rng) };
+        if let Some((cure, after)) = cure(&chaos, &mut rng) {
+            add(at + after, Chaos::World(cure));
+        }
+        add(at, chaos);
+    }
+    list.sort_by_key(|item| item.after);
+    list
+}
+
+/// What goes wrong in the middle of a planned failover, on either side of it.
+fn on_the_way(rng: &mut fastrand::Rng) -> Chaos {
+    let name = if rng.bool() { SQL_SERVER } else { MANAGED_INSTANCE };
+    let instance = name.to_owned();
+    let party = Party::Instance(instance.clone());
+    match rng.u8(0..13) {
+        0..=2 => Chaos::Crash { down_ms: rng.i64(50..6_000) },
+        3 | 4 => Chaos::HookFails { times: rng.u32(1..7) },
+        5 => Chaos::World(Fault::LoseReply { at: party, times: 1 }),
+        6 => Chaos::World(Fault::DelayDeed { at: party, ms: rng.u32(500..25_000) }),
+        7 | 8 => Chaos::World(Fault::FailNext {
+            instance,
+            number: *rng
+                .choice(&[47_514, 47_515, 47_516, 41_149, 10_928, 15_151])
+                .unwrap_or(&47_514),
+            times: rng.u32(1..7),
+        }),
+        9 => Chaos::World(Fault::Cut { from: Party::Agent, to: party, one_way: rng.bool() }),
+        10 => {
+            let (sql, mi) = (SQL_SERVER.to_owned(), MANAGED_INSTANCE.to_owned());
+            let (from, to) = (Party::Instance(sql), Party::Instance(mi));
+            Chaos::World(Fault::Cut { from, to, one_way: false })
+        }
+        11 => Chaos::Disk(DiskFault::KeepAndDie),
+        _ => Chaos::Acknowledge,
+    }
 }
 
 /// The fault that makes the story: what becomes of the primary.
@@ -160,7 +221,7 @@ fn side_fault(rng: &mut fastrand::Rng) -> Chaos {
         6 => Chaos::Disk(DiskFault::KeepAndDie),
         7 => Chaos::Suspend { ms: rng.i64(500..20_000) },
         8 => Chaos::Reconfigure { propose_after_s: rng.u64(2..20), quorum: rng.usize(1..3) },
-        9 | 10 => Chaos::Ask,
+        9 | 10 => Chaos::Ask(PlanKind::ForcedFailover),
         11 => Chaos::Acknowledge,
         12 => Chaos::StrayReport,
         13 => Chaos::StrayVote,
@@ -259,8 +320,8 @@ impl Universe {
                 self.kill_agent();
                 self.start_agent(SignedDuration::from_millis(300));
             }
-            Chaos::Ask => {
-                let kind = PlanKind::ForcedFailover;
+            Chaos::HookFails { times } => self.applications.fail = times,
+            Chaos::Ask(kind) => {
                 let link = Self::link();
                 self.input(Input::Propose { link, kind, by: "operator".into() })?;
             }

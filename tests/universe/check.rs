@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use agent_core::{
-    Decision, End, Entry, Estate, Event, Health, Input, Observation, Origin, Proposal, Record,
-    Role, Roster, Seen, Status, StepRef, StepState, StormBrake, Vantage, Work,
+    Decision, End, Entry, Estate, Event, Health, Input, Observation, Origin, PlanKind, Proposal,
+    Record, Role, Roster, Seen, Status, StepRef, StepState, StormBrake, Vantage, Work,
 };
 use dr_agent::{
     journal::JournalError,
     turn::{Taken, Turn},
 };
 use jiff::{SignedDuration, Timestamp};
-use twin::world::World;
+use twin::world::{OperationKind, World};
 
 use super::{Disk, LINK, Settings, Universe, human, opened};
 
@@ -156,7 +156,8 @@ impl Checker {
         for entry in &taken.appended {
             // Judged when permission is given: what comes to light while the command is on its way
             // is nobody's fault.
-            if matches!(entry.event, Event::StepSending { .. }) {
+            let forced = self.kind() == Some(PlanKind::ForcedFailover);
+            if forced && matches!(entry.event, Event::StepSending { .. }) {
                 self.nobody_sees_the_primary(now)?;
             }
             self.opened_rightly(entry, settings, now)?;
@@ -177,16 +178,24 @@ impl Checker {
         let Some(run) = run else {
             return Err(Violation::new("2", "a command of no known plan"));
         };
-        let Status::Approved { execute_by, .. } = run.status else {
+        let execute_by = match run.status {
+            Status::Approved { execute_by, .. } if !step.undo => execute_by,
+            // What takes back has no clock.
+            Status::Undoing { .. } if step.undo => Timestamp::MAX - SignedDuration::from_hours(1),
             // The agent may have been killed and the run have ended while it was on its way.
-            return match run.status {
-                Status::Closed(_) => Ok(()),
-                Status::Open | Status::Approved { .. } => {
-                    Err(Violation::new("2", "a command of a plan that is not approved"))
-                }
-            };
+            Status::Closed(_) => return Ok(()),
+            Status::Open | Status::Approved { .. } | Status::Undoing { .. } => {
+                return Err(Violation::new("2", "a command of a plan that is not approved"));
+            }
         };
-        let Some(lane) = run.lanes.get(step.lane).filter(|lane| lane.step == step.step) else {
+        // What follows the change of roles has no clock either.
+        let execute_by = if run.committed() && run.settled() {
+            Timestamp::MAX - SignedDuration::from_hours(1)
+        } else {
+            execute_by
+        };
+        let place = run.place(step.lane);
+        let Some(lane) = run.lanes.get(step.lane).filter(|_| place == Some(step.step)) else {
             return Err(Violation::new("2", "a command of a step that is not under way"));
         };
         let sent = match &lane.state {
@@ -222,6 +231,7 @@ impl Checker {
             self.replay(disk)?;
         }
         self.one_deed_each(world)?;
+        Self::nothing_lost_without_force(world)?;
         self.loss_within_bound(world, disk)
     }
 
@@ -310,6 +320,9 @@ impl Checker {
         now: Timestamp,
     ) -> Result<(), Violation> {
         let Some(proposal) = opened(entry) else { return Ok(()) };
+        if proposal.plan.kind == PlanKind::PlannedFailover {
+            return Ok(());
+        }
         let one_witness = settings.agent_domain == settings.managed_instance_domain;
         if one_witness && !proposal.terms.attestation_required {
             return Err(Violation::new("3", "one witness, and no attestation asked for"));
@@ -339,6 +352,34 @@ impl Checker {
         }
     }
 
+    /// 7 and 3: as long as nobody has forced anything, no commit is lost, and never do two sides take
+    /// writes at the same time.
+    fn nothing_lost_without_force(world: &World) -> Result<(), Violation> {
+        let forced = world.operations().any(|operation| {
+            matches!(operation.kind, OperationKind::ForceFailover | OperationKind::Demote)
+        });
+        if forced {
+            return Ok(());
+        }
+        let lost = world.loss(LINK).map_or(0, |loss| loss.count);
+        if lost > 0 {
+            return Err(Violation::new("7", format!("{lost} commits are lost and nobody forced")));
+        }
+        let two = world.ledger().intervals(LINK).iter().find(|i| i.writers.count() > 1);
+        match two {
+            Some(interval) => {
+                Err(Violation::new("3", format!("two sides took writes from {}", interval.from)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the newest proposal is of.
+    fn kind(&self) -> Option<PlanKind> {
+        let record = self.shadow.record(&Universe::link())?;
+        record.run.as_ref().map(|run| run.proposal.plan.kind)
+    }
+
     /// 8: what the ledger counts as lost lies within what was signed, if the verdict was right.
     fn loss_within_bound(&self, world: &World, disk: &Disk) -> Result<(), Violation> {
         let Some(run) = self.shadow.record(&Universe::link()).and_then(|r| r.run.as_ref()) else {
@@ -349,6 +390,9 @@ impl Checker {
         else {
             return Ok(());
         };
+        if run.proposal.plan.kind == PlanKind::PlannedFailover {
+            return Ok(());
+        }
         let id = run.proposal.terms.proposal;
         let sent = disk.entries().into_iter().find(
             |entry| matches!(&entry.event, Event::StepSending { step } if step.proposal == id),
@@ -380,6 +424,7 @@ impl Checker {
             | Event::StepDone { .. }
             | Event::StepNotDone { .. }
             | Event::StepUnknown { .. }
+            | Event::UndoStarted { .. }
             | Event::EpisodeAcknowledged { .. } => None,
         });
         let opened_at = self.by_the_world(id, run.proposal.terms.opened_at);

@@ -28,7 +28,9 @@ impl Coverage {
 
     /// Everything that has to be reached sometimes, and was not.
     pub fn missing(&self) -> Vec<String> {
-        let rules = rule_names().into_iter().map(|rule| format!("rule {rule}"));
+        let planned = ["run_undone", "overtaken", "run_given_up"];
+        let rules = rule_names().into_iter().filter(|rule| !planned.contains(rule));
+        let rules = rules.map(|rule| format!("rule {rule}"));
         let ends = ["Succeeded", "Stuck", "Rejected", "Expired", "Withdrawn"]
             .into_iter()
             .map(|end| format!("end {end}"));
@@ -81,6 +83,36 @@ impl Coverage {
             .collect()
     }
 
+    /// The same for universes in which everything turns on planned failovers.
+    pub fn missing_planned(&self) -> Vec<String> {
+        [
+            "rule run_finished",
+            "rule run_undone",
+            "rule overtaken",
+            "rule run_given_up",
+            "rule run_stuck",
+            "end Succeeded",
+            "end Undone",
+            "end Overtaken",
+            "end Stuck",
+            "end Expired",
+            "end Rejected",
+            "end Withdrawn",
+            "undo started",
+            "undo by a rejection",
+            "step done back",
+            "step not done back",
+            "step done to SQL Server",
+            "second route",
+            "crash with a command let go",
+            "refusal NoSuchWay",
+        ]
+        .into_iter()
+        .map(str::to_owned)
+        .filter(|name| self.count(name) == 0)
+        .collect()
+    }
+
     pub(super) fn turn(&mut self, taken: &Taken) {
         for entry in &taken.appended {
             self.entry(entry);
@@ -127,8 +159,18 @@ impl Coverage {
             Event::ProposalApproved { break_glass: true, .. } => self.add("break glass"),
             Event::StepStarted { route, .. } if *route > 0 => self.add("second route"),
             Event::StepNoted { .. } => self.add("step noted"),
-            Event::StepDone { .. } => self.add("step done"),
+            Event::StepDone { step, .. } => {
+                self.add("step done");
+                if step.undo {
+                    self.add("step done back");
+                }
+                // Only the way to SQL Server has that many steps.
+                if step.step == 7 {
+                    self.add("step done to SQL Server");
+                }
+            }
             Event::StepUnknown { .. } => self.add("step unknown"),
+            Event::StepNotDone { step, .. } if step.undo => self.add("step not done back"),
             Event::StepNotDone { again, .. } => self.add(match again {
                 Again::SameRoute => "step not done, same route",
                 Again::NextRoute => "step not done, next route",
@@ -141,6 +183,12 @@ impl Coverage {
             | Event::StepStarted { .. }
             | Event::StepSending { .. }
             | Event::EpisodeAcknowledged { .. } => {}
+            Event::UndoStarted { .. } => {
+                self.add("undo started");
+                if entry.rule.is_none() {
+                    self.add("undo by a rejection");
+                }
+            }
         }
     }
 }

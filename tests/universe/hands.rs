@@ -2,7 +2,7 @@
 //! lost and commands that arrive after the agent has died.
 
 use agent_core::{
-    Action, Again, Route, StepRef, Work,
+    Action, Again, InstanceId, Route, StepRef, Work,
     deed::{Answer, Polled, Sent, Sight},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +11,10 @@ use twin::world::{
     Reply, Role, SqlError, Statement, SyncState,
 };
 
-use super::{DATABASE, LINK, MANAGED_INSTANCE, Sabotage, Universe, Violation, look::Passage};
+use super::{
+    DATABASE, LINK, MANAGED_INSTANCE, Sabotage, Universe, Violation, look::Passage,
+    planned::HookRun,
+};
 
 /// A statement has this long to return.
 const STATEMENT_MS: i64 = 12_000;
@@ -22,6 +25,7 @@ pub(super) enum Happening {
     Returns { step: StepRef },
     PollLands { step: StepRef, operation: String },
     Abandon(OperationId),
+    Hook(HookRun),
 }
 
 /// A statement of ours that runs on the target.
@@ -32,8 +36,8 @@ pub(super) struct InFlight {
     reply: Reply,
 }
 
-fn target() -> Party {
-    Party::Instance(MANAGED_INSTANCE.into())
+fn party(instance: &InstanceId) -> Party {
+    Party::Instance(instance.as_str().to_owned())
 }
 
 impl Universe {
@@ -50,8 +54,14 @@ impl Universe {
 
     pub(super) fn hands_send(&mut self, step: StepRef, route: Route) {
         let to = match &route {
-            Route::Tsql { .. } => target(),
+            Route::Tsql { instance, .. } => party(instance),
             Route::Arm { .. } => Party::Arm,
+            // A hook runs on the agent's own host.
+            Route::Hook(_) => {
+                let arrives = Happening::Arrives { step, route };
+                self.after_ms(1, super::Happening::Hands(arrives));
+                return;
+            }
         };
         match self.passage(&to) {
             Passage::Open(ms) => {
@@ -90,6 +100,7 @@ impl Universe {
             Happening::Abandon(operation) => {
                 self.world.abandon(operation);
             }
+            Happening::Hook(run) => self.hook_lands(run),
         }
         Ok(())
     }
@@ -109,19 +120,29 @@ impl Universe {
     }
 
     fn arrives(&mut self, step: StepRef, route: &Route) -> Result<(), Violation> {
-        let program =
-            format!("dr-agent {}/{}/{}/{}", step.proposal, step.lane, step.step, step.attempt);
+        let StepRef { proposal, lane, step: place, attempt, .. } = step;
+        let program = format!("dr-agent {proposal}/{lane}/{place}/{attempt}");
         let who = Origin::new(Party::Agent, "dr_agent", &program);
         match route {
-            Route::Tsql { .. } => {
-                if !matches!(self.passage(&target()), Passage::Open(_)) {
+            Route::Hook(_) => self.run_hook(step, route)?,
+            Route::Tsql { instance, statement } => {
+                if !matches!(self.passage(&party(instance)), Passage::Open(_)) {
                     let why = "the connection broke".to_owned();
                     self.reply(step, 5_000, Sent::Unknown { why });
                     return Ok(());
                 }
                 self.checker.command(step, self.agent_now(), &self.settings)?;
-                let command = Command::ForceFailover { group: LINK.into() };
-                match self.world.execute(MANAGED_INSTANCE, &who, command) {
+                if statement.starts_with("BACKUP") {
+                    self.backup(step, instance.as_str(), statement);
+                    return Ok(());
+                }
+                let group = LINK.into();
+                let command = if statement.ends_with(" FORCE_FAILOVER_ALLOW_DATA_LOSS") {
+                    Command::ForceFailover { group }
+                } else {
+                    Command::Failover { group }
+                };
+                match self.world.execute(instance.as_str(), &who, command) {
                     Ok(taken) => {
                         let (operation, reply) = (taken.operation, taken.reply);
                         let since = self.now;
@@ -135,12 +156,16 @@ impl Universe {
                     }
                 }
             }
-            Route::Arm { .. } => {
+            Route::Arm { body, .. } => {
                 self.checker.command(step, self.agent_now(), &self.settings)?;
                 let request = ArmCommand::Failover {
                     instance: MANAGED_INSTANCE.into(),
                     link: LINK.into(),
-                    kind: FailoverType::ForcedAllowDataLoss,
+                    kind: if body.contains("Planned") {
+                        FailoverType::Planned
+                    } else {
+                        FailoverType::ForcedAllowDataLoss
+                    },
                 };
                 let sent = match self.world.arm(&who, request) {
                     Ok(taken) if taken.reply == Reply::Lost => {
@@ -212,14 +237,17 @@ impl Universe {
 
     /// What a look at the target shows, as the executor's own look tells it.
     fn sight(&mut self, work: &Work) -> Sight {
-        match self.passage(&target()) {
+        if let Some(sight) = self.planned_sight(work) {
+            return sight;
+        }
+        match self.passage(&party(work.action.instance())) {
             Passage::Open(_) => self.sight_by_tds(&work.action),
             Passage::Refused | Passage::Silent => self.sight_by_arm(work),
         }
     }
 
     fn sight_by_tds(&self, action: &Action) -> Sight {
-        let at = MANAGED_INSTANCE;
+        let at = action.instance().as_str();
         let groups = self.world.availability_groups(at);
         let group = groups.iter().find(|group| group.is_distributed && group.name == LINK);
         let Some(group) = group else {
@@ -259,11 +287,21 @@ impl Universe {
                 }
                 Role::Secondary => Sight::Not { seen, first_hand: true },
             },
+            Action::Quiesced { .. }
+            | Action::Admitted { .. }
+            | Action::CaughtUp { .. }
+            | Action::RolesChanged { .. }
+            | Action::SourceSecondary { .. }
+            | Action::BackedUp { .. }
+            | Action::LogBackupsSeen { .. } => Sight::Blind { why: "not by this look".into() },
         }
     }
 
     fn sight_by_arm(&mut self, work: &Work) -> Sight {
         let blind = Sight::Blind { why: "the target does not answer".into() };
+        if work.action.instance().as_str() != MANAGED_INSTANCE {
+            return blind;
+        }
         let asks_arm = matches!(work.action, Action::TargetReady { .. })
             || matches!(work.route, Some(Route::Arm { .. }));
         if !asks_arm || !matches!(self.passage(&Party::Arm), Passage::Open(_)) {

@@ -147,6 +147,7 @@ pub(super) fn ballot(entry: &Entry) -> Option<&Ballot> {
         | Event::StepDone { .. }
         | Event::StepNotDone { .. }
         | Event::StepUnknown { .. }
+        | Event::UndoStarted { .. }
         | Event::EpisodeAcknowledged { .. } => None,
     }
 }

@@ -11,6 +11,7 @@ mod disk;
 mod hands;
 mod human;
 mod look;
+mod planned;
 mod settings;
 
 use std::{collections::BTreeMap, rc::Rc};
@@ -25,11 +26,12 @@ use jiff::{SignedDuration, Timestamp};
 use twin::world::World;
 
 pub use self::{
-    chaos::{Chaos, Scheduled, schedule},
+    chaos::{Chaos, Scheduled, planned_schedule, schedule},
     check::Violation,
     cover::Coverage,
     disk::{Disk, DiskFault},
     human::Human,
+    planned::Applications,
     settings::{Sabotage, Settings},
 };
 use self::{check::Checker, disk::DiskStore, look::Skew};
@@ -63,6 +65,7 @@ pub struct Universe {
     ahead: SignedDuration,
     checker: Checker,
     statements: BTreeMap<StepRef, hands::InFlight>,
+    pub applications: Applications,
 }
 
 struct Agent {
@@ -109,6 +112,7 @@ impl Universe {
             wall_off: SignedDuration::ZERO,
             ahead: SignedDuration::ZERO,
             statements: BTreeMap::new(),
+            applications: Applications::default(),
         };
         universe.at(now, Happening::Start);
         universe
@@ -356,6 +360,7 @@ impl Universe {
         }
         self.follow(&taken.work);
         self.humans_hear(&taken.appended);
+        self.people_repoint(&taken.appended);
         Ok(Some(taken.verdicts))
     }
 
@@ -458,6 +463,7 @@ pub(crate) fn opened(entry: &Entry) -> Option<agent_core::Proposal> {
         | Event::StepDone { .. }
         | Event::StepNotDone { .. }
         | Event::StepUnknown { .. }
+        | Event::UndoStarted { .. }
         | Event::EpisodeAcknowledged { .. } => None,
     }
 }

@@ -1,6 +1,8 @@
 //! What a universe is made of, and what can be broken in it on purpose.
 
-use agent_core::{FailureDomain, InstanceId, LinkId, LinkSpec, Policy, Roster};
+use agent_core::{
+    BackupPlace, FailureDomain, Hook, InstanceId, LinkId, LinkSpec, Planned, Policy, Roster,
+};
 use jiff::SignedDuration;
 use twin::world::WorldSpec;
 
@@ -10,6 +12,9 @@ use super::{ARM_PATH, DATABASE, Human, LINK, MANAGED_INSTANCE, SQL_SERVER, Unive
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub policy: Policy,
+    pub planned: Planned,
+    /// Commits per second of each application.
+    pub rate: f64,
     pub agent_domain: String,
     pub managed_instance_domain: String,
     pub quorum: usize,
@@ -63,6 +68,19 @@ impl Default for Settings {
                 stale_after: s(8),
                 ..Policy::default()
             },
+            planned: Planned {
+                applications: Some(Hook {
+                    command: vec!["/hooks/shop".into()],
+                    sha256: "00".into(),
+                    within_ms: 8_000,
+                }),
+                quiesce_within: s(30),
+                quiet_for: s(2),
+                catch_up_within: s(20),
+                backup: Some(BackupPlace { to: "/backup/".into(), within: s(20) }),
+                ..Planned::default()
+            },
+            rate: 4.0,
             agent_domain: "site-a".into(),
             managed_instance_domain: "azure".into(),
             quorum: 2,

@@ -104,6 +104,7 @@ pub struct Started {
     pub route: usize,
     /// The command has been let go: it may have landed.
     pub sent: bool,
+    pub sent_at: Option<Timestamp>,
     pub operation: Option<String>,
 }
 
@@ -370,16 +371,12 @@ impl Run {
                 .map(|(place, _)| place)
                 .collect();
             progress.not_before = match &progress.state {
-                StepState::Started(started) | StepState::Unknown { started, .. }
-                    if started.sent =>
-                {
-                    let route = steps.get(progress.step).map(|step| step.routes.get(started.route));
-                    outlasts(route.flatten(), started.at)
+                StepState::Started(started) | StepState::Unknown { started, .. } => {
+                    let step = steps.get(progress.step);
+                    let route = step.and_then(|step| step.routes.get(started.route));
+                    started.sent_at.and_then(|sent_at| outlasts(route, sent_at))
                 }
-                StepState::Started(_)
-                | StepState::Unknown { .. }
-                | StepState::Pending
-                | StepState::NotDone { .. } => None,
+                StepState::Pending | StepState::NotDone { .. } => None,
             };
             progress.attempts = 0;
             progress.state = StepState::Pending;
@@ -404,10 +401,12 @@ impl Run {
             (StepState::Pending | StepState::NotDone { .. }, Event::StepStarted { route, .. }) => {
                 progress.attempts = step.attempt;
                 let route = *route;
-                StepState::Started(Started { at: entry.at, route, sent: false, operation: None })
+                let (sent, sent_at, operation) = (false, None, None);
+                StepState::Started(Started { at: entry.at, route, sent, sent_at, operation })
             }
             (StepState::Started(started), Event::StepSending { .. }) if !started.sent => {
-                StepState::Started(Started { sent: true, ..started.clone() })
+                let sent_at = Some(entry.at);
+                StepState::Started(Started { sent: true, sent_at, ..started.clone() })
             }
             (StepState::Started(started), Event::StepNoted { operation, .. }) if started.sent => {
                 let operation = Some(operation.clone());

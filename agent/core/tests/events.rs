@@ -74,8 +74,8 @@ fn events() -> Vec<Event> {
         Event::StepNotDone { step, why: "40613".into(), again: Again::SameRoute },
         Event::StepUnknown { step, why: "no answer".into() },
         Event::ProposalClosed { proposal: 7, end: End::Succeeded, why: "every step".into() },
-        Event::UndoStarted { proposal: 7, why: "step 3 can't be done".into() },
         Event::EpisodeAcknowledged { by: "carol".into(), note: "seen".into() },
+        Event::UndoStarted { proposal: 7, why: "step 3 can't be done".into() },
     ])
 }
 
