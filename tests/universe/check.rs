@@ -12,7 +12,7 @@ use dr_agent::{
     turn::{Taken, Turn},
 };
 use jiff::{SignedDuration, Timestamp};
-use twin::world::{OperationKind, World};
+use twin::world::World;
 
 use super::{Disk, LINK, Settings, Universe, human, opened};
 
@@ -231,7 +231,7 @@ impl Checker {
             self.replay(disk)?;
         }
         self.one_deed_each(world)?;
-        Self::nothing_lost_without_force(world)?;
+        self.nothing_lost_without_force(world, disk)?;
         self.loss_within_bound(world, disk)
     }
 
@@ -354,9 +354,25 @@ impl Checker {
 
     /// 7 and 3: as long as nobody has forced anything, no commit is lost, and never do two sides take
     /// writes at the same time.
-    fn nothing_lost_without_force(world: &World) -> Result<(), Violation> {
-        let forced = world.operations().any(|operation| {
-            matches!(operation.kind, OperationKind::ForceFailover | OperationKind::Demote)
+    fn nothing_lost_without_force(&self, world: &World, disk: &Disk) -> Result<(), Violation> {
+        let forced = disk.entries().into_iter().any(|entry| match &entry.event {
+            Event::ProposalApproved { proposal, .. } => self
+                .proposals
+                .get(proposal)
+                .is_some_and(|p| p.plan.kind == PlanKind::ForcedFailover),
+            Event::AgentStarted { .. }
+            | Event::HealthChanged { .. }
+            | Event::ProposalOpened { .. }
+            | Event::BallotReceived { .. }
+            | Event::ProposalClosed { .. }
+            | Event::StepStarted { .. }
+            | Event::StepSending { .. }
+            | Event::StepNoted { .. }
+            | Event::StepDone { .. }
+            | Event::StepNotDone { .. }
+            | Event::StepUnknown { .. }
+            | Event::UndoStarted { .. }
+            | Event::EpisodeAcknowledged { .. } => false,
         });
         if forced {
             return Ok(());

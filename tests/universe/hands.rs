@@ -12,7 +12,7 @@ use twin::world::{
 };
 
 use super::{
-    DATABASE, LINK, MANAGED_INSTANCE, Sabotage, Universe, Violation, look::Passage,
+    DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, look::Passage,
     planned::HookRun,
 };
 
@@ -142,7 +142,15 @@ impl Universe {
                 } else {
                     Command::Failover { group }
                 };
-                match self.world.execute(instance.as_str(), &who, command) {
+                let sabotaged = self.settings.sabotage == Some(Sabotage::ForceInstead);
+                let (at, command) = if sabotaged {
+                    let at =
+                        if instance.as_str() == SQL_SERVER { MANAGED_INSTANCE } else { SQL_SERVER };
+                    (at, Command::ForceFailover { group: LINK.into() })
+                } else {
+                    (instance.as_str(), command)
+                };
+                match self.world.execute(at, &who, command) {
                     Ok(taken) => {
                         let (operation, reply) = (taken.operation, taken.reply);
                         let since = self.now;

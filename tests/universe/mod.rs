@@ -281,6 +281,8 @@ impl Universe {
                 | Sabotage::AnyVote
                 | Sabotage::Unattested
                 | Sabotage::Amnesia
+                | Sabotage::ForceInstead
+                | Sabotage::LyingHook
                 | Sabotage::Asleep,
             )
             | None => seen,
@@ -360,7 +362,7 @@ impl Universe {
         }
         self.follow(&taken.work);
         self.humans_hear(&taken.appended);
-        self.people_repoint(&taken.appended);
+        self.people_repoint(&taken.appended)?;
         Ok(Some(taken.verdicts))
     }
 

@@ -2,14 +2,15 @@
 //! of its steps.
 
 use agent_core::{
-    Action, Again, End, Entry, Event, InstanceId, PlanKind, Proposal, Route, StepRef, Work,
+    Action, Again, End, Entry, Event, InstanceId, PlanKind, Route, StepRef, Work,
     deed::{Answer, Sent, Sight},
 };
 use jiff::{SignedDuration, Timestamp};
 use twin::world::{Party, Role, SyncState};
 
 use super::{
-    DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Universe, Violation, hands, look::Passage,
+    DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, hands,
+    look::Passage,
 };
 
 /// The applications of the link, as the operator's hook knows them.
@@ -80,7 +81,8 @@ impl Universe {
                 (false, true)
             }
         };
-        if !works {
+        let lies = self.settings.sabotage == Some(Sabotage::LyingHook) && !stopped;
+        if !works || lies {
             return;
         }
         self.applications.stopped = stopped;
@@ -91,18 +93,30 @@ impl Universe {
     }
 
     /// What people do when a planned failover has ended, whichever way.
-    pub(super) fn people_repoint(&mut self, entries: &[Entry]) {
+    ///
+    /// # Errors
+    ///
+    /// A plan that was taken back has left the applications out.
+    pub(super) fn people_repoint(&mut self, entries: &[Entry]) -> Result<(), Violation> {
         for entry in entries {
             let Event::ProposalClosed { end, .. } = &entry.event else { continue };
             let record = self.estate().and_then(|estate| estate.record(&Self::link()));
             let kind = record.and_then(|r| r.run.as_ref()).map(|run| run.proposal.plan.kind);
-            if kind != Some(PlanKind::PlannedFailover) || *end == End::Undone {
+            if kind != Some(PlanKind::PlannedFailover) {
+                continue;
+            }
+            if *end == End::Undone {
+                if self.applications.stopped {
+                    let what = "it was taken back, and the applications are still stopped";
+                    return Err(Violation::new("3", what));
+                }
                 continue;
             }
             let wait = self.rng.i64(1_000..9_000);
             let repoint = hands::Happening::Hook(HookRun::Repoint);
             self.after_ms(wait, super::Happening::Hands(repoint));
         }
+        Ok(())
     }
 
     fn workloads(&self) -> Vec<String> {
@@ -150,7 +164,8 @@ impl Universe {
             }
             Action::Admitted { .. } => {
                 let serves = self.role(main.as_str()) == Some(Role::Primary);
-                match (self.applications.stopped, serves) {
+                let lies = self.settings.sabotage == Some(Sabotage::LyingHook);
+                match (self.applications.stopped && !lies, serves) {
                     (false, true) => Sight::Holds { seen: "the applications run".into() },
                     (false, false) => Sight::Coming { seen: "the server does not serve".into() },
                     (true, _) => Sight::Not { seen: "they are stopped".into(), first_hand: true },
@@ -257,13 +272,5 @@ impl Universe {
             Sent::Refused { why: "3013".into(), again: Again::SameRoute }
         };
         self.after_ms(takes, super::Happening::Answer(step, Answer::Sent(sent)));
-    }
-
-    /// Whether the newest proposal is a planned one that has been taken back.
-    pub fn undone(&self) -> Option<&Proposal> {
-        let record = self.estate()?.record(&Self::link())?;
-        let run = record.run.as_ref()?;
-        let undone = run.status == agent_core::Status::Closed(End::Undone);
-        undone.then_some(&run.proposal)
     }
 }

@@ -48,6 +48,10 @@ pub enum Sabotage {
     Unattested,
     /// After a restart a command that was let go is let go again.
     Amnesia,
+    /// The hands force a failover where the plan says that the primary hands over.
+    ForceInstead,
+    /// The hook says that the applications run again, and does nothing.
+    LyingHook,
     /// Nobody asks what became of a command that was let go.
     Asleep,
 }

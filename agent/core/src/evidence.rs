@@ -263,6 +263,8 @@ pub(crate) struct Recent {
     pub(crate) unheard_by: Option<Timestamp>,
     /// When the primary was first seen serving in an unbroken run of looks.
     serving_since: Option<Timestamp>,
+    /// Whether the readings show PRIMARY, and the end of the first of them that says the same.
+    primary: Option<(bool, Timestamp)>,
     /// The misses since something alive was seen, if there are any.
     pub(crate) misses: Option<Misses>,
 }
@@ -346,6 +348,11 @@ impl Recent {
         self.serving_since
     }
 
+    /// Since when the readings say what the newest one says of being PRIMARY.
+    pub(crate) fn role_since(&self) -> Option<Timestamp> {
+        self.primary.map(|(_, since)| since)
+    }
+
     /// How far the server's clock is ahead of the agent's, at the most, by the newest reading.
     pub(crate) fn clock_ahead_ms(&self) -> Option<i64> {
         let (begun_at, reading) = self.reading()?;
@@ -361,6 +368,10 @@ impl Recent {
         match &seen.seen {
             Seen::Side(reading) => {
                 self.misses = None;
+                let primary = reading.role == Role::Primary;
+                if self.primary.is_none_or(|(was, _)| was != primary) {
+                    self.primary = Some((primary, seen.at));
+                }
                 self.serving_since = match (reading.serving(), self.serving_since) {
                     (true, Some(since)) => Some(since),
                     (true, None) => Some(seen.at),

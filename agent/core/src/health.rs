@@ -123,7 +123,7 @@ pub(crate) fn assess(
         && a.role == Role::Primary
         && b.role == Role::Primary
     {
-        return Some(split_brain(a, b));
+        return at_once(evidence).then(|| split_brain(a, b));
     }
     for (side, standing) in [(Side::SqlServer, &sql), (Side::ManagedInstance, &mi)] {
         match standing {
@@ -323,6 +323,9 @@ fn without_primary(
     now: Timestamp,
 ) -> Option<Assessment> {
     if let (Standing::Seen(a), Standing::Seen(b)) = (sql, mi) {
+        if !at_once(evidence) {
+            return None;
+        }
         let reasons = Vec::from([
             Reason::InRole { side: Side::SqlServer, role: a.role },
             Reason::InRole { side: Side::ManagedInstance, role: b.role },
@@ -354,6 +357,17 @@ fn without_primary(
         }
         Standing::Undecided => None,
     }
+}
+
+/// Whether both sides have been in their roles at one time. The looks at them are not: one that was
+/// begun before the other side was first seen in its new role says nothing of what came after, and
+/// every planned failover would look like two primaries, or none.
+fn at_once(evidence: &Evidence) -> bool {
+    let sql = evidence.of(Vantage::SqlServer);
+    let mi = evidence.of(Vantage::ManagedInstance);
+    let (Some(one), Some(other)) = (sql.role_since(), mi.role_since()) else { return false };
+    let (later, earlier) = if one > other { (one, mi) } else { (other, sql) };
+    earlier.reading().is_some_and(|(begun_at, _)| begun_at >= later)
 }
 
 fn resolving(standing: &Standing<'_>) -> bool {
