@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod executor;
+mod hook_file;
 pub mod http;
 pub mod journal;
 pub mod keys;

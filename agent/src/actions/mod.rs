@@ -1,10 +1,16 @@
 //! The deeds: does the state of a step hold, and one try to make it hold.
 //!
-//! `sight` says what a look means for an action, `tsql` and `arm` let commands go and say what
-//! became of them. How looks and commands follow each other is decided elsewhere, by
+//! `sight`, `planned` and `aftercare` say what a look means for an action, `handover` looks where it
+//! takes more than one side; `tsql`, `arm` and `hook` let commands go and say what became of them.
+//! How looks and commands follow each other is decided elsewhere, by
 //! [`agent_core::deed`]; here is no loop and no second try of a command.
 
+mod aftercare;
 mod arm;
+mod calm;
+mod handover;
+mod hook;
+mod planned;
 mod sight;
 mod tsql;
 
@@ -25,11 +31,14 @@ use jiff::{SignedDuration, Timestamp};
 use probes::{
     ControlTarget, InstanceTarget, LinkTarget, Look as _,
     arm::{ArmClient, ControlLook},
-    tds::{InstanceLook, Session, in_flight},
+    tds::{InstanceLook, Session, backup_taken, in_flight},
 };
 use tokio::time::sleep;
 
-use self::sight::UnderWay;
+use self::{
+    calm::{Steadiness, Stillness},
+    sight::UnderWay,
+};
 
 /// How long a control plane that contradicts a new primary is waited for. It repeats with delay
 /// what the instance itself tells at once.
@@ -95,9 +104,16 @@ impl Hands {
     /// if that comes soon.
     #[must_use]
     pub fn grip(self: &Arc<Self>, work: &Work) -> Grip {
-        let key = (work.action.instance().clone(), work.link.clone());
-        let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        Grip { hands: Arc::clone(self), work: work.clone(), warm }
+        let mut warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = |instance: &InstanceId| warm.remove(&(instance.clone(), work.link.clone()));
+        Grip {
+            hands: Arc::clone(self),
+            work: work.clone(),
+            warm: taken(work.action.instance()),
+            partner: work.action.partner().and_then(taken),
+            still: Stillness::default(),
+            steady: Steadiness::default(),
+        }
     }
 
     fn place(&self, instance: &InstanceId) -> Option<&Place> {
@@ -111,9 +127,13 @@ pub struct Grip {
     hands: Arc<Hands>,
     work: Work,
     warm: Option<Warm>,
+    /// The same to the other instance that has a part in the step.
+    partner: Option<Warm>,
+    still: Stillness,
+    steady: Steadiness,
 }
 
-/// Open connections to the target of a link.
+/// Open connections to one side of a link.
 #[derive(Debug)]
 struct Warm {
     target: LinkTarget,
@@ -172,7 +192,7 @@ impl Hand for Grip {
             | Action::RolesChanged { .. }
             | Action::SourceSecondary { .. }
             | Action::BackedUp { .. }
-            | Action::LogBackupsSeen { .. } => Sight::Blind { why: "HANDS".into() },
+            | Action::LogBackupsSeen { .. } => self.look_planned(&place, now).await,
         }
     }
 
@@ -189,13 +209,15 @@ impl Hand for Grip {
                 let mut executed = pin!(session.execute(statement, limit));
                 tokio::select! {
                     biased;
-                    executed = &mut executed => tsql::sent(executed, &place.target.endpoint.user),
-                    seen = self.until_it_holds(&place) => Sent::Unknown {
+                    executed = &mut executed => {
+                        tsql::sent(executed, &self.work.action, &place.target.endpoint.user)
+                    }
+                    seen = self.until_it_holds() => Sent::Unknown {
                         why: format!("the reply is outstanding, and {seen}"),
                     },
                 }
             }
-            Route::Hook(_) => Sent::Unknown { why: "HANDS".into() },
+            Route::Hook(hook) => hook::send(hook, &self.work, limit).await,
             Route::Arm { path, body } => {
                 let controls =
                     self.hands.places.values().filter_map(|place| place.control.as_ref());
@@ -216,18 +238,11 @@ impl Hand for Grip {
 impl Grip {
     /// What the target says itself.
     async fn look_at_side(&mut self, place: &Place, now: Timestamp) -> Sight {
-        let look_within = place.look_within.min(SIDE_LOOK_MOST);
-        let program_name = program_name(self.work.step);
-        let warm = self.warm(place, now);
+        let limit = place.look_within.min(SIDE_LOOK_MOST);
+        let warm = warmed(&mut self.warm, place, &self.work, now);
         // In this order: a change that lands in between is then seen in the role.
-        let under_way = in_flight(&mut warm.sessions, &program_name, look_within).await;
-        let seen = warm.eye.look(look_within).await;
-        let under_way = match under_way {
-            Ok(true) => UnderWay::Yes,
-            Ok(false) => UnderWay::No,
-            Err(error) => UnderWay::Unseen(error.silence().detail),
-        };
-        match side(seen) {
+        let under_way = warm.under_way(&self.work, limit).await;
+        match warm.read(limit).await {
             Ok(reading) => sight::of_side(&self.work.action, &reading, &under_way),
             Err(silence) => Sight::Blind { why: silence.detail },
         }
@@ -255,56 +270,105 @@ impl Grip {
 
     /// Ends when the target shows the state twice while the statement is still at work: its reply
     /// may be lost, and the step need not wait for it until its deadline.
-    async fn until_it_holds(&self, place: &Place) -> String {
-        let mut eye = InstanceLook::new(aimed(place, &self.work));
+    async fn until_it_holds(&self) -> String {
+        let Some(place) = self.hands.place(self.work.action.instance()) else {
+            return std::future::pending().await;
+        };
+        let limit = place.look_within.min(SIDE_LOOK_MOST);
+        let mut warm = Warm::new(place, &self.work, Timestamp::UNIX_EPOCH);
         let mut held = false;
         loop {
             sleep(GLANCE_EVERY).await;
-            let seen = eye.look(place.look_within.min(SIDE_LOOK_MOST)).await;
-            let sight = side(seen)
-                .map(|reading| sight::of_side(&self.work.action, &reading, &UnderWay::Yes));
-            match sight {
-                Ok(Sight::Holds { seen }) if held => return seen,
-                Ok(Sight::Holds { .. }) => held = true,
-                Ok(
-                    Sight::Not { .. }
-                    | Sight::Coming { .. }
-                    | Sight::Unfit { .. }
-                    | Sight::Blind { .. },
-                )
-                | Err(_) => held = false,
+            match warm.holds(&self.work.action, limit).await {
+                Some(seen) if held => return seen,
+                seen => held = seen.is_some(),
             }
         }
-    }
-
-    fn warm(&mut self, place: &Place, now: Timestamp) -> &mut Warm {
-        let target = link_target(&self.work);
-        let fresh = self.warm.take().filter(|warm| warm.serves(&target, now));
-        let warm = fresh.unwrap_or_else(|| Warm {
-            target,
-            eye: InstanceLook::new(aimed(place, &self.work)),
-            sessions: Session::new(place.target.endpoint.clone()),
-            used_at: now,
-        });
-        let warm = self.warm.insert(warm);
-        warm.used_at = now;
-        warm
     }
 }
 
 impl Drop for Grip {
     fn drop(&mut self) {
+        let mut kept = self.hands.warm.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = &self.work.link;
         if let Some(warm) = self.warm.take() {
-            let key = (self.work.action.instance().clone(), self.work.link.clone());
-            self.hands.warm.lock().unwrap_or_else(PoisonError::into_inner).insert(key, warm);
+            kept.insert((self.work.action.instance().clone(), link.clone()), warm);
+        }
+        if let Some((instance, warm)) = self.work.action.partner().zip(self.partner.take()) {
+            kept.insert((instance.clone(), link.clone()), warm);
         }
     }
 }
 
 impl Warm {
+    fn new(place: &Place, work: &Work, now: Timestamp) -> Self {
+        Self {
+            target: link_target(work),
+            eye: InstanceLook::new(aimed(place, work)),
+            sessions: Session::new(place.target.endpoint.clone()),
+            used_at: now,
+        }
+    }
+
     fn serves(&self, target: &LinkTarget, now: Timestamp) -> bool {
         self.target == *target && now.duration_since(self.used_at) <= WARM
     }
+
+    async fn read(&mut self, limit: Duration) -> Result<SideReading, Silence> {
+        side(self.eye.look(limit).await)
+    }
+
+    /// Whether a command of this step, or a change of the group by anybody, is at work there.
+    async fn under_way(&mut self, work: &Work, limit: Duration) -> UnderWay {
+        match in_flight(&mut self.sessions, &program_name(work.step), limit).await {
+            Ok(true) => UnderWay::Yes,
+            Ok(false) => UnderWay::No,
+            Err(error) => UnderWay::Unseen(error.silence().detail),
+        }
+    }
+
+    /// The state in words, where this side shows by itself that it has come about.
+    async fn holds(&mut self, action: &Action, limit: Duration) -> Option<String> {
+        let sight = match action {
+            Action::BackedUp { database, name, .. } => {
+                let taken = backup_taken(&mut self.sessions, database, name, limit).await;
+                aftercare::backed_up(Ok(Some(None)), taken)
+            }
+            Action::TargetReady { .. }
+            | Action::TargetPrimary { .. }
+            | Action::TargetServing { .. }
+            | Action::Quiesced { .. }
+            | Action::Admitted { .. }
+            | Action::CaughtUp { .. }
+            | Action::RolesChanged { .. }
+            | Action::SourceSecondary { .. }
+            | Action::LogBackupsSeen { .. } => {
+                let reading = self.read(limit).await.ok()?;
+                sight::of_side(action, &reading, &UnderWay::Yes)
+            }
+        };
+        match sight {
+            Sight::Holds { seen } => Some(seen),
+            Sight::Not { .. }
+            | Sight::Coming { .. }
+            | Sight::Unfit { .. }
+            | Sight::Blind { .. } => None,
+        }
+    }
+}
+
+/// Connections that are there and fresh, else new ones.
+fn warmed<'w>(
+    slot: &'w mut Option<Warm>,
+    place: &Place,
+    work: &Work,
+    now: Timestamp,
+) -> &'w mut Warm {
+    let target = link_target(work);
+    let fresh = slot.take().filter(|warm| warm.serves(&target, now));
+    let warm = slot.insert(fresh.unwrap_or_else(|| Warm::new(place, work, now)));
+    warm.used_at = now;
+    warm
 }
 
 /// By which the session of a command is known at the server, and found again after a crash.

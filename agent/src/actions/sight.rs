@@ -1,9 +1,11 @@
 //! What a look means for the state that a step is to bring about. Pure.
 
 use agent_core::{
-    Action, ControlReading, DatabaseReading, DatabaseState, Role, SideReading, Silence, SyncState,
+    Action, ControlReading, DatabaseReading, DatabaseState, InstanceId, Role, SideReading, Silence, SyncState,
     deed::Sight,
 };
+
+use super::planned;
 
 /// Whether something on the target may still change its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +42,17 @@ pub(crate) fn of_side(action: &Action, reading: &SideReading, under_way: &UnderW
                 }
             }
         }
+        // The target alone can say that it has come about, but not that it has not.
+        Action::RolesChanged { .. } if reading.serving() => Sight::Holds { seen },
+        Action::RolesChanged { .. } => Sight::Coming { seen },
+        Action::SourceSecondary { .. } => planned::source_secondary(action, reading),
         Action::Quiesced { .. }
         | Action::Admitted { .. }
         | Action::CaughtUp { .. }
-        | Action::RolesChanged { .. }
-        | Action::SourceSecondary { .. }
         | Action::BackedUp { .. }
-        | Action::LogBackupsSeen { .. } => Sight::Blind { why: seen },
+        | Action::LogBackupsSeen { .. } => {
+            Sight::Blind { why: format!("{seen}, which says nothing of this step") }
+        }
     }
 }
 
@@ -131,11 +137,11 @@ fn by_control(action: &Action, reading: &ControlReading, besides: &str) -> Sight
             | Action::BackedUp { .. }
             | Action::LogBackupsSeen { .. },
             _,
-        ) => Sight::Blind { why: seen },
+        ) => Sight::Blind { why: format!("{seen}, which says nothing of this step") },
     }
 }
 
-fn as_secondary(reading: &SideReading, under_way: &UnderWay, seen: String) -> Sight {
+pub(super) fn as_secondary(reading: &SideReading, under_way: &UnderWay, seen: String) -> Sight {
     match reading.role {
         Role::Resolving => return Sight::Coming { seen },
         Role::Absent => {
@@ -191,8 +197,12 @@ fn unfit(seen: String, because: &str) -> Sight {
 }
 
 /// For humans and the journal: what was seen, in the server's own words.
-fn shown(action: &Action, reading: &SideReading) -> String {
-    let instance = action.instance();
+pub(super) fn shown(action: &Action, reading: &SideReading) -> String {
+    shown_at(action.instance(), action, reading)
+}
+
+/// The same of another instance that has a part in it.
+pub(super) fn shown_at(instance: &InstanceId, action: &Action, reading: &SideReading) -> String {
     let mut seen = format!("{instance} is {}", word(reading.role));
     let Some(database) = &reading.database else { return seen };
     let state = match database.state {

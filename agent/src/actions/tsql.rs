@@ -1,7 +1,7 @@
 //! What became of a statement: SQL Server's error numbers, in what they allow and in words that
 //! tell a DBA what to do. The numbers are those of the link's own error list and of `sys.messages`.
 
-use agent_core::{Again, deed::Sent};
+use agent_core::{Action, Again, deed::Sent};
 use probes::tds::TdsError;
 
 /// What an error number means for the command that met it.
@@ -15,8 +15,9 @@ enum Meaning {
     Open,
 }
 
-/// From what the session says of the statement. `login` is who acted.
-pub(crate) fn sent(executed: Result<(), TdsError>, login: &str) -> Sent {
+/// From what the session says of the statement that was to bring `action` about. `login` is who
+/// acted.
+pub(crate) fn sent(executed: Result<(), TdsError>, action: &Action, login: &str) -> Sent {
     let Err(error) = executed else { return Sent::Accepted { operation: None } };
     let number = error.number();
     if error.nothing_sent() {
@@ -26,7 +27,18 @@ pub(crate) fn sent(executed: Result<(), TdsError>, login: &str) -> Sent {
     if error.unknown() {
         return Sent::Unknown { why: error.to_string() };
     }
-    let (meaning, advice) = number.map_or((Meaning::Open, None), |n| meaning(n, login));
+    let (meaning, advice) = number.map_or((Meaning::Open, None), |n| match action {
+        Action::RolesChanged { .. } => handing_over(n).unwrap_or_else(|| meaning(n, login)),
+        Action::BackedUp { database, .. } => backing_up(n, database, login),
+        Action::TargetReady { .. }
+        | Action::TargetPrimary { .. }
+        | Action::TargetServing { .. }
+        | Action::Quiesced { .. }
+        | Action::Admitted { .. }
+        | Action::CaughtUp { .. }
+        | Action::SourceSecondary { .. }
+        | Action::LogBackupsSeen { .. } => meaning(n, login),
+    });
     let why = advice.map_or_else(|| error.to_string(), |advice| format!("{error}; {advice}"));
     match meaning {
         Meaning::Already => Sent::Already { why },
@@ -46,6 +58,45 @@ fn passes(number: u32) -> bool {
         18401 | 18451 | 18456 => true,
         _ => false,
     }
+}
+
+/// What is different where the statement goes to the primary, for it to hand over.
+fn handing_over(number: u32) -> Option<(Meaning, Option<String>)> {
+    use Again::{NextRoute, SameRoute};
+    use Meaning::{Already, Refused};
+    let (meaning, advice) = match number {
+        // It may have handed over already, or another has taken over: the roles tell.
+        47517 | 41195 => (Already, "it is not the primary any more"),
+        41122 => (
+            Refused(NextRoute),
+            "this build takes it for an ordinary failover to where it is primary already: handing over comes with SQL Server 2022 CU13",
+        ),
+        47514 => (Refused(SameRoute), "the secondary can't catch up: look at the health of the link"),
+        47515 => (Refused(SameRoute), "too much log is still to be sent: is everybody out?"),
+        47516 => (Refused(SameRoute), "too much log is still to be redone on the secondary"),
+        _ => return None,
+    };
+    Some((meaning, Some(advice.to_owned())))
+}
+
+/// A backup that failed leaves no row of its own and may be tried again over what it left.
+fn backing_up(number: u32, database: &str, login: &str) -> (Meaning, Option<String>) {
+    let advice = match number {
+        3013 | 3201 | 3202 | 3203 | 3271 | 3634 => {
+            "is the place there, is there room, and may the account of the service write to it?"
+                .to_owned()
+        }
+        262 | 229 | 916 => format!(
+            "in {database}: CREATE USER [{login}] FOR LOGIN [{login}]; ALTER ROLE db_backupoperator ADD MEMBER [{login}]"
+        ),
+        3059 => "the database is a secondary now, and takes no full backup".to_owned(),
+        3023 => "another backup or a change of its files is at work; it is tried again".to_owned(),
+        3292 | 3298 | 3225 => "the credential for that address is missing or not accepted".to_owned(),
+        102 | 911 | 927 | 942 | 945 | 3009 | 3041 => String::new(),
+        _ => return (Meaning::Open, None),
+    };
+    let advice = (!advice.is_empty()).then_some(advice);
+    (Meaning::Refused(Again::SameRoute), advice)
 }
 
 fn meaning(number: u32, login: &str) -> (Meaning, Option<String>) {

@@ -1,5 +1,7 @@
 //! Looking at SQL Server and managed instance over TDS, and the connection that actions borrow.
 
+mod activity;
+mod backup;
 mod error;
 mod in_flight;
 mod instance;
@@ -14,6 +16,8 @@ mod fixture;
 #[cfg(test)]
 mod peer;
 
+pub use activity::{Activity, User, activity};
+pub use backup::{BackupTaken, JobStep, LogBackups, backup_running, backup_taken, log_backups};
 pub use error::{Stage, TdsError};
 pub use in_flight::in_flight;
 pub use instance::InstanceLook;

@@ -55,6 +55,15 @@ pub(crate) fn integer(row: &Row, column: &str) -> Result<Option<i64>, TdsError> 
     }
 }
 
+/// Not seeing other sessions must not look like their absence.
+pub(crate) fn blind_to_sessions(row: &Row) -> Result<(), TdsError> {
+    if integer(row, "sees_sessions")? != Some(0) {
+        return Ok(());
+    }
+    let message = "the login lacks VIEW SERVER STATE and sees no other sessions".into();
+    Err(TdsError::Server { number: 300, class: 14, state: 1, message })
+}
+
 fn server_row(row: &Row) -> Result<ServerRow, TdsError> {
     Ok(ServerRow {
         product_version: text(row, "product_version")?.unwrap_or_default(),
@@ -109,7 +118,7 @@ fn flag(row: &Row, column: &str) -> Result<Option<bool>, TdsError> {
     Ok(integer(row, column)?.map(|value| value != 0))
 }
 
-fn text(row: &Row, column: &str) -> Result<Option<String>, TdsError> {
+pub(crate) fn text(row: &Row, column: &str) -> Result<Option<String>, TdsError> {
     let ColumnData::String(value) = data(row, column)? else {
         return Err(wrong_type(column, "a text"));
     };

@@ -1,0 +1,100 @@
+//! The looks of a planned failover: at both sides, at who is at work, at backups.
+
+use std::time::Duration;
+
+use agent_core::{Action, Quiet, deed::Sight};
+use jiff::Timestamp;
+use probes::tds::{activity, backup_running, backup_taken, log_backups};
+
+use super::{
+    Grip, Place, SIDE_LOOK_MOST, aftercare, hook, planned, program_name, unknown_instance, warmed,
+};
+
+impl Grip {
+    /// `place` is where the action's own instance is.
+    pub(super) async fn look_planned(&mut self, place: &Place, now: Timestamp) -> Sight {
+        let limit = within(place);
+        match self.work.action.clone() {
+            Action::Quiesced { status, quiet, database, .. } => {
+                if let Some(status) = status {
+                    let status = hook::status(&status, &self.work).await;
+                    if let Some(sight) = planned::not_stopped(status, &mut self.still) {
+                        return sight;
+                    }
+                }
+                let warm = warmed(&mut self.warm, place, &self.work, now);
+                let seen = activity(&mut warm.sessions, &database, limit).await;
+                planned::quiesced(seen.map_err(|error| error.silence()), quiet, &mut self.still)
+            }
+            Action::Admitted { status, .. } => {
+                let side = warmed(&mut self.warm, place, &self.work, now);
+                let (status, side) =
+                    tokio::join!(hook::status(&status, &self.work), side.read(limit));
+                planned::admitted(&self.work.action, status, side)
+            }
+            Action::CaughtUp { quiet, .. } => self.look_if_caught_up(place, quiet, now).await,
+            Action::RolesChanged { .. } => self.look_at_roles(place, now).await,
+            Action::SourceSecondary { .. } => {
+                match warmed(&mut self.warm, place, &self.work, now).read(limit).await {
+                    Ok(reading) => planned::source_secondary(&self.work.action, &reading),
+                    Err(silence) => Sight::Blind { why: silence.detail },
+                }
+            }
+            Action::BackedUp { database, name, .. } => {
+                let warm = warmed(&mut self.warm, place, &self.work, now);
+                let program = program_name(self.work.step);
+                // In this order: a backup that ends in between is then seen in its row.
+                let running = backup_running(&mut warm.sessions, &program, limit).await;
+                let taken = backup_taken(&mut warm.sessions, &database, &name, limit).await;
+                aftercare::backed_up(running, taken)
+            }
+            Action::LogBackupsSeen { database, .. } => {
+                let warm = warmed(&mut self.warm, place, &self.work, now);
+                let seen = log_backups(&mut warm.sessions, &database, limit).await;
+                aftercare::log_backups_seen(&database, seen)
+            }
+            Action::TargetReady { .. }
+            | Action::TargetPrimary { .. }
+            | Action::TargetServing { .. } => self.look_at_side(place, now).await,
+        }
+    }
+
+    /// The primary first: what it had then is what the target has to have now.
+    async fn look_if_caught_up(&mut self, place: &Place, quiet: Quiet, now: Timestamp) -> Sight {
+        let partner = match self.partner_place() {
+            Ok(place) => place,
+            Err(why) => return Sight::Blind { why },
+        };
+        let Self { work, warm, partner: slot, .. } = self;
+        let primary = warmed(warm, place, work, now).read(within(place)).await;
+        let target = warmed(slot, &partner, work, now).read(within(&partner)).await;
+        planned::caught_up(&self.work.action, primary, target, quiet, &mut self.steady)
+    }
+
+    /// Both at once, so that one that does not answer costs the time of one look only.
+    async fn look_at_roles(&mut self, place: &Place, now: Timestamp) -> Sight {
+        let partner = match self.partner_place() {
+            Ok(place) => place,
+            Err(why) => return Sight::Blind { why },
+        };
+        let Self { work, warm, partner: slot, .. } = self;
+        let target = warmed(warm, place, work, now);
+        let source = warmed(slot, &partner, work, now);
+        let ask_source = async {
+            // In this order: a change that lands in between is then seen in the role.
+            let under_way = source.under_way(work, within(&partner)).await;
+            (under_way, source.read(within(&partner)).await)
+        };
+        let (target, (under_way, source)) = tokio::join!(target.read(within(place)), ask_source);
+        planned::roles_changed(&work.action, target, &under_way, source)
+    }
+
+    fn partner_place(&self) -> Result<Place, String> {
+        let instance = self.work.action.partner().unwrap_or_else(|| self.work.action.instance());
+        self.hands.place(instance).cloned().ok_or_else(|| unknown_instance(instance))
+    }
+}
+
+fn within(place: &Place) -> Duration {
+    place.look_within.min(SIDE_LOOK_MOST)
+}

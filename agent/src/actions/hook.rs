@@ -1,0 +1,215 @@
+//! Programs of the operator's: exactly the file that was signed, under a bound that holds even if
+//! the agent dies, and with nothing of the agent's own environment.
+
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use agent_core::{Again, Hook, Work, deed::Sent};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    process::Command,
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
+};
+
+use crate::hook_file::fingerprint;
+
+/// Of coreutils. It outlives the agent, and kills the hook and what the hook started.
+const TIMEOUT: &str = "/usr/bin/timeout";
+/// From the polite signal to the one that nobody can ignore.
+const KILL_AFTER: Duration = Duration::from_secs(2);
+/// How much later than it should the end may come.
+const SLACK: Duration = Duration::from_secs(2);
+/// For the question whether the applications run: a look has to end before the executor calls it
+/// blind.
+const STATUS_MOST: Duration = Duration::from_secs(10);
+/// For what is still in the pipes when the hook has ended. What it has left behind may hold them
+/// open for ever.
+const DRAIN_MOST: Duration = Duration::from_millis(200);
+/// Of the output only the end is kept.
+const TAIL_BYTES: usize = 2048;
+const WORDS_MOST: usize = 200;
+
+/// `timeout` has ended it, politely and not so.
+const TIMED_OUT: [i32; 2] = [124, 137];
+const CANNOT_BE_INVOKED: i32 = 126;
+/// What init scripts say of a service that is stopped.
+const STOPPED: i32 = 3;
+
+/// Whether the applications run, by the word of the hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Running,
+    Stopped,
+}
+
+/// How a hook ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Run {
+    /// With this code, or by a signal, and the last line that it wrote.
+    Ended { code: Option<i32>, last: String },
+    /// It was not run at all.
+    Not(String),
+    /// Nobody can say.
+    Lost(String),
+}
+
+/// Runs the hook, once.
+pub(super) async fn send(hook: &Hook, work: &Work, limit: Duration) -> Sent {
+    let name = hook.command.join(" ");
+    let within = within(hook).min(limit);
+    let (code, last) = match run(hook, work, within).await {
+        Run::Ended { code, last } => (code, last),
+        Run::Not(why) => return Sent::Refused { why, again: Again::Never },
+        Run::Lost(why) => return Sent::Unknown { why: format!("{name}: {why}") },
+    };
+    let (why, again) = match code {
+        Some(0) => {
+            tracing::info!(hook = name, last, "the hook has done it");
+            return Sent::Accepted { operation: None };
+        }
+        Some(code) if TIMED_OUT.contains(&code) => {
+            (format!("{name} was ended after {} ms", within.as_millis()), Again::SameRoute)
+        }
+        Some(code @ CANNOT_BE_INVOKED) => {
+            (format!("{name} can't be run (exit code {code})"), Again::Never)
+        }
+        Some(code) => (format!("{name} ended with exit code {code}"), Again::SameRoute),
+        None => (format!("{name} was ended by a signal"), Again::SameRoute),
+    };
+    Sent::Refused { why: with_words(why, &last), again }
+}
+
+/// Asks the hook, at most for 10 s. An answer that is neither 0 nor 3 is none, and told in words.
+pub(super) async fn status(hook: &Hook, work: &Work) -> Result<Status, String> {
+    let name = hook.command.join(" ");
+    let within = within(hook).min(STATUS_MOST);
+    match run(hook, work, within).await {
+        Run::Ended { code: Some(0), .. } => Ok(Status::Running),
+        Run::Ended { code: Some(STOPPED), .. } => Ok(Status::Stopped),
+        Run::Ended { code: Some(code), last } if TIMED_OUT.contains(&code) => {
+            let why = format!("{name} said nothing within {} ms", within.as_millis());
+            Err(with_words(why, &last))
+        }
+        Run::Ended { code, last } => {
+            let code = code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+            let why =
+                format!("{name} ended with {code}, which is neither 0 (running) nor 3 (stopped)");
+            Err(with_words(why, &last))
+        }
+        Run::Not(why) => Err(why),
+        Run::Lost(why) => Err(format!("{name}: {why}")),
+    }
+}
+
+async fn run(hook: &Hook, work: &Work, within: Duration) -> Run {
+    let Some((program, arguments)) = hook.command.split_first() else {
+        return Run::Not("the signed hook names no program".into());
+    };
+    if let Err(why) = same_file(program.clone(), hook.sha256.clone()).await {
+        return Run::Not(why);
+    }
+    // 0 would be no bound at all.
+    let within = within.max(Duration::from_millis(100));
+    let mut command = Command::new(TIMEOUT);
+    command
+        .arg(format!("--kill-after={}s", KILL_AFTER.as_secs()))
+        .arg(format!("{}.{:03}s", within.as_secs(), within.subsec_millis()))
+        .arg(program)
+        .args(arguments)
+        .env_clear()
+        .envs(surroundings(work))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Signals for the agent's own group, as from a terminal, are none for the hook.
+        .process_group(0);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            return Run::Not(format!("{TIMEOUT} can't be run: {error}; right: install coreutils"));
+        }
+    };
+    let tail = Arc::new(Mutex::new(Vec::new()));
+    let mut pipes = JoinSet::new();
+    if let Some(out) = child.stdout.take() {
+        pipes.spawn(drain(out, Arc::clone(&tail)));
+    }
+    if let Some(err) = child.stderr.take() {
+        pipes.spawn(drain(err, Arc::clone(&tail)));
+    }
+    let ended = timeout(within + KILL_AFTER + SLACK, child.wait()).await;
+    // What is not closed by then is given up with the set.
+    let closed = async { while pipes.join_next().await.is_some() {} };
+    let _ = timeout(DRAIN_MOST, closed).await;
+    let last = last_line(&tail.lock().unwrap_or_else(PoisonError::into_inner));
+    match ended {
+        Ok(Ok(status)) => Run::Ended { code: status.code(), last },
+        Ok(Err(error)) => Run::Lost(with_words(format!("its end was not seen: {error}"), &last)),
+        Err(_) => Run::Lost(with_words("it could not be ended".into(), &last)),
+    }
+}
+
+/// What was signed is a file, not a path.
+async fn same_file(program: String, signed: String) -> Result<(), String> {
+    let judged = spawn_blocking(move || {
+        let found = fingerprint(Path::new(&program)).map_err(|unfit| unfit.to_string())?;
+        if found.eq_ignore_ascii_case(&signed) {
+            return Ok(());
+        }
+        Err(format!(
+            "{program} is not the file that was signed: its sha256 is {found}; right: the file with {signed}, or a new proposal from an agent that was restarted with this one"
+        ))
+    });
+    judged.await.unwrap_or_else(|error| Err(format!("the hook was not read: {error}")))
+}
+
+fn surroundings(work: &Work) -> [(&'static str, String); 7] {
+    let step = work.step;
+    [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("DR_AGENT_LINK", work.link.to_string()),
+        ("DR_AGENT_DATABASE", work.action.database().to_owned()),
+        ("DR_AGENT_INSTANCE", work.action.instance().to_string()),
+        ("DR_AGENT_PROPOSAL", step.proposal.to_string()),
+        ("DR_AGENT_STEP", format!("{}/{}/{}", step.proposal, step.lane, step.step)),
+    ]
+}
+
+fn within(hook: &Hook) -> Duration {
+    Duration::from_millis(hook.within_ms)
+}
+
+/// Reads to the end, so that the hook never waits for a full pipe, and keeps the tail.
+async fn drain(mut pipe: impl AsyncRead + Unpin, tail: Arc<Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(&buffer[..read]);
+        let over = tail.len().saturating_sub(TAIL_BYTES);
+        tail.drain(..over);
+    }
+}
+
+/// The last line with something in it, fit for the journal.
+fn last_line(tail: &[u8]) -> String {
+    let text = String::from_utf8_lossy(tail);
+    let spaced: String =
+        text.chars().map(|c| if c != '\n' && c.is_control() { ' ' } else { c }).collect();
+    let line = spaced.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    line.chars().take(WORDS_MOST).collect()
+}
+
+fn with_words(why: String, last: &str) -> String {
+    if last.is_empty() { why } else { format!("{why}: {last}") }
+}
+
+#[cfg(test)]
+#[path = "hook_tests.rs"]
+mod tests;
