@@ -34,7 +34,7 @@ pub struct LinkSpec {
 }
 
 /// How a planned failover of a link goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     /// Stops and starts the applications: run with `stop`, `start` or `status` behind its
     /// arguments. `status` ends with 0 while they run and with 3 while they are stopped, as init
@@ -54,7 +54,7 @@ pub struct Planned {
 }
 
 /// Where SQL Server puts a full backup.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupPlace {
     /// What the name of the file is put behind: a folder of the server's with its separator, or the
     /// `https://` address of a container with a slash.
