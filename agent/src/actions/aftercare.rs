@@ -91,7 +91,7 @@ fn backs_up_log(command: &str, database: &str) -> bool {
     let words = command.to_uppercase().split_whitespace().collect::<Vec<_>>().join(" ");
     let named = words.contains(&database.to_uppercase());
     if let Some((_, rest)) = words.split_once("BACKUP LOG ") {
-        let subject = rest.trim_start_matches(['[', '"', '\'']);
+        let subject = rest.trim_start_matches(['[', '"', '\'', ' ']);
         return named || subject.starts_with(['@', '?', '+']);
     }
     // The procedures of Ola Hallengren's maintenance solution.

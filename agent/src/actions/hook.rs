@@ -2,6 +2,7 @@
 //! the agent dies, and with nothing of the agent's own environment.
 
 use std::{
+    os::unix::process::ExitStatusExt as _,
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -50,8 +51,8 @@ pub(super) enum Status {
 /// How a hook ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Run {
-    /// With this code, or by a signal, and the last line that it wrote.
-    Ended { code: Option<i32>, last: String },
+    /// With this code, as a shell shows it, and the last line that it wrote.
+    Ended { code: i32, last: String },
     /// It was not run at all.
     Not(String),
     /// Nobody can say.
@@ -68,18 +69,15 @@ pub(super) async fn send(hook: &Hook, work: &Work, limit: Duration) -> Sent {
         Run::Lost(why) => return Sent::Unknown { why: format!("{name}: {why}") },
     };
     let (why, again) = match code {
-        Some(0) => {
+        0 => {
             tracing::info!(hook = name, last, "the hook has done it");
             return Sent::Accepted { operation: None };
         }
-        Some(code) if TIMED_OUT.contains(&code) => {
+        code if TIMED_OUT.contains(&code) => {
             (format!("{name} was ended after {} ms", within.as_millis()), Again::SameRoute)
         }
-        Some(code @ CANNOT_BE_INVOKED) => {
-            (format!("{name} can't be run (exit code {code})"), Again::Never)
-        }
-        Some(code) => (format!("{name} ended with exit code {code}"), Again::SameRoute),
-        None => (format!("{name} was ended by a signal"), Again::SameRoute),
+        CANNOT_BE_INVOKED => (format!("{name} can't be run (exit code {code})"), Again::Never),
+        code => (format!("{name} ended with exit code {code}"), Again::SameRoute),
     };
     Sent::Refused { why: with_words(why, &last), again }
 }
@@ -89,16 +87,16 @@ pub(super) async fn status(hook: &Hook, work: &Work) -> Result<Status, String> {
     let name = hook.command.join(" ");
     let within = within(hook).min(STATUS_MOST);
     match run(hook, work, within).await {
-        Run::Ended { code: Some(0), .. } => Ok(Status::Running),
-        Run::Ended { code: Some(STOPPED), .. } => Ok(Status::Stopped),
-        Run::Ended { code: Some(code), last } if TIMED_OUT.contains(&code) => {
+        Run::Ended { code: 0, .. } => Ok(Status::Running),
+        Run::Ended { code: STOPPED, .. } => Ok(Status::Stopped),
+        Run::Ended { code, last } if TIMED_OUT.contains(&code) => {
             let why = format!("{name} said nothing within {} ms", within.as_millis());
             Err(with_words(why, &last))
         }
         Run::Ended { code, last } => {
-            let code = code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
-            let why =
-                format!("{name} ended with {code}, which is neither 0 (running) nor 3 (stopped)");
+            let why = format!(
+                "{name} ended with exit code {code}, which is neither 0 (running) nor 3 (stopped)"
+            );
             Err(with_words(why, &last))
         }
         Run::Not(why) => Err(why),
@@ -149,7 +147,11 @@ async fn run(hook: &Hook, work: &Work, within: Duration) -> Run {
     let _ = timeout(DRAIN_MOST, closed).await;
     let last = last_line(&tail.lock().unwrap_or_else(PoisonError::into_inner));
     match ended {
-        Ok(Ok(status)) => Run::Ended { code: status.code(), last },
+        Ok(Ok(status)) => {
+            // `timeout` itself belongs to those whom it kills.
+            let by_signal = || status.signal().map_or(i32::MAX, |signal| 128 + signal);
+            Run::Ended { code: status.code().unwrap_or_else(by_signal), last }
+        }
         Ok(Err(error)) => Run::Lost(with_words(format!("its end was not seen: {error}"), &last)),
         Err(_) => Run::Lost(with_words("it could not be ended".into(), &last)),
     }

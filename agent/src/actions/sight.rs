@@ -1,8 +1,8 @@
 //! What a look means for the state that a step is to bring about. Pure.
 
 use agent_core::{
-    Action, ControlReading, DatabaseReading, DatabaseState, InstanceId, Role, SideReading, Silence, SyncState,
-    deed::Sight,
+    Action, ControlReading, DatabaseReading, DatabaseState, InstanceId, Role, SideReading, Silence,
+    SyncState, deed::Sight,
 };
 
 use super::planned;

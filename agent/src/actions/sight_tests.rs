@@ -11,7 +11,7 @@ enum Kind {
 }
 
 fn action(kind: Kind) -> Action {
-    let instance = agent_core::InstanceId::new("mi").expect("a name");
+    let instance = InstanceId::new("mi").expect("a name");
     let (group, database) = ("dag".to_owned(), "shop".to_owned());
     match kind {
         Kind::Ready => Action::TargetReady { instance, group, database },

@@ -71,7 +71,9 @@ fn handing_over(number: u32) -> Option<(Meaning, Option<String>)> {
             Refused(NextRoute),
             "this build takes it for an ordinary failover to where it is primary already: handing over comes with SQL Server 2022 CU13",
         ),
-        47514 => (Refused(SameRoute), "the secondary can't catch up: look at the health of the link"),
+        47514 => {
+            (Refused(SameRoute), "the secondary can't catch up: look at the health of the link")
+        }
         47515 => (Refused(SameRoute), "too much log is still to be sent: is everybody out?"),
         47516 => (Refused(SameRoute), "too much log is still to be redone on the secondary"),
         _ => return None,
@@ -91,7 +93,9 @@ fn backing_up(number: u32, database: &str, login: &str) -> (Meaning, Option<Stri
         ),
         3059 => "the database is a secondary now, and takes no full backup".to_owned(),
         3023 => "another backup or a change of its files is at work; it is tried again".to_owned(),
-        3292 | 3298 | 3225 => "the credential for that address is missing or not accepted".to_owned(),
+        3292 | 3298 | 3225 => {
+            "the credential for that address is missing or not accepted".to_owned()
+        }
         102 | 911 | 927 | 942 | 945 | 3009 | 3041 => String::new(),
         _ => return (Meaning::Open, None),
     };
@@ -155,105 +159,5 @@ fn meaning(number: u32, login: &str) -> (Meaning, Option<String>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use expect_test::expect;
-    use probes::tds::Stage;
-
-    use super::*;
-
-    fn server(number: u32) -> TdsError {
-        TdsError::Server { number, class: 16, state: 1, message: "m".into() }
-    }
-
-    fn login(number: u32) -> TdsError {
-        TdsError::Login { number, class: 14, state: 1, message: "m".into() }
-    }
-
-    fn short(error: TdsError) -> String {
-        let name = match &error {
-            TdsError::Server { number, .. } => format!("server {number}"),
-            TdsError::Login { number, .. } => format!("login {number}"),
-            TdsError::Refused { .. }
-            | TdsError::Unroutable { .. }
-            | TdsError::TimedOut { .. }
-            | TdsError::Io { .. }
-            | TdsError::Tls { .. }
-            | TdsError::Garbled { .. } => error.to_string(),
-        };
-        let outcome = match sent(Err(error), "dr_agent") {
-            Sent::Accepted { .. } => "accepted".to_owned(),
-            Sent::Already { .. } => "already".to_owned(),
-            Sent::Refused { again, .. } => format!("refused, {again:?}"),
-            Sent::Unknown { .. } => "unknown".to_owned(),
-        };
-        format!("{name}: {outcome}\n")
-    }
-
-    #[test]
-    fn what_every_failure_allows() {
-        let detail = || "d".to_owned();
-        let mut errors = vec![
-            TdsError::Refused { detail: detail() },
-            TdsError::Unroutable { detail: detail() },
-            TdsError::Tls { detail: detail() },
-            TdsError::TimedOut { stage: Stage::LoggingIn },
-            TdsError::TimedOut { stage: Stage::Asking },
-            TdsError::Io { stage: Stage::Securing, detail: detail() },
-            TdsError::Io { stage: Stage::Asking, detail: detail() },
-            TdsError::Garbled { stage: Stage::Asking, detail: detail() },
-        ];
-        errors.extend([40613, 10928, 18456, 18470, 40615].map(login));
-        errors.extend([41122, 41965, 47513, 41968, 41113, 41142, 47515, 41993, 10928].map(server));
-        errors.extend([47517, 102, 15151, 229, 300, 41985, 47511, 47122, 41191].map(server));
-        errors.extend([41104, 41149, 41163, 41165, 41969, 4711].map(server));
-        let table: String = errors.into_iter().map(short).collect();
-        expect![[r#"
-            connection refused: d: refused, NextRoute
-            cannot be reached: d: refused, NextRoute
-            TLS failed: d: refused, NextRoute
-            no answer in time while logging in: refused, NextRoute
-            no answer in time while waiting for the result: unknown
-            connection broke while negotiating encryption: d: refused, NextRoute
-            connection broke while waiting for the result: d: unknown
-            answer not understood while waiting for the result: d: unknown
-            login 40613: refused, SameRoute
-            login 10928: refused, SameRoute
-            login 18456: refused, SameRoute
-            login 18470: refused, NextRoute
-            login 40615: refused, NextRoute
-            server 41122: already
-            server 41965: already
-            server 47513: already
-            server 41968: already
-            server 41113: already
-            server 41142: refused, SameRoute
-            server 47515: refused, SameRoute
-            server 41993: refused, SameRoute
-            server 10928: refused, SameRoute
-            server 47517: refused, NextRoute
-            server 102: refused, NextRoute
-            server 15151: refused, NextRoute
-            server 229: refused, NextRoute
-            server 300: refused, NextRoute
-            server 41985: refused, Never
-            server 47511: refused, Never
-            server 47122: refused, Never
-            server 41191: refused, Never
-            server 41104: unknown
-            server 41149: unknown
-            server 41163: unknown
-            server 41165: unknown
-            server 41969: unknown
-            server 4711: unknown
-        "#]]
-        .assert_eq(&table);
-    }
-
-    #[test]
-    fn a_missing_permission_is_named_with_its_grant() {
-        let Sent::Refused { why, .. } = sent(Err(server(15151)), "dr_agent") else {
-            panic!("expected a refusal");
-        };
-        assert!(why.contains("GRANT ALTER ANY AVAILABILITY GROUP TO [dr_agent]"), "{why}");
-    }
-}
+#[path = "tsql_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use agent_core::{
-    Approver, ApproverId, BreakGlass, FailureDomain, InstanceId, LinkId, LinkSpec, Planned, Roster,
+    Approver, ApproverId, BreakGlass, FailureDomain, InstanceId, LinkId, LinkSpec, Roster,
     StormBrake,
 };
 use ed25519_dalek::VerifyingKey;
@@ -116,6 +116,7 @@ fn complete(file: &mut File) {
     file.http.metrics_open.get_or_insert(file.http.listen.ip().is_loopback());
     for link in &mut file.links {
         link.group.get_or_insert_with(|| link.name.clone());
+        link.planned = link.planned.complete();
     }
 }
 
@@ -191,6 +192,8 @@ impl<'p> Builder<'p> {
             let instance =
                 file.managed_instances.iter().find(|other| other.name == link.managed_instance);
             let arm = instance.and_then(|instance| instance.arm.as_ref());
+            let policy = link.policy.over(&common);
+            let planned = self.planned(&link.planned, policy.execute_within, &key.at("planned"));
             specs.push(LinkSpec {
                 id,
                 sql_server,
@@ -200,8 +203,8 @@ impl<'p> Builder<'p> {
                 database: link.database.clone(),
                 agent_domain,
                 managed_instance_domain,
-                policy: link.policy.over(&common),
-                planned: Planned::default(),
+                policy,
+                planned,
             });
         }
         specs

@@ -236,6 +236,36 @@ pub(super) struct Link {
     pub(super) managed_instance_domain: String,
     #[serde(default)]
     pub(super) policy: Policy,
+    #[serde(default)]
+    pub(super) planned: Planned,
+}
+
+/// Each is a part of [`agent_core::Planned`], which has the defaults.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Planned {
+    pub(super) applications: Option<Hook>,
+    pub(super) quiesce_within: Option<Span>,
+    pub(super) quiet_for: Option<Span>,
+    pub(super) quiet_log_kb: Option<u64>,
+    pub(super) catch_up_within: Option<Span>,
+    pub(super) backup: Option<Backup>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hook {
+    pub(super) command: Vec<String>,
+    #[serde(default = "one_minute")]
+    pub(super) within: Span,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backup {
+    pub(super) to: String,
+    #[serde(default = "two_hours")]
+    pub(super) within: Span,
 }
 
 /// Reads the form of a file: syntax, keys, types.
@@ -358,6 +388,14 @@ fn exchange() -> String {
 
 fn ten_seconds() -> Span {
     Span::secs(10)
+}
+
+fn one_minute() -> Span {
+    Span::secs(60)
+}
+
+fn two_hours() -> Span {
+    Span::secs(7_200)
 }
 
 fn port() -> u16 {

@@ -10,6 +10,7 @@ mod build;
 mod check;
 mod file;
 mod locate;
+mod planned;
 mod problem;
 mod secret;
 mod span;

@@ -1,6 +1,6 @@
 //! Files whose form is right and that make no sense, with the exact words that each gets.
 
-use expect_test::expect;
+use expect_test::{Expect, expect};
 
 use super::{Folder, SMALL, check, check_more};
 
@@ -278,4 +278,137 @@ fn several_at_once() {
           right: at most 1, or more `[approvers.NAME]` sections
         agent.toml:24:1: links[0].sql_server: there is no SQL Server named `sql`
           right: one of `sql-1`, or a `[[sql_servers]]` section"#]].assert_eq(&Folder::new().errors(&text));
+}
+
+fn planned(lines: &str, expected: &Expect) {
+    check(
+        "database = \"orders\"",
+        &format!("database = \"orders\"\n[links.planned]\n{lines}"),
+        expected,
+    );
+}
+
+#[test]
+fn hooks() {
+    planned(
+        "applications = { command = [] }",
+        &expect![[r#"
+        agent.toml:28:18: links[0].planned.applications.command: it is empty
+          right: the path of a program, and its arguments if it has any"#]],
+    );
+    planned(
+        "applications = { command = [\"bin/applications\"] }",
+        &expect![[r#"
+        agent.toml:28:18: links[0].planned.applications.command: bin/applications is not an absolute path
+          right: the path from / on"#]],
+    );
+    planned(
+        "applications = { command = [\"/none/applications\"] }",
+        &expect![[r#"
+        agent.toml:28:18: links[0].planned.applications.command: the hook /none/applications can't be read: No such file or directory (os error 2)
+          right: an existing program that the user of the agent can read"#]],
+    );
+    planned(
+        "applications = { command = [\"/usr/bin/env\", \"a\\nb\"] }",
+        &expect![[r#"
+        agent.toml:28:18: links[0].planned.applications.command: there is a control character in it, which an approver could not see
+          right: plain words; a script can hold the rest"#]],
+    );
+    planned(
+        "applications = { command = [\"/usr/bin/env\"], within = \"0s\" }",
+        &expect![[r#"
+            agent.toml:28:46: links[0].planned.applications.within: no time at all
+              right: more than 0"#]],
+    );
+    planned(
+        "applications = { command = [\"/usr/bin/env\"], within = \"5m\" }",
+        &expect![[r#"
+        agent.toml:28:46: links[0].planned.applications.within: the hook may take 5m, and the whole step 5m (`quiesce_within`): nobody would be left to see that it is quiet
+          right: less than `quiesce_within`"#]],
+    );
+    planned(
+        "applications = { program = \"/usr/bin/env\" }",
+        &expect![[r#"
+        agent.toml:28:18: links[0].planned.applications.program: there is no such key in links[0].planned.applications
+          right: one of `command`, `within`"#]],
+    );
+}
+
+#[test]
+fn times_of_planned_failovers() {
+    planned(
+        "quiesce_within = \"0s\"",
+        &expect![[r#"
+        agent.toml:28:1: links[0].planned.quiesce_within: no time at all
+          right: more than 0"#]],
+    );
+    planned(
+        "quiet_for = \"5m\"",
+        &expect![[r#"
+        agent.toml:28:1: links[0].planned.quiet_for: quiet for 5m can't be seen within 5m
+          right: `quiet_for` less than `quiesce_within` and `catch_up_within`"#]],
+    );
+    planned(
+        "catch_up_within = \"5s\"",
+        &expect![[r#"
+        agent.toml:27:8: links[0].planned.quiesce_within: quiet for 5s can't be seen within 5s
+          right: `quiet_for` less than `quiesce_within` and `catch_up_within`"#]],
+    );
+    planned(
+        "quiesce_within = \"10m\"",
+        &expect![[r#"
+        agent.toml:28:1: links[0].planned.quiesce_within: `quiesce_within` and `catch_up_within` are 15m together, and after the 15m of `policy.execute_within` no step starts any more
+          right: less together, or a longer `policy.execute_within`"#]],
+    );
+}
+
+#[test]
+fn places_for_backups() {
+    planned(
+        "backup = { to = \"backup/\" }",
+        &expect![[r#"
+        agent.toml:28:12: links[0].planned.backup.to: "backup/" is not a place for backups
+          right: a folder of the server's from its beginning on, with `/` or `\` at its end, or the https address of a container with `/` at its end"#]],
+    );
+    planned(
+        "backup = { to = \"/backup\" }",
+        &expect![[r#"
+        agent.toml:28:12: links[0].planned.backup.to: "/backup" has no separator at its end, and the name of the file is put behind it
+          right: a folder of the server's from its beginning on, with `/` or `\` at its end, or the https address of a container with `/` at its end"#]],
+    );
+    planned(
+        "backup = { to = \"http://example.com/c/\" }",
+        &expect![[r#"
+        agent.toml:28:12: links[0].planned.backup.to: "http://example.com/c/" is not a place for backups
+          right: a folder of the server's from its beginning on, with `/` or `\` at its end, or the https address of a container with `/` at its end"#]],
+    );
+    planned(
+        "backup = { to = \"/backup/\", within = \"0s\" }",
+        &expect![[r#"
+        agent.toml:28:29: links[0].planned.backup.within: no time at all
+          right: more than 0"#]],
+    );
+    for right in ["/backup/", r"D:\\backup\\", r"\\\\server\\share\\", "https://a.example.com/c/"] {
+        let text = format!("{SMALL}[links.planned]\nbackup = {{ to = \"{right}\" }}\n");
+        let config = Folder::new().parse(&text).expect("a place");
+        let place = config.links[0].planned.backup.as_ref().expect("given");
+        assert_eq!(place.within.as_secs(), 7_200);
+    }
+}
+
+#[test]
+fn a_hook_is_known_by_its_bytes() {
+    let folder = Folder::new();
+    folder.write("hook", "#!/bin/sh\n", 0o755);
+    let hook = folder.path().with_file_name("hook");
+    let text = format!(
+        "{SMALL}[links.planned]\napplications = {{ command = [\"{}\", \"shop\"] }}\n",
+        hook.display()
+    );
+    let config = folder.parse(&text).expect("a hook");
+    let found = config.links[0].planned.applications.as_ref().expect("given");
+    assert_eq!(found.sha256, "a8076d3d28d21e02012b20eaf7dbf75409a6277134439025f282e368e3305abf");
+    assert_eq!((found.command[1].as_str(), found.within_ms), ("shop", 60_000));
+    folder.write("hook", "#!/bin/sh\n", 0o777);
+    assert!(folder.errors(&text).contains("can be written by others (mode 777)"));
 }
