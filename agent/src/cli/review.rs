@@ -1,7 +1,7 @@
 //! What an approver sees before signing: everything that the signature covers, in words. It is made
 //! from the exact texts alone, so it is the same with and without a network.
 
-use agent_core::{Loss, Origin, Proposal, Step, Terms, Undo, seconds};
+use agent_core::{Action, Loss, Origin, Proposal, Route, Step, Terms, Undo, seconds};
 use jiff::Timestamp;
 
 use super::{
@@ -60,12 +60,14 @@ fn plan(page: &mut Page, proposal: &Proposal) {
 
 fn step(page: &mut Page, number: usize, step: &Step) {
     page.line(2, format!("{number}. {}", step.action));
+    looks(page, &step.action);
     match &step.undo {
         Undo::Nothing => {}
         Undo::With(undo) => {
             page.line(4, format!("taken back, if need be, by: {}", undo.action));
+            looks(page, &undo.action);
             for route in &undo.routes {
-                page.line(5, route.to_string());
+                self::route(page, route);
             }
         }
         Undo::Impossible => page.line(4, "POINT OF NO RETURN: it can't be taken back"),
@@ -76,9 +78,40 @@ fn step(page: &mut Page, number: usize, step: &Step) {
     for (place, route) in step.routes.iter().enumerate() {
         let only = if place == 0 { "" } else { ", only if nothing was sent before" };
         page.line(4, format!("route {}{only}:", place + 1));
-        page.line(5, route.to_string());
+        self::route(page, route);
     }
     page.line(4, format!("within {}", lasting(step.deadline_ms)));
+}
+
+/// By what a step that looks for more than roles judges.
+fn looks(page: &mut Page, action: &Action) {
+    let hook = match action {
+        Action::Quiesced { status, .. } => status.as_ref(),
+        Action::Admitted { status, .. } => Some(status),
+        Action::TargetReady { .. }
+        | Action::TargetPrimary { .. }
+        | Action::TargetServing { .. }
+        | Action::CaughtUp { .. }
+        | Action::RolesChanged { .. }
+        | Action::SourceSecondary { .. }
+        | Action::BackedUp { .. }
+        | Action::LogBackupsSeen { .. } => None,
+    };
+    if let Some(hook) = hook {
+        page.line(4, "asked whether the applications run (exit code 0) or are stopped (3):");
+        page.line(5, Route::Hook(hook.clone()).to_string());
+    }
+    if let Action::Quiesced { quiet, .. } | Action::CaughtUp { quiet, .. } = action {
+        let (span, kb) = (lasting(quiet.for_ms), quiet.log_kb);
+        page.line(4, format!("quiet for {span}, with at most {kb} KB of log in that time"));
+    }
+}
+
+fn route(page: &mut Page, route: &Route) {
+    page.line(5, route.to_string());
+    if let Route::Hook(hook) = route {
+        page.line(5, format!("killed after {}", lasting(hook.within_ms)));
+    }
 }
 
 fn loss(page: &mut Page, terms: &Terms) {
