@@ -16,7 +16,7 @@ fn scenarios_come_out_as_written() {
         .filter(|path| path.extension().is_some_and(|ending| ending == "txt"))
         .collect();
     scripts.sort();
-    assert!(scripts.len() >= 5, "there are only {} scenarios", scripts.len());
+    assert!(scripts.len() >= 15, "there are only {} scenarios", scripts.len());
     let mut differing = Vec::new();
     for path in scripts {
         let text = fs::read_to_string(&path).expect("it can be read");

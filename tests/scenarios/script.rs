@@ -58,6 +58,8 @@ fn settings(lines: &[&str]) -> Result<Settings, String> {
             Some(("quorum", number)) => {
                 settings.quorum = number.parse().map_err(|_| "a number of signatures")?;
             }
+            Some(("people", "instead of a hook")) => settings.planned.applications = None,
+            Some(("no", "place for backups")) => settings.planned.backup = None,
             Some(_) | None => return Err(format!("nobody knows a setting {line:?}")),
         }
     }
@@ -81,6 +83,11 @@ impl Stage {
             ["refuse", "logins", "at", at] => {
                 self.fault(Fault::Refuse { instance: (*at).to_owned() })
             }
+            [at, "answers", times, "commands", "with", number] => {
+                let number = number.parse().map_err(|_| "an error number")?;
+                let times = times.parse().map_err(|_| "a number of commands")?;
+                self.fault(Fault::FailNext { instance: (*at).to_owned(), number, times })
+            }
             [at, "answers", "the", "next", "command", "with", number] => {
                 let number = number.parse().map_err(|_| "an error number")?;
                 self.fault(Fault::FailNext { instance: (*at).to_owned(), number, times: 1 })
@@ -97,13 +104,16 @@ impl Stage {
                 self.universe.disk.faults.set(Some(DiskFault::Refuse));
                 Ok(())
             }
+            ["the", "hook", "is", "broken"] => {
+                (self.universe.applications.fail, self.universe.applications.broken) = (5, true);
+                Ok(())
+            }
+            ["people", "stop", "the", "applications"] => self.people(true),
+            ["people", "let", "the", "applications", "in", "again"] => self.people(false),
             ["explain"] => self.explain(),
             ["truth"] => self.truth(),
-            ["ask", "for", "a", "forced", "failover"] => self.input(Input::Propose {
-                link: Universe::link(),
-                kind: PlanKind::ForcedFailover,
-                by: "operator".into(),
-            }),
+            ["ask", "for", "a", "forced", "failover"] => self.ask(PlanKind::ForcedFailover),
+            ["ask", "for", "a", "planned", "failover"] => self.ask(PlanKind::PlannedFailover),
             ["acknowledge"] => self.input(Input::Acknowledge {
                 link: Universe::link(),
                 by: "operator".into(),
@@ -127,8 +137,25 @@ impl Stage {
         self.universe.run(until).map_err(|violation| violation.to_string())
     }
 
+    fn people(&mut self, stop: bool) -> Result<(), String> {
+        self.universe.people_stop(stop);
+        Ok(())
+    }
+
+    fn ask(&mut self, kind: PlanKind) -> Result<(), String> {
+        self.input(Input::Propose { link: Universe::link(), kind, by: "operator".into() })
+    }
+
     fn wait_until(&mut self, what: &str) -> Result<(), String> {
         let until = self.universe.now + PATIENCE;
+        if let Some(number) = what.strip_prefix("step ").and_then(|w| w.strip_suffix(" is done")) {
+            let number: usize = number.parse().map_err(|_| "the number of a step")?;
+            let before = self.universe.journal().len();
+            return self
+                .universe
+                .run_while(until, |universe| !step_done(universe, before, number))
+                .map_err(|violation| violation.to_string());
+        }
         let waiting = match what {
             "a proposal is open" => |u: &Universe| u.open_proposal().is_none(),
             "it is closed" => |u: &Universe| {
@@ -264,6 +291,14 @@ impl Stage {
         }
         self.shown = entries.len();
     }
+}
+
+/// Whether a step has been done since the journal was that long.
+fn step_done(universe: &Universe, before: usize, number: usize) -> bool {
+    let entries = universe.journal();
+    entries[before..].iter().any(
+        |entry| matches!(&entry.event, Event::StepDone { step, .. } if step.step + 1 == number),
+    )
 }
 
 fn health(universe: &Universe) -> Option<Health> {

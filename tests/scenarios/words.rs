@@ -1,13 +1,14 @@
 //! Entries in words.
 
-use agent_core::{Decision, Entry, Event, Plan, Proposal, Side};
+use agent_core::{Decision, Entry, Event, Plan, Proposal, Side, Step, StepRef, Undo};
 
 /// One entry, with a line of its own for each thing that a DBA would ask about.
 pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
-    let step = |step: agent_core::StepRef| {
-        let what = plan.and_then(|plan| plan.step(step.lane, step.step));
+    let step = |step: StepRef| {
+        let what = plan.and_then(|plan| part(plan, step));
         let what = what.map_or_else(String::new, |step| format!(" ({})", step.action));
-        format!("step {}{what}", step.step + 1)
+        let back = if step.undo { "taking back " } else { "" };
+        format!("{back}step {}{what}", step.step + 1)
     };
     let rule = entry.rule.as_ref().map_or_else(String::new, |rule| format!("  [{rule}]"));
     let mut lines = match &entry.event {
@@ -39,9 +40,8 @@ pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
         }
         Event::ProposalClosed { end, why, .. } => vec![format!("closed, {end}: {why}")],
         Event::StepStarted { step: place, route } => {
-            let way = plan
-                .and_then(|plan| plan.step(place.lane, place.step))
-                .and_then(|step| step.routes.get(*route));
+            let way =
+                plan.and_then(|plan| part(plan, *place)).and_then(|step| step.routes.get(*route));
             let mut lines = vec![format!("{} started, try {}", step(*place), place.attempt)];
             lines.extend(way.map(|way| format!("    by {way}")));
             lines
@@ -66,6 +66,15 @@ pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
     };
     lines[0] = format!("{}  {}{rule}", clock(entry.at), lines[0]);
     lines
+}
+
+/// The step of a plan, or what takes it back.
+fn part(plan: &Plan, place: StepRef) -> Option<&Step> {
+    let step = plan.step(place.lane, place.step)?;
+    match &step.undo {
+        Undo::With(undo) if place.undo => Some(undo),
+        Undo::With(_) | Undo::Nothing | Undo::Impossible => Some(step),
+    }
 }
 
 /// The plan of the proposal that an entry opens, if it does.

@@ -332,7 +332,9 @@ fn refused(error: &SqlError) -> Sent {
     match error.number {
         41_122 | 47_513 => Sent::Already { why },
         41_149 | 41_163 | 41_165 | 0 => Sent::Unknown { why },
-        40_613 | 10_928 | 41_104 => Sent::Refused { why, again: Again::SameRoute },
+        40_613 | 10_928 | 41_104 | 47_514 | 47_515 | 47_516 => {
+            Sent::Refused { why, again: Again::SameRoute }
+        }
         41_985 | 15_151 => Sent::Refused { why, again: Again::Never },
         _ => Sent::Refused { why, again: Again::NextRoute },
     }

@@ -19,6 +19,8 @@ pub struct Applications {
     pub stopped: bool,
     /// This many runs of the hook from now on go wrong, in one way or another.
     pub fail: u32,
+    /// What goes wrong then has no effect at all, and says so at once.
+    pub broken: bool,
     /// Backups that are on disk, by name, and since when.
     backups: Vec<(String, Timestamp)>,
 }
@@ -44,9 +46,10 @@ impl Universe {
         let within = i64::try_from(hook.within_ms).unwrap_or(i64::MAX);
         let fails = self.applications.fail > 0;
         self.applications.fail = self.applications.fail.saturating_sub(1);
-        let hangs = fails && self.rng.bool();
+        let broken = self.applications.broken;
+        let hangs = fails && !broken && self.rng.bool();
         // What hangs or fails may have done its work all the same.
-        let works = !fails || self.rng.bool();
+        let works = !fails || (!broken && self.rng.bool());
         let takes = if hangs { within } else { self.rng.i64(50..2_000).min(within) };
         let lands = if hangs { self.rng.i64(0..within) } else { takes };
         let run = if stop { HookRun::Stop { works } } else { HookRun::Start { works } };
@@ -119,6 +122,12 @@ impl Universe {
         Ok(())
     }
 
+    /// People stop the applications, or let them in again, by themselves.
+    pub fn people_stop(&mut self, stop: bool) {
+        let works = true;
+        self.hook_lands(if stop { HookRun::Stop { works } } else { HookRun::Start { works } });
+    }
+
     fn workloads(&self) -> Vec<String> {
         self.world.workloads().map(|workload| workload.name.clone()).collect()
     }
@@ -156,20 +165,13 @@ impl Universe {
             | Action::TargetPrimary { .. }
             | Action::TargetServing { .. } => return None,
             Action::RolesChanged { source, .. } => self.roles_changed(&main, &source.clone()),
+            // Letting the applications in again needs nothing of the server.
+            Action::Admitted { .. } => self.admitted(&main),
             _ if !self.sees(&main) => blind(),
             Action::Quiesced { status, quiet, .. } => {
                 let quiet_for =
                     SignedDuration::from_millis(i64::try_from(quiet.for_ms).unwrap_or(i64::MAX));
                 self.quiesced(main.as_str(), status.is_some(), quiet_for)
-            }
-            Action::Admitted { .. } => {
-                let serves = self.role(main.as_str()) == Some(Role::Primary);
-                let lies = self.settings.sabotage == Some(Sabotage::LyingHook);
-                match (self.applications.stopped && !lies, serves) {
-                    (false, true) => Sight::Holds { seen: "the applications run".into() },
-                    (false, false) => Sight::Coming { seen: "the server does not serve".into() },
-                    (true, _) => Sight::Not { seen: "they are stopped".into(), first_hand: true },
-                }
             }
             Action::CaughtUp { target, .. } => {
                 let target = target.clone();
@@ -182,6 +184,16 @@ impl Universe {
             Action::BackedUp { name, .. } => self.backed_up(name),
             Action::LogBackupsSeen { .. } => Sight::Holds { seen: "a job is enabled".into() },
         })
+    }
+
+    fn admitted(&mut self, instance: &InstanceId) -> Sight {
+        let serves = self.sees(instance) && self.role(instance.as_str()) == Some(Role::Primary);
+        let lies = self.settings.sabotage == Some(Sabotage::LyingHook);
+        match (self.applications.stopped && !lies, serves) {
+            (false, true) => Sight::Holds { seen: "the applications run".into() },
+            (false, false) => Sight::Coming { seen: "the server is not seen to serve".into() },
+            (true, _) => Sight::Not { seen: "they are stopped".into(), first_hand: true },
+        }
     }
 
     fn roles_changed(&mut self, target: &InstanceId, source: &InstanceId) -> Sight {

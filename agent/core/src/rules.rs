@@ -283,7 +283,12 @@ fn approval_expired(view: &View<'_>) -> Option<Event> {
 
 fn run_finished(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
-    run.finished().then(|| closed(run, End::Succeeded, "every step is done".to_string()))
+    let target = run.proposal.plan.lanes.first().map(|lane| lane.target);
+    let why = match target.filter(|_| run.proposal.plan.kind == PlanKind::PlannedFailover) {
+        Some(target) => format!("every step is done. Point the applications at {target}"),
+        None => "every step is done".to_string(),
+    };
+    run.finished().then(|| closed(run, End::Succeeded, why))
 }
 
 fn run_undone(view: &View<'_>) -> Option<Event> {
