@@ -140,11 +140,11 @@ async fn what_does_not_want_to_die_is_killed_with_its_children() {
          echo waiting; while :; do sleep 1; done",
         "stop",
     );
-    hook.hook.within_ms = 300;
+    hook.hook.within_ms = 3_000;
     let sent = hook.sent().await;
     assert_eq!(
         sent,
-        "Refused { why: \"DIR/hook stop was ended after 300 ms: waiting\", again: SameRoute }"
+        "Refused { why: \"DIR/hook stop was ended after 3000 ms: waiting\", again: SameRoute }"
     );
     let child = fs::read_to_string(hook.file("child")).expect("written");
     assert!(!alive(&child), "the child is gone too");

@@ -70,18 +70,20 @@ pub(super) fn admitted(
     status: Result<Status, String>,
     side: Result<SideReading, Silence>,
 ) -> Sight {
-    let (status, reading) = match (status, side) {
-        (Err(why), _) => return Sight::Blind { why },
-        (_, Err(silence)) => return Sight::Blind { why: silence.detail },
-        (Ok(status), Ok(reading)) => (status, reading),
+    let (seen, serving) = match side {
+        Ok(reading) => (shown(action, &reading), reading.serving()),
+        Err(silence) => (format!("the server can't be seen: {}", silence.detail), false),
     };
-    let seen = shown(action, &reading);
-    match (status, reading.serving()) {
-        (Status::Running, true) => Sight::Holds { seen: format!("the applications run; {seen}") },
-        (Status::Stopped, true) => {
+    match (status, serving) {
+        (Err(why), _) => Sight::Blind { why },
+        // Whatever is seen of the server: letting the applications in again harms nobody.
+        (Ok(Status::Stopped), _) => {
             Sight::Not { seen: format!("the applications are stopped; {seen}"), first_hand: true }
         }
-        (Status::Running | Status::Stopped, false) => Sight::Coming { seen },
+        (Ok(Status::Running), true) => {
+            Sight::Holds { seen: format!("the applications run; {seen}") }
+        }
+        (Ok(Status::Running), false) => Sight::Coming { seen },
     }
 }
 

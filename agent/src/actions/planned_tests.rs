@@ -163,16 +163,16 @@ fn admitted_is_applications_that_run_where_they_can_work() {
     check(
         sights,
         &expect![[r#"
-        HOLDS   the applications run; sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING
-        COMING  sql is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING
-        BLIND   no answer in time
-        NOT     the applications are stopped; sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING
-        COMING  sql is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING
-        BLIND   no answer in time
-        BLIND   no answer
-        BLIND   no answer
-        BLIND   no answer
-    "#]],
+            HOLDS   the applications run; sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING
+            COMING  sql is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING
+            COMING  the server can't be seen: no answer in time
+            NOT     the applications are stopped; sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING
+            NOT     the applications are stopped; sql is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING
+            NOT     the applications are stopped; the server can't be seen: no answer in time
+            BLIND   no answer
+            BLIND   no answer
+            BLIND   no answer
+        "#]],
     );
 }
 
