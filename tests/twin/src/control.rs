@@ -28,9 +28,12 @@ pub struct WorkloadChange {
     /// The instance that its connection string names from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Its commits per second from now on; 0 stops it.
+    /// Its commits per second from now on; at 0 its sessions stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commits_per_s: Option<f64>,
+    /// Whether it runs: a stopped application has no sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<bool>,
 }
 
 /// The routes of the control door.
@@ -74,6 +77,9 @@ async fn workload(
         }
         if let Some(rate) = change.commits_per_s {
             world.set_rate(&change.name, rate)?;
+        }
+        if let Some(running) = change.running {
+            world.set_running(&change.name, running)?;
         }
         Ok(())
     });

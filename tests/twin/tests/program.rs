@@ -75,6 +75,7 @@ fn subcommands_change_the_world_and_tell_of_it() {
         &["lose-reply", "mi-dr"],
         &["refuse", "sql01"],
         &["workload", "shop", "--target", "mi-dr"],
+        &["workload", "shop", "--stop"],
         &["arm-unavailable", "on"],
     ] {
         let output = ask(&control, words);
@@ -90,6 +91,7 @@ fn subcommands_change_the_world_and_tell_of_it() {
     ]);
     assert_eq!(state["faults"], faults);
     assert_eq!(state["workloads"][0]["target"], "mi-dr");
+    assert_eq!(state["workloads"][0]["running"], false);
     assert!(ask(&control, &["stop", "sql01"]).status.success());
     let truth = told(&control, &["truth"]);
     assert_eq!(truth["links"][0]["writers"]["sql_server"], false);

@@ -129,16 +129,22 @@ pub enum Command {
         /// Seconds.
         s: u32,
     },
-    /// Point a workload at another instance, or change its rate.
+    /// Point a workload at another instance, change its rate, stop or start it.
     Workload {
         /// The workload.
         name: String,
         /// The instance that it writes to.
         #[arg(long)]
         target: Option<String>,
-        /// Commits per second; 0 stops it.
+        /// Commits per second; at 0 its sessions stay.
         #[arg(long)]
         commits_per_s: Option<f64>,
+        /// Stop the application: its sessions end.
+        #[arg(long, conflicts_with = "start")]
+        stop: bool,
+        /// Start it again.
+        #[arg(long)]
+        start: bool,
     },
     /// Show what can be seen, all sides at once.
     State,
@@ -154,8 +160,9 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
     let fault = match command {
         Command::State => return show(base_url, "state").await,
         Command::Truth => return show(base_url, "truth").await,
-        Command::Workload { name, target, commits_per_s } => {
-            let change = WorkloadChange { name, target, commits_per_s };
+        Command::Workload { name, target, commits_per_s, stop, start } => {
+            let running = (stop || start).then_some(start);
+            let change = WorkloadChange { name, target, commits_per_s, running };
             return send(base_url, "workload", &change).await;
         }
         Command::Stop { instance } => Fault::Stop { instance },

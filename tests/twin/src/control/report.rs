@@ -53,6 +53,7 @@ pub(super) fn state(world: &World) -> Value {
                 "name": workload.name,
                 "link": workload.link,
                 "target": workload.target(),
+                "running": workload.is_running(),
                 "acknowledged": workload.acknowledged(),
                 "refused": workload.refused(),
                 "last_commit": workload.last_commit(),

@@ -41,6 +41,8 @@ pub enum Permission {
     ConnectAnyDatabase,
     /// SELECT on the tables of msdb.
     ReadMsdb,
+    /// ALTER ANY CONNECTION: `KILL`.
+    AlterAnyConnection,
 }
 
 impl Permission {
@@ -54,6 +56,7 @@ impl Permission {
             Permission::AlterAnyDatabase => "ALTER ANY DATABASE",
             Permission::ConnectAnyDatabase => "CONNECT ANY DATABASE",
             Permission::ReadMsdb => "SELECT",
+            Permission::AlterAnyConnection => "ALTER ANY CONNECTION",
         }
     }
 }

@@ -45,6 +45,11 @@ pub(crate) enum Kind {
         name: String,
         action: DatabaseAction,
     },
+    /// `KILL session`
+    Kill {
+        session: i64,
+        status_only: bool,
+    },
     /// A procedure call; parameters are read only for procedures that the twin has.
     Execute {
         name: String,

@@ -155,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
             TRANSACTION => {
                 let asked = request::transaction(&message.data)?;
                 self.transaction(asked, &mut reply)?;
+                self.note_transactions();
                 reply.end_batch();
                 self.finish(reply, After::Next).await
             }
@@ -365,8 +366,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
             session.transactions = transactions;
         }
         self.prepared.clear();
+        self.note_transactions();
+        let session = &self.client.session;
         let (id, database) = (session.id, session.database.clone());
         self.door.world.with(|world| world.use_database(&self.door.instance, id, &database));
+    }
+
+    /// Tells the world how many transactions are open.
+    fn note_transactions(&self) {
+        let session = &self.client.session;
+        let (id, depth) = (session.id, session.transactions);
+        self.door.world.with(|world| world.note_transactions(&self.door.instance, id, depth));
     }
 
     fn reply(&self, scope: Scope) -> Reply {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Side, World, Writers,
+    Side, Workload, World, Writers,
     commit::{attempt, takes_writes},
     replication,
 };
@@ -24,7 +24,7 @@ impl World {
     /// When something happens next of itself; there is always a next time if there is a link.
     #[must_use]
     pub fn next_event(&self) -> Option<Timestamp> {
-        let commits = self.workloads.values().filter(|w| w.every.is_some()).map(|w| w.next);
+        let commits = self.workloads.values().filter_map(Workload::due);
         let pulses = self.links.values().map(|link| link.next_pulse);
         let arrivals =
             self.links.values().filter_map(|link| Some(link.wire.flight.front()?.arrives));
@@ -57,7 +57,8 @@ impl World {
         }
         self.step_operations();
         for workload in self.workloads.values_mut() {
-            let Some(every) = workload.every.filter(|_| workload.next <= now) else { continue };
+            let due = workload.due().is_some_and(|next| next <= now);
+            let Some(every) = workload.every.filter(|_| due) else { continue };
             workload.next = now + every.mul_f64(0.5 + self.rng.f64());
             let Some(link) = self.links.get_mut(&workload.link) else { continue };
             attempt(workload, link, &self.instances, &self.faults, now);

@@ -22,13 +22,16 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         }
     }
     let mut workloads = BTreeMap::new();
-    for given in &spec.workloads {
-        let place = || format!("workloads, {:?}", given.name);
+    for (place, given) in (0..).zip(&spec.workloads) {
+        let whose = || format!("workloads, {:?}", given.name);
         let database =
-            check_workload(given, &links, &instances).map_err(|problem| wrong(place(), problem))?;
-        let workload = Workload::new(given, database, start, &mut rng);
+            check_workload(given, &links, &instances).map_err(|problem| wrong(whose(), problem))?;
+        if place >= MOST_WORKLOADS {
+            return Err(wrong(whose(), "there are more than 300 workloads"));
+        }
+        let workload = Workload::new(given, database, place, start, &mut rng);
         if workloads.insert(given.name.clone(), workload).is_some() {
-            return Err(wrong(place(), TWO));
+            return Err(wrong(whose(), TWO));
         }
     }
     let ledger = Ledger::new(links.keys().cloned(), start);
@@ -47,6 +50,8 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
     Ok(world)
 }
 
+/// Their sessions have numbers below 32767.
+const MOST_WORKLOADS: u16 = 300;
 const TWO: &str = "there are two of this name; names must differ";
 
 fn instances(
@@ -107,6 +112,9 @@ fn check_workload(
     }
     if !(given.commits_per_s >= 0.0 && given.commits_per_s <= 100_000.0) {
         return Err("commits_per_s must lie between 0 and 100000");
+    }
+    if !(1..=100).contains(&given.sessions) || given.sessions_in_master > given.sessions {
+        return Err("sessions must lie between 1 and 100, and sessions_in_master not above it");
     }
     Ok(database)
 }

@@ -21,7 +21,9 @@ pub(crate) struct Pending {
     record: usize,
     /// The application; none for a session.
     pub(crate) workload: Option<String>,
-    since: Timestamp,
+    /// Which of its sessions.
+    pub(crate) slot: usize,
+    pub(crate) since: Timestamp,
 }
 
 impl World {
@@ -83,16 +85,25 @@ pub(super) fn attempt(
     now: Timestamp,
 ) {
     let Some(target) = instances.get(&workload.target) else { return };
+    let slot = workload.turn;
+    workload.turn = (slot + 1) % workload.slots.len();
     let sent = reach::reach(instances, faults, &workload.party, &target.party).is_open();
+    if sent && !workload.is_connected(slot, target, link, now) {
+        // A broken session is noticed by an error; a closed one is opened before it is used.
+        let broken = workload.slots[slot].at.is_some();
+        let admitted = workload.connect(slot, target, link, now);
+        if broken || !admitted {
+            return workload.refuse(now);
+        }
+    }
     let side = link.side_of(&workload.target);
     let committed = side.filter(|side| sent && takes_writes(link, *side, instances, now));
-    let Some(side) = committed else {
-        workload.refuse(now);
-        return;
-    };
+    let Some(side) = committed else { return workload.refuse(now) };
+    workload.slots[slot].last = Some(now);
     let told = reach::reach(instances, faults, &target.party, &workload.party).is_open();
     let (database, bytes) = (workload.database, workload.bytes);
-    let (_, waits) = write(link, side, database, bytes, Some(&workload.name), told, now);
+    let who = Some((workload.name.as_str(), slot));
+    let (_, waits) = write(link, side, database, bytes, who, told, now);
     if waits {
         return;
     }
@@ -105,7 +116,7 @@ fn write(
     side: Side,
     database: usize,
     bytes: u32,
-    workload: Option<&str>,
+    who: Option<(&str, usize)>,
     told: bool,
     now: Timestamp,
 ) -> (Lsn, bool) {
@@ -115,8 +126,9 @@ fn write(
     if waits {
         let upto = link.member(side).copies[database].log.len();
         let record = link.databases[database].records.len() - 1;
-        let workload = workload.map(str::to_owned);
-        link.pending.push(Pending { database, upto, record, workload, since: now });
+        let workload = who.map(|(name, _)| name.to_owned());
+        let slot = who.map_or(0, |(_, slot)| slot);
+        link.pending.push(Pending { database, upto, record, workload, slot, since: now });
     }
     (lsn, waits)
 }

@@ -120,7 +120,7 @@ impl World {
         match &operation.kind {
             OperationKind::ForceFailover => {
                 link.running = Some(operation.id);
-                link.member_mut(side).role = Role::Resolving;
+                link.member_mut(side).set_role(Role::Resolving, now);
                 replication::stop_flight(link);
                 replication::disconnect(link, side, &self.instances, &self.faults, now);
                 operation.phase = Phase::Accepted;
@@ -129,7 +129,7 @@ impl World {
                 operation.statement.returned();
             }
             OperationKind::Demote => {
-                demote(link, side);
+                demote(link, side, now);
                 replication::disconnect(link, side, &self.instances, &self.faults, now);
                 if operation.by_arm {
                     link.arm.trouble = Some(Trouble {
@@ -201,7 +201,7 @@ impl World {
             // ARM tries again until its own time-out; a delayed deed waits in the network.
             Phase::Received if operation.by_arm || operation.lands_anyway => return,
             Phase::Received => {}
-            Phase::Accepted => link.member_mut(side).role = Role::Secondary,
+            Phase::Accepted => link.member_mut(side).set_role(Role::Secondary, now),
             Phase::Recovering => {
                 // The role was on disk already: the next start finishes the recovery.
                 open_databases(link, side);
@@ -278,7 +278,7 @@ impl Statement {
 pub(super) fn promote(link: &mut Link, side: Side, now: Timestamp) {
     link.rightful = side;
     let member = link.member_mut(side);
-    member.role = Role::Primary;
+    member.set_role(Role::Primary, now);
     member.hands_over = None;
     for copy in &mut member.copies {
         copy.movement = Movement::None;
@@ -288,9 +288,9 @@ pub(super) fn promote(link: &mut Link, side: Side, now: Timestamp) {
     }
 }
 
-fn demote(link: &mut Link, side: Side) {
+fn demote(link: &mut Link, side: Side, now: Timestamp) {
     let member = link.member_mut(side);
-    member.role = Role::Secondary;
+    member.set_role(Role::Secondary, now);
     member.hands_over = None;
     for copy in &mut member.copies {
         copy.state = DatabaseState::Online;

@@ -6,7 +6,9 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Instance, Party, Power, Reach, Reply, World, reach::reach, workload::interval};
+use super::{
+    Instance, Party, Power, Reach, Reply, Workload, World, reach::reach, workload::interval,
+};
 
 /// Something that goes wrong, or right again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,10 +221,9 @@ impl World {
     /// A workload or instance that does not exist.
     pub fn repoint(&mut self, workload: &str, target: &str) -> Result<(), UnknownName> {
         self.check_instance(target)?;
-        let Some(found) = self.workloads.get_mut(workload) else {
-            return Err(unknown("workload", workload, self.workloads.keys()));
-        };
+        let found = self.workload_mut(workload)?;
         target.clone_into(&mut found.target);
+        found.slots.iter_mut().for_each(|slot| slot.at = None);
         Ok(())
     }
 
@@ -231,12 +232,18 @@ impl World {
     /// # Errors
     /// A workload that does not exist.
     pub fn set_rate(&mut self, workload: &str, commits_per_s: f64) -> Result<(), UnknownName> {
-        let Some(found) = self.workloads.get_mut(workload) else {
-            return Err(unknown("workload", workload, self.workloads.keys()));
-        };
+        let now = self.now;
+        let found = self.workload_mut(workload)?;
         found.every = interval(commits_per_s);
-        found.next = found.next.max(self.now);
+        found.next = found.next.max(now);
         Ok(())
+    }
+
+    pub(super) fn workload_mut(&mut self, name: &str) -> Result<&mut Workload, UnknownName> {
+        if !self.workloads.contains_key(name) {
+            return Err(unknown("workload", name, self.workloads.keys()));
+        }
+        Ok(self.workloads.get_mut(name).expect("it was there just now"))
     }
 
     /// Whether the next deed's reply is lost at this place; asking uses it up.

@@ -32,6 +32,9 @@ pub struct Instance {
     pub(super) frozen_since: Option<Timestamp>,
     pub(super) restart: SignedDuration,
     pub(super) sessions: BTreeMap<u16, Session>,
+    /// When all connections were closed last.
+    pub(super) closed_at: Timestamp,
+    pub(super) transactions: u64,
     pub(super) backups: Vec<Backup>,
     pub(super) next_database_id: u32,
 }
@@ -123,6 +126,8 @@ impl Instance {
             frozen_since: None,
             restart: SignedDuration::from_millis(i64::from(spec.restart_ms)),
             sessions: BTreeMap::new(),
+            closed_at: start - SignedDuration::from_hours(72),
+            transactions: 0,
             backups: Vec::new(),
             next_database_id: 5,
         }

@@ -62,6 +62,8 @@ pub struct Member {
     /// `endpoint_url` of this member.
     pub endpoint_url: String,
     pub(super) role: Role,
+    /// When its role changed last; sessions in its databases are no older.
+    pub(super) changed: Timestamp,
     /// It has given the role of the primary away and does not know yet whether the other has it.
     pub(super) hands_over: Option<OperationId>,
     /// Whether it believes that it is connected to the other.
@@ -110,6 +112,15 @@ pub struct Copy {
     pub(super) synchronized: bool,
     /// As primary: commits that have waited for the other copy.
     pub(super) mirrored: Mirrored,
+    pub(super) flushed: Flushed,
+}
+
+/// Log that this side has written as primary, since its process began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flushed {
+    pub(crate) flushes: u64,
+    pub(crate) commits: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Commits that have waited for the other side, since the beginning.
@@ -345,12 +356,19 @@ impl Member {
             replica_id: spec.guid(seed, &format!("{key}/replica")),
             endpoint_url,
             role: spec.role_of(side),
+            changed: start - SignedDuration::from_hours(48),
             hands_over: None,
             connected: true,
             last_heard: start,
             reconnect_at: None,
             lost_at: None,
             copies,
+        }
+    }
+
+    pub(super) fn set_role(&mut self, role: Role, now: Timestamp) {
+        if self.role != role {
+            (self.role, self.changed) = (role, now);
         }
     }
 
@@ -404,6 +422,7 @@ impl Copy {
             heard: Some(Heard { hardened: 1, redone: 1, hardened_at: start, redone_at: start }),
             synchronized: false,
             mirrored: Mirrored::default(),
+            flushed: Flushed::default(),
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) enum RecordKind {
 /// Sectors in a virtual log file; the first sectors hold its header.
 const FILE_SECTORS: u64 = 131_072;
 const FIRST_SECTOR: u64 = 16;
-const SECTOR_BYTES: u64 = 512;
+pub(crate) const SECTOR_BYTES: u64 = 512;
 
 impl Lsn {
     /// Puts a position together.
@@ -49,6 +49,14 @@ impl Lsn {
     #[must_use]
     pub fn block(self) -> Lsn {
         Lsn(self.0 / 100_000 * 100_000 + 1)
+    }
+
+    /// Bytes of log before this position, headers of its files included.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        let file = u64::try_from(self.0 / 1_000_000_000_000_000).unwrap_or(0);
+        let sector = u64::try_from(self.0 / 100_000 % 10_000_000_000).unwrap_or(0);
+        (file * FILE_SECTORS + sector).saturating_mul(SECTOR_BYTES)
     }
 
     /// The first position of a new database's history.

@@ -6,6 +6,7 @@
 
 mod advance;
 mod build;
+mod clients;
 mod command;
 mod commit;
 mod control_plane;
@@ -37,6 +38,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use clients::{RequestFacts, SessionFacts, TransactionFacts};
 pub use command::{Command, Executed, SqlError};
 pub use control_plane::{Accepted, ArmCommand, ArmDatabase, ArmError, ArmLink, FailoverType};
 pub use fault::{Fault, UnknownName};

@@ -48,7 +48,7 @@ impl World {
         }
         // From here on there is no way back: the role is on its way.
         let old = link.member_mut(side);
-        old.role = Role::Resolving;
+        old.set_role(Role::Resolving, now);
         old.hands_over = Some(operation.id);
         operation.phase = Phase::HandingOver;
         operation.runs_on.clone_from(&link.member(side.other()).instance);
@@ -75,7 +75,7 @@ impl World {
             }
             operation.phase = Phase::TakingOver;
             operation.next = Some(now + millis(link.failover.planned_online_ms));
-            confirm(link, side, &self.instances, &self.faults);
+            confirm(link, side, &self.instances, &self.faults, now);
         } else if link.members.iter().all(|member| member.connected) {
             operation.next = Some(now + POLL);
         } else {
@@ -96,7 +96,7 @@ impl World {
         }
         release(link);
         link.arm.trouble = None;
-        confirm(link, side, &self.instances, &self.faults);
+        confirm(link, side, &self.instances, &self.faults, now);
         if link.only_primary() == Some(target) {
             replication::handshake(link, target, now);
         }
@@ -135,11 +135,12 @@ pub(super) fn resolve_doubt(
         return;
     }
     match link.member(side.other()).role {
-        Role::Primary => confirm(link, side, instances, faults),
+        Role::Primary => confirm(link, side, instances, faults, now),
         // The failover has failed, and both know it.
         Role::Secondary => {
             let member = link.member_mut(side);
-            (member.role, member.hands_over) = (Role::Primary, None);
+            member.set_role(Role::Primary, now);
+            member.hands_over = None;
         }
         Role::Resolving => return,
     }
@@ -147,11 +148,18 @@ pub(super) fn resolve_doubt(
 }
 
 /// The old primary learns that the other has the role.
-fn confirm(link: &mut Link, side: Side, instances: &BTreeMap<String, Instance>, faults: &Faults) {
+fn confirm(
+    link: &mut Link,
+    side: Side,
+    instances: &BTreeMap<String, Instance>,
+    faults: &Faults,
+    now: Timestamp,
+) {
     let waits = link.member(side).hands_over.is_some();
     if waits && replication::passes(link, side.other(), instances, faults) {
         let member = link.member_mut(side);
-        (member.role, member.hands_over) = (Role::Secondary, None);
+        member.set_role(Role::Secondary, now);
+        member.hands_over = None;
     }
 }
 

@@ -1,6 +1,10 @@
 //! Instances stop, start, freeze and go on.
 
-use super::{Power, World, replication};
+use super::{
+    Power, World,
+    link::{Flushed, Mirrored},
+    replication,
+};
 
 impl World {
     pub(super) fn stop(&mut self, name: &str) {
@@ -31,6 +35,7 @@ impl World {
             let member = link.member_mut(side);
             member.last_heard = now;
             for copy in &mut member.copies {
+                (copy.flushed, copy.mirrored) = (Flushed::default(), Mirrored::default());
                 copy.redo.clear();
                 // Crash recovery redoes all that was hardened.
                 copy.redone = copy.log.len();
@@ -80,9 +85,11 @@ impl World {
 
     /// A stopped instance stays stopped: only `Start` ends that.
     pub(super) fn set_power(&mut self, name: &str, power: Power) {
+        let now = self.now;
         let Some(instance) = self.instances.get_mut(name) else { return };
         if power == Power::Stopped {
             instance.sessions.clear();
+            instance.closed_at = now;
             instance.frozen_since = None;
         }
         if instance.power != Power::Stopped || power == Power::Stopped {
@@ -91,10 +98,12 @@ impl World {
     }
 
     pub(super) fn set_refusing(&mut self, name: &str, refusing: bool) {
+        let now = self.now;
         if let Some(instance) = self.instances.get_mut(name) {
             instance.refusing = refusing;
             if refusing {
                 instance.sessions.clear();
+                instance.closed_at = now;
             }
         }
     }

@@ -76,7 +76,56 @@ pub struct DatabaseReplicaFacts {
     pub secondary_lag_seconds: Option<u64>,
 }
 
+/// How much log a database has written and holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogFacts {
+    /// The database.
+    pub database: String,
+    /// Bytes written as primary since the instance started.
+    pub flushed_bytes: u64,
+    /// Writes of the log since then.
+    pub flushes: u64,
+    /// Commits since then.
+    pub commits: u64,
+    /// Bytes of its log files.
+    pub file_bytes: u64,
+    /// Bytes of them that cannot be truncated: not backed up, or not at the other side.
+    pub used_bytes: u64,
+    /// Commits that have waited for the other side.
+    pub mirrored: u64,
+    /// How long they waited, all together, in ms.
+    pub waited_ms: u64,
+}
+
 impl World {
+    /// What the performance counters of an instance say of its linked databases' log.
+    #[must_use]
+    pub fn log_facts(&self, at: &str) -> Vec<LogFacts> {
+        let Some(instance) = self.instance(at) else { return Vec::new() };
+        let mut facts = Vec::new();
+        for (link, side) in self.sights(at) {
+            for (place, database) in link.databases.iter().enumerate() {
+                let copy = &link.member(side).copies[place];
+                let end = link.last_record(side, place, copy.log.len());
+                let end = end.map_or_else(Lsn::first, Record::end);
+                let taken = instance.backups(self.now).filter(|b| b.database == database.name);
+                let kept = taken.map(|backup| backup.last_lsn).max().unwrap_or_else(Lsn::first);
+                let from = truncation(link, side, place, copy).min(kept);
+                facts.push(LogFacts {
+                    database: database.name.clone(),
+                    flushed_bytes: copy.flushed.bytes,
+                    flushes: copy.flushed.flushes,
+                    commits: copy.flushed.commits,
+                    file_bytes: u64::from(link.log.file_mb) << 20,
+                    used_bytes: end.bytes().saturating_sub(from.bytes()),
+                    mirrored: copy.mirrored.commits,
+                    waited_ms: copy.mirrored.waited_ms,
+                });
+            }
+        }
+        facts
+    }
+
     /// `sys.dm_hadr_database_replica_states` of an instance: of each linked database the row of
     /// the local group, this side's row of the distributed group, and on a primary the other
     /// side's row as last heard.

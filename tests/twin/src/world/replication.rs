@@ -11,7 +11,7 @@ use super::{
     fault::Faults,
     housekeeping,
     link::{Copy, Heard, Message, Movement},
-    log::{Record, RecordKind},
+    log::{Record, RecordKind, SECTOR_BYTES},
     planned, reach,
 };
 
@@ -187,6 +187,9 @@ impl Link {
         copy.log.push(id);
         copy.redone = copy.log.len();
         copy.hardened_at = Some(now);
+        copy.flushed.flushes += 1;
+        copy.flushed.bytes += u64::from(bytes).next_multiple_of(SECTOR_BYTES);
+        copy.flushed.commits += u64::from(matches!(kind, RecordKind::Commit { .. }));
         lsn
     }
 }

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{OperationId, World};
+use super::{
+    OperationId, World,
+    clients::{APPLICATIONS, FIRST_FREE},
+};
 
 /// What a login brings.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +42,8 @@ pub struct Session {
     pub last_request_end: Option<Timestamp>,
     /// What it is doing.
     pub request: Option<Request>,
+    /// Its open transaction: number, since when, how deeply nested.
+    pub transaction: Option<(u64, Timestamp, u32)>,
 }
 
 /// A request that runs.
@@ -54,11 +59,12 @@ pub struct Request {
 
 impl World {
     /// Logs a session in at an instance and gives its id; `None` if there is no such instance or
-    /// it is not up. Ids of user sessions begin at 51 and are used again once free.
+    /// it is not up. Ids of user sessions begin at 51 and are used again once free; the agent has
+    /// the first two.
     pub fn open_session(&mut self, at: &str, new: NewSession) -> Option<u16> {
         let now = self.now;
         let instance = self.instances.get_mut(at).filter(|instance| instance.is_up())?;
-        let id = (51..=u16::MAX).find(|id| !instance.sessions.contains_key(id))?;
+        let id = (FIRST_FREE..APPLICATIONS).find(|id| !instance.sessions.contains_key(id))?;
         let session = Session {
             id,
             login: new.login,
@@ -69,6 +75,7 @@ impl World {
             last_request_start: now,
             last_request_end: Some(now),
             request: None,
+            transaction: None,
         };
         instance.sessions.insert(id, session);
         Some(id)
@@ -110,6 +117,21 @@ impl World {
             session.request = None;
             session.last_request_end = Some(now);
         }
+    }
+
+    /// Notes how many transactions a session has open, one within the other.
+    pub fn note_transactions(&mut self, at: &str, id: u16, depth: u32) {
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(at) else { return };
+        let Some(session) = instance.sessions.get_mut(&id) else { return };
+        session.transaction = match (session.transaction, depth) {
+            (_, 0) => None,
+            (Some((number, begun, _)), depth) => Some((number, begun, depth)),
+            (None, depth) => {
+                instance.transactions += 1;
+                Some((instance.transactions, now, depth))
+            }
+        };
     }
 
     fn session_mut(&mut self, at: &str, id: u16) -> Option<&mut Session> {

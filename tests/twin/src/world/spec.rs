@@ -136,6 +136,8 @@ pub struct LogSpec {
     pub redo_latency_ms: u32,
     /// Undo of a divergent tail, in KB/s.
     pub undo_kb_s: u32,
+    /// Size of each database's log files, in MB; they do not grow.
+    pub file_mb: u32,
     /// How often an idle primary writes a log record of its own (checkpoints and such), in ms.
     pub background_ms: u32,
     /// How long after the path is there again two members find each other, in ms.
@@ -186,6 +188,18 @@ pub struct WorkloadSpec {
     /// Log bytes of one commit.
     #[serde(default = "default_bytes")]
     pub bytes: u32,
+    /// How many sessions its pool has; they commit in turn. 1 to 100.
+    #[serde(default = "default_sessions")]
+    pub sessions: u16,
+    /// How many of them sit in `master` and write to the database by three-part names.
+    #[serde(default = "default_one")]
+    pub sessions_in_master: u16,
+    /// How long before its commit a transaction begins, in ms.
+    #[serde(default = "default_transaction")]
+    pub transaction_ms: u32,
+    /// `program_name` of its sessions; the workload's name if left out.
+    #[serde(default)]
+    pub program: Option<String>,
 }
 
 /// What is wrong in a [`WorldSpec`].
@@ -246,6 +260,10 @@ impl Default for WorldSpec {
                 target: "sql01".into(),
                 commits_per_s: default_rate(),
                 bytes: default_bytes(),
+                sessions: default_sessions(),
+                sessions_in_master: default_one(),
+                transaction_ms: default_transaction(),
+                program: None,
             }],
         }
     }
@@ -259,6 +277,7 @@ impl Default for LogSpec {
             redo_kb_s: 40_000,
             redo_latency_ms: 5,
             undo_kb_s: 20_000,
+            file_mb: 8_192,
             background_ms: 30_000,
             reconnect_ms: 4_000,
         }
@@ -329,4 +348,16 @@ fn default_rate() -> f64 {
 
 fn default_bytes() -> u32 {
     1_400
+}
+
+fn default_sessions() -> u16 {
+    4
+}
+
+fn default_one() -> u16 {
+    1
+}
+
+fn default_transaction() -> u32 {
+    15
 }

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use super::progress::DatabaseReplicaFacts;
+pub use super::progress::{DatabaseReplicaFacts, LogFacts};
 use super::{
     Copy, DatabaseState, Guid, Link, Role, Side, SqlError, SyncHealth, SyncState, World,
     link::Movement,

@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Party, WorkloadSpec};
+use super::{
+    Party, WorkloadSpec,
+    clients::{APPLICATIONS, OF_ONE, Slot, transaction},
+};
 
 /// An application that commits where its connection string points.
 #[derive(Clone, Debug)]
@@ -22,17 +25,28 @@ pub struct Workload {
     pub(super) refused: u64,
     pub(super) last_commit: Option<Timestamp>,
     pub(super) last_refusal: Option<Timestamp>,
+    pub(super) running: bool,
+    pub(super) program: String,
+    pub(super) host: String,
+    pub(super) in_master: u16,
+    pub(super) transaction: SignedDuration,
+    pub(super) first_session: u16,
+    pub(super) slots: Vec<Slot>,
+    /// The session that commits next.
+    pub(super) turn: usize,
 }
 
 impl Workload {
     pub(super) fn new(
         spec: &WorkloadSpec,
         database: usize,
+        place: u16,
         start: Timestamp,
         rng: &mut fastrand::Rng,
     ) -> Workload {
         let every = interval(spec.commits_per_s);
         let first = every.map_or(SignedDuration::ZERO, |every| every.mul_f64(rng.f64()));
+        let slot = Slot { at: Some(spec.target.as_str().into()), since: start, last: None };
         Workload {
             name: spec.name.clone(),
             link: spec.link.clone(),
@@ -46,6 +60,14 @@ impl Workload {
             refused: 0,
             last_commit: None,
             last_refusal: None,
+            running: true,
+            program: spec.program.clone().unwrap_or_else(|| spec.name.clone()),
+            host: format!("APP-{}", spec.name.to_uppercase()),
+            in_master: spec.sessions_in_master,
+            transaction: transaction(spec.transaction_ms),
+            first_session: APPLICATIONS + OF_ONE * place,
+            slots: vec![slot; usize::from(spec.sessions)],
+            turn: 0,
         }
     }
 
@@ -59,6 +81,25 @@ impl Workload {
     pub(super) fn refuse(&mut self, now: Timestamp) {
         self.refused += 1;
         self.last_refusal = Some(now);
+    }
+
+    /// When it commits next, if it does.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        (self.running && self.every.is_some()).then_some(self.next)
+    }
+
+    pub(super) fn set_running(&mut self, running: bool, now: Timestamp) {
+        if self.running && !running {
+            self.slots.iter_mut().for_each(|slot| slot.at = None);
+        }
+        self.running = running;
+        self.next = self.next.max(now);
+    }
+
+    /// Whether it runs; a stopped one has no sessions.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running
     }
 
     /// The instance that its connection string names.

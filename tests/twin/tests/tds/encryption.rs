@@ -70,7 +70,8 @@ async fn sessions_are_seen_while_they_are_there() {
     config.application_name("watcher");
     let mut first = connect(config).await.expect("a login");
     let second = doors.admin(doors.sql).await;
-    let count = "SELECT COUNT(*) FROM sys.dm_exec_sessions WHERE is_user_process = 1";
+    let count = "SELECT COUNT(*) FROM sys.dm_exec_sessions WHERE is_user_process = 1 \
+                 AND login_name = N'sa'";
     assert_eq!(number(&mut first, count).await, 2);
     let own = "SELECT program_name + N' ' + login_name + N' ' + status \
                FROM sys.dm_exec_sessions WHERE session_id = @@SPID";

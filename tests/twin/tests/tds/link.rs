@@ -67,9 +67,9 @@ async fn a_forced_failover_takes_time_and_blocks_nobody_else() {
         operator.simple_query(statement.as_str()).await?.into_results().await?;
         Ok::<_, tiberius::error::Error>(())
     };
-    let seen = "SELECT command FROM sys.dm_exec_requests WHERE session_id <> @@SPID \
+    let seen = "SELECT command FROM sys.dm_exec_requests WHERE session_id > 50 AND session_id <> @@SPID \
                 UNION ALL SELECT N'none' WHERE NOT EXISTS \
-                (SELECT 1 FROM sys.dm_exec_requests WHERE session_id <> @@SPID)";
+                (SELECT 1 FROM sys.dm_exec_requests WHERE session_id > 50 AND session_id <> @@SPID)";
     let (forced, ()) = tokio::join!(force, until(&mut watcher, seen, "ALTER AVAILABILITY GROUP"));
     forced.expect("it is taken");
     until(&mut watcher, Q6, "PRIMARY").await;

@@ -4,4 +4,5 @@ mod door;
 mod encryption;
 mod faults;
 mod link;
+mod planned;
 mod types;

@@ -262,6 +262,7 @@ fn has_permission(arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
         ("SERVER", "VIEW ANY DEFINITION") => all(&[Permission::ViewAnyDefinition]),
         ("SERVER", "ALTER ANY AVAILABILITY GROUP") => all(&[Permission::AlterAvailabilityGroup]),
         ("SERVER", "ALTER ANY DATABASE") => all(&[Permission::AlterAnyDatabase]),
+        ("SERVER", "ALTER ANY CONNECTION") => all(&[Permission::AlterAnyConnection]),
         ("SERVER", "CONNECT ANY DATABASE") => all(&[Permission::ConnectAnyDatabase]),
         ("AVAILABILITY GROUP", "ALTER" | "CONTROL" | "VIEW DEFINITION") => {
             let named = arguments.first().map_or("", |argument| as_text(&argument.1));

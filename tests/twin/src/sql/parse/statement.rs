@@ -61,6 +61,7 @@ impl Reader<'_> {
                 Kind::Return
             }
             "ALTER" => self.alter()?,
+            "KILL" => self.kill()?,
             "EXEC" | "EXECUTE" => {
                 self.parser.next_token();
                 self.execute()?
@@ -241,6 +242,22 @@ impl Reader<'_> {
             return Ok(Kind::AlterDatabase { name, action });
         }
         Err(self.unexpected())
+    }
+
+    fn kill(&mut self) -> Result<Kind> {
+        self.parser.next_token();
+        let negative = self.parser.consume_token(&Token::Minus);
+        let number = match &self.parser.peek_token_ref().token {
+            Token::Number(digits, _) => digits.parse::<i64>().ok(),
+            _ => None,
+        };
+        let Some(number) = number else { return Err(self.unexpected()) };
+        self.parser.next_token();
+        let status_only = self.word("WITH");
+        if status_only {
+            self.expect("STATUSONLY")?;
+        }
+        Ok(Kind::Kill { session: if negative { -number } else { number }, status_only })
     }
 
     fn execute(&mut self) -> Result<Kind> {

@@ -41,6 +41,7 @@ pub(super) fn compile<'a>(
             | Kind::Return
             | Kind::AlterGroup { .. }
             | Kind::AlterDatabase { .. }
+            | Kind::Kill { .. }
             | Kind::Execute { .. } => None,
         };
         if let Some(error) = checked.filter(|error| !late(error)) {
@@ -84,6 +85,7 @@ pub(super) fn declare(statements: &[Statement], session: &mut Session) -> Result
             | Kind::Return
             | Kind::AlterGroup { .. }
             | Kind::AlterDatabase { .. }
+            | Kind::Kill { .. }
             | Kind::Execute { .. } => {}
         }
     }

@@ -129,6 +129,29 @@ pub(super) fn database_command(
     })
 }
 
+/// `KILL`, if the session may.
+pub(super) fn kill(
+    id: i64,
+    status_only: bool,
+    world: &mut World,
+    at: &str,
+    session: &mut Session,
+) -> Result<Step> {
+    if !session.may(Permission::AlterAnyConnection) {
+        let text = "User does not have permission to use the KILL statement.";
+        return Err(Error::new(6102, 14, text));
+    }
+    if status_only {
+        let text = format!(
+            "Status report cannot be obtained. Rollback operation for Process ID {id} is not in \
+             progress."
+        );
+        return Err(Error::new(6120, 16, text));
+    }
+    world.kill(at, session.id, id).map_err(|error| of_world(&error))?;
+    Ok(finished(session, None))
+}
+
 /// BEGIN TRANSACTION.
 pub(super) fn begin(session: &mut Session) -> Step {
     session.transactions += 1;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sqlparser::ast;
 
-use crate::world::{Command, OperationId, Reply, SqlError, Statement as Fate, World};
+use crate::world::{Command, Instance, OperationId, Reply, SqlError, Statement as Fate, World};
 
 use super::bind;
 use super::convert::{convert, text_of};
@@ -42,6 +42,8 @@ pub struct Run {
     inner: Option<(Box<Run>, Variables)>,
     depth: usize,
     compiled: bool,
+    /// Whether its session was ended by another.
+    killed: bool,
 }
 
 /// What the door has to do next.
@@ -143,11 +145,20 @@ impl Run {
         // A declaration holds for the whole batch, wherever it stands.
         declare(&work, session)?;
         work.reverse();
-        Ok(Run { work, waiting: None, inner: None, depth, compiled: false })
+        Ok(Run { work, waiting: None, inner: None, depth, compiled: false, killed: false })
     }
 
     /// Does the next piece of work.
     pub fn next(&mut self, world: &mut World, at: &str, session: &mut Session) -> Step {
+        if self.killed {
+            return Step::Close;
+        }
+        let up = world.instance(at).is_some_and(Instance::is_up);
+        if up && !world.has_session(at, session.id) {
+            self.killed = true;
+            let text = "Cannot continue the execution because the session is in the kill state.";
+            return self.failed(Error::new(596, 21, text), session);
+        }
         if let Some((inner, _)) = &mut self.inner {
             match inner.next(world, at, session) {
                 Step::Done => {
@@ -288,9 +299,24 @@ impl Run {
                 Ok(Step::Send(Vec::new()))
             }
             Kind::WaitFor(delay) => self.delay(&delay, world, at, session),
-            Kind::Begin => Ok(deeds::begin(session)),
-            Kind::Commit => deeds::commit(session),
-            Kind::Rollback => deeds::roll_back(session),
+            Kind::Begin => {
+                let step = deeds::begin(session);
+                world.note_transactions(at, session.id, session.transactions);
+                Ok(step)
+            }
+            Kind::Commit => {
+                let step = deeds::commit(session);
+                world.note_transactions(at, session.id, session.transactions);
+                step
+            }
+            Kind::Rollback => {
+                let step = deeds::roll_back(session);
+                world.note_transactions(at, session.id, session.transactions);
+                step
+            }
+            Kind::Kill { session: id, status_only } => {
+                deeds::kill(id, status_only, world, at, session)
+            }
             Kind::Return => {
                 self.work.clear();
                 Ok(Step::Send(Vec::new()))
@@ -365,6 +391,7 @@ impl Kind {
             Kind::Return => "RETURN",
             Kind::AlterGroup { .. } => "ALTER AVAILABILITY GROUP",
             Kind::AlterDatabase { .. } => "ALTER DATABASE",
+            Kind::Kill { .. } => "KILL",
             Kind::Execute { .. } => "EXECUTE",
         }
     }

@@ -253,7 +253,7 @@ fn a_forced_failover_makes_both_sides_primary() {
             Msg 41122, Level 16, State 1, Line 1: Cannot failover availability group 'LinkSales' to this instance of SQL Server. The local availability replica is already the primary replica of the availability group. To fail over this availability group to another instance of SQL Server, run the failover command on that instance of SQL Server.
         "#]],
     );
-    secondary.at = "sql01".to_owned();
+    secondary.go("sql01");
     check(
         &mut secondary,
         Q6,

@@ -171,7 +171,7 @@ fn functions_of_the_server() {
          @@TRANCOUNT m, sys.fn_hadr_is_primary_replica('master') n",
         expect![[r#"
             a nvarchar(128) | b smallint not null | c smallint | d smallint | e smallint | f nvarchar(128) | g nvarchar(128) | h nvarchar(128) | i nvarchar(128) | j nvarchar(128) | k int | l int | m int not null | n bit
-            SQL01 | 51 | 1 | 4 | NULL | master | msdb | sa | bench | host | 1 | 1 | 0 | NULL
+            SQL01 | 53 | 1 | 4 | NULL | master | msdb | sa | bench | host | 1 | 1 | 0 | NULL
         "#]],
     );
     check(

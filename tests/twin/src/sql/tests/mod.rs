@@ -1,5 +1,6 @@
 //! Batches against the default world, and what comes back, as text.
 
+mod activity;
 mod hadr;
 mod language;
 mod refusals;
@@ -24,19 +25,20 @@ impl Bench {
         let start: Timestamp = "2026-03-02T10:00:00Z".parse().expect("a time");
         let mut world = World::new(&WorldSpec::default(), 7, start).expect("the default is right");
         world.advance("2026-03-02T10:01:00.25Z".parse().expect("a time"));
-        let new = NewSession {
-            login: login.name.clone(),
-            program: "bench".to_owned(),
-            host: "host".to_owned(),
-            database: "master".to_owned(),
-        };
-        let id = world.open_session(at, new).expect("it is up");
+        let id = world.open_session(at, newcomer(&login.name)).expect("it is up");
         let session = Session::new(id, login, "bench", "host", "master");
         Bench { world, at: at.to_owned(), session }
     }
 
     pub(super) fn admin(at: &str) -> Bench {
         Bench::new(at, &Login::sysadmin("sa", "secret"))
+    }
+
+    /// Logs in at another instance.
+    pub(super) fn go(&mut self, at: &str) {
+        let new = newcomer(&self.session.login);
+        self.session.id = self.world.open_session(at, new).expect("it is up");
+        self.at = at.to_owned();
     }
 
     /// Runs a batch to its end, moving the world's time where it waits.
@@ -59,6 +61,15 @@ impl Bench {
             }
         }
         shown + "(never ends)\n"
+    }
+}
+
+fn newcomer(login: &str) -> NewSession {
+    NewSession {
+        login: login.to_owned(),
+        program: "bench".to_owned(),
+        host: "host".to_owned(),
+        database: "master".to_owned(),
     }
 }
 

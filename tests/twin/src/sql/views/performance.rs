@@ -4,8 +4,8 @@
 
 use crate::sql::env::Env;
 use crate::sql::value::Value;
-use crate::world::Lsn;
-use crate::world::views::DatabaseReplicaFacts;
+use crate::world::views::{DatabaseReplicaFacts, LogFacts};
+use crate::world::{Lsn, SessionFacts};
 
 use super::{Row, View, row};
 
@@ -30,58 +30,86 @@ pub(super) fn counters(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("cntr_type", kind)
             .done()
     };
-    let mut rows = Vec::new();
+    let sessions = env.world.session_facts(env.at());
     let states = env.world.database_replica_states(env.at());
-    let mut total = 0;
-    for state in states.iter().filter(|state| state.is_local) {
-        let name = state.database.as_str();
-        let end = state.end_of_log_lsn.map_or(0, bytes_up_to);
-        let flushed = if state.is_primary_replica { end } else { 0 };
-        total += flushed;
-        rows.push(counter("Databases", "Log Bytes Flushed/sec", name, flushed, PER_SECOND));
-        rows.extend(replica(state, &states).into_iter().map(|(counter_name, value, kind)| {
-            counter("Database Replica", counter_name, name, value, kind)
+    let mut rows = Vec::new();
+    let mut total: Vec<(&str, i64, i32)> = Vec::new();
+    for log in env.world.log_facts(env.at()) {
+        for (place, found) in databases(&log, &sessions).into_iter().enumerate() {
+            let (name, value, kind) = found;
+            rows.push(counter("Databases", name, &log.database, value, kind));
+            match total.get_mut(place) {
+                Some(sum) => sum.1 += value,
+                None => total.push(found),
+            }
+        }
+        let own = states.iter().find(|state| state.is_local && state.database == log.database);
+        let replica = own.map(|own| replica(own, &states, &log)).into_iter().flatten();
+        rows.extend(replica.map(|(name, value, kind)| {
+            counter("Database Replica", name, &log.database, value, kind)
         }));
     }
-    rows.push(counter("Databases", "Log Bytes Flushed/sec", "_Total", total, PER_SECOND));
-    let users = i64::try_from(env.instance.sessions().count()).unwrap_or(i64::MAX);
-    rows.push(counter("General Statistics", "User Connections", "", users, RAW));
+    for (name, value, kind) in total.into_iter().filter(|(name, ..)| *name != PERCENT) {
+        rows.push(counter("Databases", name, "_Total", value, kind));
+    }
+    let users = sessions.iter().filter(|session| session.user).count();
+    rows.push(counter("General Statistics", "User Connections", "", whole(users), RAW));
     rows
+}
+
+const PERCENT: &str = "Percent Log Used";
+
+fn databases(log: &LogFacts, sessions: &[SessionFacts]) -> [(&'static str, i64, i32); 7] {
+    let writes = |session: &&SessionFacts| {
+        let open = session.transaction.as_ref();
+        open.is_some_and(|open| open.writes.as_deref() == Some(&log.database))
+    };
+    let active = whole(sessions.iter().filter(writes).count());
+    let percent = (log.used_bytes * 100 / log.file_bytes.max(1)).min(100);
+    [
+        ("Log Bytes Flushed/sec", sum(log.flushed_bytes), PER_SECOND),
+        ("Log Flushes/sec", sum(log.flushes), PER_SECOND),
+        ("Transactions/sec", sum(log.commits), PER_SECOND),
+        ("Active Transactions", active, RAW),
+        ("Log File(s) Size (KB)", sum(log.file_bytes >> 10), RAW),
+        ("Log File(s) Used Size (KB)", sum(log.used_bytes >> 10), RAW),
+        (PERCENT, sum(percent), RAW),
+    ]
 }
 
 fn replica(
     own: &DatabaseReplicaFacts,
     all: &[DatabaseReplicaFacts],
-) -> [(&'static str, i64, i32); 7] {
-    let kilobytes = |n: Option<u64>| n.and_then(|n| i64::try_from(n).ok()).unwrap_or(0);
-    let received = if own.is_primary_replica {
-        0
-    } else {
-        own.last_received_lsn.or(own.last_hardened_lsn).map_or(0, bytes_up_to)
+    log: &LogFacts,
+) -> [(&'static str, i64, i32); 8] {
+    let kilobytes = |n: Option<u64>| sum(n.unwrap_or(0));
+    let secondary = |lsn: Option<Lsn>| match lsn {
+        Some(lsn) if !own.is_primary_replica => sum(lsn.bytes()),
+        Some(_) | None => 0,
     };
-    let redone =
-        if own.is_primary_replica { 0 } else { own.last_redone_lsn.map_or(0, bytes_up_to) };
     let partner = all
         .iter()
         .find(|state| !state.is_local && state.group_database_id == own.group_database_id);
     let send_queue = partner.map_or(own.log_send_queue_size, |state| state.log_send_queue_size);
     [
+        ("File Bytes Received/sec", 0, PER_SECOND),
         ("Log Send Queue", kilobytes(send_queue), RAW),
         ("Recovery Queue", kilobytes(own.redo_queue_size), RAW),
         ("Redo Bytes Remaining", kilobytes(own.redo_queue_size) * 1024, RAW),
-        ("Redone Bytes/sec", redone, PER_SECOND),
-        ("Log Bytes Received/sec", received, PER_SECOND),
+        ("Redone Bytes/sec", secondary(own.last_redone_lsn), PER_SECOND),
+        ("Log Bytes Received/sec", secondary(own.last_received_lsn), PER_SECOND),
         // Nothing waits for the other side in asynchronous commit.
-        ("Transaction Delay", 0, PER_SECOND),
-        ("Mirrored Write Transactions/sec", 0, PER_SECOND),
+        ("Transaction Delay", sum(log.waited_ms), PER_SECOND),
+        ("Mirrored Write Transactions/sec", sum(log.mirrored), PER_SECOND),
     ]
 }
 
-/// Log bytes since the first virtual log file: a position counts files and sectors.
-fn bytes_up_to(lsn: Lsn) -> i64 {
-    let file = lsn.0 / 1_000_000_000_000_000;
-    let sector = lsn.0 / 100_000 % 10_000_000_000;
-    i64::try_from((file * 131_072 + sector) * 512).unwrap_or(i64::MAX)
+fn sum(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The names are `nchar(128)`.

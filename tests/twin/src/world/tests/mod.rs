@@ -1,5 +1,6 @@
 //! Semantics of the world, stated one by one.
 
+mod clients;
 mod control_plane;
 mod failover;
 mod planned;

@@ -136,7 +136,7 @@ fn a_stopped_instance_refuses_and_comes_back_as_it_was() {
     let mut world = world();
     wait(&mut world, 10.0);
     let spid = world.open_session(SQL, NewSession::default()).expect("a session");
-    assert_eq!(spid, 51);
+    assert_eq!(spid, 53);
     stop(&mut world, SQL);
     assert_eq!(world.instance(SQL).expect("sql").sessions().count(), 0);
     let sql = Party::Instance(SQL.into());
