@@ -1,10 +1,11 @@
 //! `cargo lab`: twin and agent side by side, as real processes of this one program.
 //!
-//! `lab twin ..` and `lab agent ..` are the twin's and the agent's own command lines; without one
-//! of them the lab starts both and shows what they do.
+//! `lab twin ..` and `lab agent ..` are the twin's and the agent's own command lines, `lab hook ..`
+//! stops and starts an application; without one of them the lab starts both and shows what they do.
 
 mod bench;
 mod console;
+mod hook;
 mod script;
 mod sql;
 mod stage;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             dr_agent::cli::Cli::parse_from(rest).run()
         }
+        Some("hook") => hook::Hook::parse_from(rest).run(),
         Some(_) | None => play(Cli::parse_from(std::iter::once(name).chain(rest))),
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo lab --script`: the whole story by itself. Every step is said, every check is counted.
 
 mod acts;
+mod planned;
 mod tally;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ pub(crate) fn play(props: Props) -> Result<ExitCode> {
     Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// From a healthy link to a split brain that is seen. What fails and leaves nothing to go on with
+/// Over and back with nothing lost, then from a lost primary to a split brain that is seen. What fails and leaves nothing to go on with
 /// ends it.
 fn story(props: Props, tally: &mut Tally) -> Result<()> {
     let (with_bus, keep) = (props.amqp.is_some(), props.keep);
@@ -35,6 +36,8 @@ fn story(props: Props, tally: &mut Tally) -> Result<()> {
     }
     let mut scene = Scene::open(stage, with_bus)?;
     scene.healthy(tally)?;
+    scene.goes_over(tally)?;
+    scene.comes_back(tally)?;
     scene.primary_is_lost(tally)?;
     let id = scene.proposal_is_shown(tally)?;
     scene.first_signature_is_carried(tally, id)?;

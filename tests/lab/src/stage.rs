@@ -3,6 +3,7 @@
 
 use std::{
     ffi::OsStr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -37,6 +38,8 @@ pub(crate) struct Stage {
     pub(crate) config: PathBuf,
     pub(crate) running: Option<Process>,
     pub(crate) setup: Setup,
+    /// Commits per second of the application while it runs.
+    pub(crate) rate: f64,
     _twin: Process,
     // Last: the processes end first.
     folder: TempDir,
@@ -89,6 +92,10 @@ impl Stage {
             let public = made["public_key"].as_str().context("a key has a public half")?;
             setup.set(&format!("approvers.{who}.public_key"), public)?;
         }
+        let workload = &props.world.workloads[0];
+        let rate = workload.commits_per_s;
+        let hook = hook(folder.path(), &twin, &workload.name, rate)?;
+        setup.set("links.0.planned.applications.command", vec![hook])?;
         for (key, value) in props.settings {
             setup.set(key, value)?;
         }
@@ -98,7 +105,8 @@ impl Stage {
         }
         let config = setup.write()?;
         let agent = Agent::new(setup.port, &setup.token)?;
-        Ok(Self { twin, agent, config, running: None, setup, _twin: process, folder })
+        let running = None;
+        Ok(Self { twin, agent, config, running, setup, rate, _twin: process, folder })
     }
 
     /// The private folder.
@@ -158,6 +166,20 @@ impl Said {
         }
         Err(anyhow!("exit code {:?}: {}{}", self.code, self.out, self.err))
     }
+}
+
+/// Writes the script that stops and starts an application, as an operator would have.
+fn hook(folder: &Path, twin: &Twin, workload: &str, rate: f64) -> Result<String> {
+    let path = folder.join("applications");
+    let program = std::env::current_exe().context("who am I?")?;
+    let control = &twin.endpoints.control.base_url;
+    let text = format!(
+        "#!/bin/sh\nexec '{}' hook '{control}' '{workload}' {rate} \"$1\"\n",
+        program.display()
+    );
+    std::fs::write(&path, text)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
+    path.into_os_string().into_string().map_err(|_| anyhow!("a path of the lab is text"))
 }
 
 /// This very program, as one of its other selves.

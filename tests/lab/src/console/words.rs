@@ -21,7 +21,9 @@ The agent
   status | explain | show | journal
   approve alice | approve bob       (--attest \"WORDS\", --accept-unknown-forecast, --break-glass)
   reject alice --reason \"WORDS\"
-  propose | acknowledge     ask for a failover; say that you have seen how it ended
+  propose                   ask for a planned failover: over, or back
+  propose forced            ask for a forced one
+  acknowledge               say that you have seen how it ended
   kill agent | start agent  kill -9, and again
   agent ARGS ..             any command line of the agent
 help | quit";
@@ -57,9 +59,8 @@ pub(super) fn obey(stage: &mut Stage, line: &str) -> bool {
         ["explain"] => ask(stage, &["explain", stage.twin.link()]),
         ["show"] => show(stage),
         ["journal"] => ask(stage, &["journal"]),
-        ["propose"] => {
-            ask(stage, &["propose", stage.twin.link(), "--kind", "forced-failover", "--by", "lab"])
-        }
+        ["propose"] => propose(stage, "planned-failover"),
+        ["propose", "forced"] => propose(stage, "forced-failover"),
         ["acknowledge"] => acknowledge(stage),
         ["approve", who, more @ ..] => sign(stage, "approve", who, more),
         ["reject", who, more @ ..] => sign(stage, "reject", who, more),
@@ -78,7 +79,7 @@ pub(super) fn hint(link: Option<&Value>) -> String {
     let health = link["health"].as_str().unwrap_or_default();
     let next = match (health, proposal["status"].as_str()) {
         (_, Some("open")) => match proposal["approvals"].as_u64() {
-            Some(0) => "show, then: approve alice",
+            Some(0) => "show, then: approve alice (one is enough for a planned failover)",
             _ => "approve bob (and `kill agent` while it is at work)",
         },
         (_, Some("approved")) => "watch it work, or: kill agent, start agent",
@@ -87,7 +88,10 @@ pub(super) fn hint(link: Option<&Value>) -> String {
             "truth, workload shop --target mi, then: start sql"
         }
         (_, Some("closed")) if proposal["closed"]["end"] == "stuck" => "journal, acknowledge",
-        ("healthy", _) => "stop sql",
+        ("healthy", _) if link["primary"] == "managed_instance" => {
+            "workload shop --target mi --rate 20, then propose (back), or: stop mi"
+        }
+        ("healthy", _) => "propose (a planned failover), or: stop sql",
         ("unknown", _) => "wait until both sides have been looked at",
         _ => "wait, or: explain",
     };
@@ -118,6 +122,10 @@ fn show(stage: &Stage) -> Result<()> {
         Ok(id) => ask(stage, &["show", &id.to_string()]),
         Err(_) => ask(stage, &["show"]),
     }
+}
+
+fn propose(stage: &Stage, kind: &str) -> Result<()> {
+    ask(stage, &["propose", stage.twin.link(), "--kind", kind, "--by", "lab"])
 }
 
 fn acknowledge(stage: &Stage) -> Result<()> {

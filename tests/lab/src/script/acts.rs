@@ -19,14 +19,14 @@ use crate::{
 };
 
 /// For everything that has to happen by itself.
-const SOON: Duration = Duration::from_secs(45);
-const SHOP: &str = "shop";
+pub(super) const SOON: Duration = Duration::from_secs(45);
+pub(super) const SHOP: &str = "shop";
 
 /// The stage, and the journal as it grows.
 pub(super) struct Scene {
-    stage: Stage,
+    pub(super) stage: Stage,
     events: Events,
-    seen: Vec<Value>,
+    pub(super) seen: Vec<Value>,
     with_bus: bool,
 }
 
@@ -65,7 +65,8 @@ impl Scene {
         let reasons = down["event"]["reasons"].to_string();
         let agrees = reasons.contains("\"not_heard\"");
         tally.check("it rests on a second vantage that misses the primary too", agrees, &reasons);
-        let names: Vec<_> = self.seen.iter().map(name).collect();
+        let since = self.seen.iter().rposition(|entry| name(entry) == "proposal_closed");
+        let names: Vec<_> = self.seen.iter().skip(since.unwrap_or(0)).map(name).collect();
         let early = names.contains(&"proposal_opened");
         tally.check("nothing was proposed before that", !early, format!("{names:?}"));
         let because = self.stage.agent.explain(self.stage.twin.link())?;
@@ -174,7 +175,8 @@ impl Scene {
         let pid = self.stage.kill_agent()?;
         tally.note(&format!("kill -9 {pid}"));
         let closed = |entry: &&Value| name(entry) == "proposal_closed";
-        let early = self.seen.iter().any(|entry| closed(&entry));
+        let early =
+            self.seen.iter().any(|entry| closed(&entry) && entry["event"]["proposal"] == id);
         tally.check("the agent is dead before the plan has ended", !early, "it had ended");
         let started = self.stage.start_agent();
         tally.must("it is started again", started)?;
@@ -184,7 +186,10 @@ impl Scene {
         let well = closed["event"]["end"] == "succeeded";
         tally.check("the plan has succeeded", well, &closed["event"]);
         let commands = self.stage.twin.commands()?;
-        let effective = commands.iter().filter(|command| command.effective).count();
+        let forced = |command: &&lab::twin::Command| {
+            command.effective && command.words.contains("FORCE_FAILOVER_ALLOW_DATA_LOSS")
+        };
+        let effective = commands.iter().filter(forced).count();
         let last = commands.last().is_some_and(|command| command.effective);
         let once = effective == 1 && last;
         tally.check("one command took effect, and none followed", once, format!("{commands:?}"));
@@ -242,8 +247,9 @@ impl Scene {
         let told = explained.out.contains("SplitBrain");
         tally.check("`explain` says so", told, &explained.out);
         let commands = self.stage.twin.commands()?;
-        let after = commands.iter().filter(|command| command.effective).count();
-        tally.check("the agent touches nothing by itself", after == 1, format!("{commands:?}"));
+        let last = commands.iter().rfind(|command| command.effective);
+        let forced = last.is_some_and(|command| command.words.contains("FORCE_FAILOVER"));
+        tally.check("the agent touches nothing by itself", forced, format!("{commands:?}"));
         self.show()
     }
 
@@ -260,11 +266,11 @@ impl Scene {
     }
 
     /// The next entry of an event; all before it are remembered.
-    fn until(&mut self, event: &str) -> Result<Value> {
+    pub(super) fn until(&mut self, event: &str) -> Result<Value> {
         self.until_that(event, |_| true)
     }
 
-    fn until_health(&mut self, health: &str) -> Result<Value> {
+    pub(super) fn until_health(&mut self, health: &str) -> Result<Value> {
         self.until_that("health_changed", |entry| entry["event"]["to"] == health)
             .with_context(|| format!("no verdict {health}"))
     }
@@ -295,7 +301,7 @@ impl Scene {
     }
 
     /// Waits until the application has committed more than it had.
-    fn commits_more(&self) -> Result<()> {
+    pub(super) fn commits_more(&self) -> Result<()> {
         let count = || {
             let workload = self.stage.twin.workload(SHOP)?;
             workload["acknowledged"].as_u64().context("a workload counts")
@@ -325,7 +331,7 @@ impl Scene {
         (folder.join("proposal.json"), folder.join("alice-ballot.json"))
     }
 
-    fn show(&self) -> Result<()> {
+    pub(super) fn show(&self) -> Result<()> {
         let status = self.stage.agent.status()?;
         let now = view::clock(status["now"].as_str().unwrap_or_default());
         for link in status["links"].as_array().into_iter().flatten() {
@@ -335,6 +341,6 @@ impl Scene {
     }
 }
 
-fn text(path: &Path) -> Result<&str> {
+pub(super) fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path of the lab is text")
 }
