@@ -21,8 +21,6 @@ pub(crate) struct Hook {
     control: String,
     /// Name of the application
     workload: String,
-    /// Its commits per second while it runs
-    rate: f64,
     verb: Verb,
 }
 
@@ -44,24 +42,24 @@ impl Hook {
 
     fn act(&self) -> Result<ExitCode> {
         let twin = Http::new(&self.control, None)?;
-        let set = |commits_per_s: f64| -> Result<ExitCode> {
-            let body = json!({ "name": self.workload, "commits_per_s": commits_per_s });
+        let set = |running: bool| -> Result<ExitCode> {
+            let body = json!({ "name": self.workload, "running": running });
             twin.post("/workload", &body)?.json()?;
             Ok(ExitCode::SUCCESS)
         };
         match self.verb {
-            Verb::Stop => set(0.0),
-            Verb::Start => set(self.rate),
+            Verb::Stop => set(false),
+            Verb::Start => set(true),
             Verb::Status => {
                 let state = twin.get("/state")?.json()?;
-                let rate = rate(&state, &self.workload).context("there is no such workload")?;
-                Ok(if rate > 0.0 { ExitCode::SUCCESS } else { ExitCode::from(STOPPED) })
+                let runs = runs(&state, &self.workload).context("there is no such workload")?;
+                Ok(if runs { ExitCode::SUCCESS } else { ExitCode::from(STOPPED) })
             }
         }
     }
 }
 
-fn rate(state: &Value, name: &str) -> Option<f64> {
+fn runs(state: &Value, name: &str) -> Option<bool> {
     let found = state["workloads"].as_array()?.iter().find(|workload| workload["name"] == name);
-    found?["commits_per_s"].as_f64()
+    found?["running"].as_bool()
 }

@@ -38,8 +38,6 @@ pub(crate) struct Stage {
     pub(crate) config: PathBuf,
     pub(crate) running: Option<Process>,
     pub(crate) setup: Setup,
-    /// Commits per second of the application while it runs.
-    pub(crate) rate: f64,
     _twin: Process,
     // Last: the processes end first.
     folder: TempDir,
@@ -93,8 +91,7 @@ impl Stage {
             setup.set(&format!("approvers.{who}.public_key"), public)?;
         }
         let workload = &props.world.workloads[0];
-        let rate = workload.commits_per_s;
-        let hook = hook(folder.path(), &twin, &workload.name, rate)?;
+        let hook = hook(folder.path(), &twin, &workload.name)?;
         setup.set("links.0.planned.applications.command", vec![hook])?;
         for (key, value) in props.settings {
             setup.set(key, value)?;
@@ -106,7 +103,7 @@ impl Stage {
         let config = setup.write()?;
         let agent = Agent::new(setup.port, &setup.token)?;
         let running = None;
-        Ok(Self { twin, agent, config, running, setup, rate, _twin: process, folder })
+        Ok(Self { twin, agent, config, running, setup, _twin: process, folder })
     }
 
     /// The private folder.
@@ -169,14 +166,12 @@ impl Said {
 }
 
 /// Writes the script that stops and starts an application, as an operator would have.
-fn hook(folder: &Path, twin: &Twin, workload: &str, rate: f64) -> Result<String> {
+fn hook(folder: &Path, twin: &Twin, workload: &str) -> Result<String> {
     let path = folder.join("applications");
     let program = std::env::current_exe().context("who am I?")?;
     let control = &twin.endpoints.control.base_url;
-    let text = format!(
-        "#!/bin/sh\nexec '{}' hook '{control}' '{workload}' {rate} \"$1\"\n",
-        program.display()
-    );
+    let text =
+        format!("#!/bin/sh\nexec '{}' hook '{control}' '{workload}' \"$1\"\n", program.display());
     std::fs::write(&path, text)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
     path.into_os_string().into_string().map_err(|_| anyhow!("a path of the lab is text"))

@@ -93,6 +93,15 @@ impl Twin {
         Ok(())
     }
 
+    /// Stops the application, which ends its sessions, or starts it.
+    ///
+    /// # Errors
+    /// As [`Twin::fault`].
+    pub fn set_running(&self, workload: &str, running: bool) -> Result<()> {
+        self.http.post("/workload", &json!({ "name": workload, "running": running }))?.json()?;
+        Ok(())
+    }
+
     /// What can be seen, all sides at once.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ pub(super) fn hint(link: Option<&Value>) -> String {
         }
         (_, Some("closed")) if proposal["closed"]["end"] == "stuck" => "journal, acknowledge",
         ("healthy", _) if link["primary"] == "managed_instance" => {
-            "workload shop --target mi --rate 20, then propose (back), or: stop mi"
+            "workload shop --target mi --start, then: propose (back), or: stop mi"
         }
         ("healthy", _) => "propose (a planned failover), or: stop sql",
         ("unknown", _) => "wait until both sides have been looked at",

@@ -54,7 +54,6 @@ pub(super) fn state(world: &World) -> Value {
                 "link": workload.link,
                 "target": workload.target(),
                 "running": workload.is_running(),
-                "commits_per_s": workload.commits_per_s(),
                 "acknowledged": workload.acknowledged(),
                 "refused": workload.refused(),
                 "last_commit": workload.last_commit(),

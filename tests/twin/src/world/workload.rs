@@ -108,12 +108,6 @@ impl Workload {
         &self.target
     }
 
-    /// Commits per second that it tries for; 0 while it is stopped.
-    #[must_use]
-    pub fn commits_per_s(&self) -> f64 {
-        self.every.map_or(0.0, |every| 1.0 / every.as_secs_f64())
-    }
-
     /// Commits that it was told of.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
