@@ -8,17 +8,20 @@ use crate::{
     alert,
     approval::{Ballot, Decision},
     capability,
+    clearance::clearance,
+    draft::draft,
     event::{Entry, Event, FORMAT, StepRef, Subject},
     evidence::{Evidence, Observation},
     explain::{Explanation, explain},
     health::{Health, primary_seen_by},
     input::{Input, Refusal, Report},
-    link::{Illegal, Record, Started, StepState},
+    link::{Illegal, Record},
     names::{LinkId, Seq, Side},
     plan::{Action, PlanKind, Route},
     policy::{LinkSpec, Roster, StormBrake},
     proposal::{End, Origin, Status},
-    rules::{self, View, clearance},
+    rules::{self, View},
+    run::{Started, StepState},
 };
 
 /// Everything the agent knows and has decided. Record and evidence live side by side: `observe`
@@ -344,7 +347,7 @@ impl Estate {
         if let Some(because) = capability::obstacle(view.evidence, kind, target) {
             return Err(Refusal::NoSuchWay { because });
         }
-        let texts = rules::draft(&view, kind, target, origin);
+        let texts = draft(&view, kind, target, origin);
         Ok((Subject::Link(link.clone()), Event::ProposalOpened { texts }))
     }
 

@@ -21,7 +21,9 @@ extern crate alloc;
 mod alert;
 mod approval;
 mod capability;
+mod clearance;
 pub mod deed;
+mod draft;
 mod estate;
 mod event;
 mod evidence;
@@ -35,6 +37,7 @@ mod plan;
 mod policy;
 mod proposal;
 mod rules;
+mod run;
 mod words;
 
 pub use approval::{Ballot, Decision, WORDS, from_hex, to_hex};
@@ -49,7 +52,7 @@ pub use explain::Explanation;
 pub use forecast::{Basis, Bounds, Forecast, Ignorance, Loss, Sample, seconds};
 pub use health::{Assessment, Health, Reason};
 pub use input::{Input, Refusal, Report};
-pub use link::{Illegal, Progress, Record, Run, Started, StepState};
+pub use link::{Illegal, Record};
 pub use names::{ApproverId, FailureDomain, InstanceId, LinkId, Lsn, ProposalId, Seq, Side};
 pub use plan::{Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, digest};
 pub use policy::{
@@ -57,3 +60,4 @@ pub use policy::{
 };
 pub use proposal::{End, Origin, Proposal, Received, Status, Terms, Texts};
 pub use rules::rule_names;
+pub use run::{Progress, Run, Started, StepState};

@@ -11,18 +11,19 @@ use core::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    capability,
+    clearance::{Blocked, clearance},
+    draft::draft,
     event::{Again, Event, StepRef},
     evidence::{Evidence, Role, SideReading, Vantage, signed},
     explain::why_not,
-    forecast::{self, Basis, Loss},
-    health::{Assessment, Health, assess, fresh_reading, primary_seen_by},
-    input::Refusal,
-    link::{Progress, Record, Run, StepState},
-    names::{Seq, Side},
-    plan::{PLANNED_ATTEMPTS, PlanKind, Step, forced_failover, planned_failover},
+    forecast,
+    health::{Assessment, Health, assess, fresh_reading},
+    link::Record,
+    names::Seq,
+    plan::{PlanKind, Step},
     policy::{LinkSpec, Roster},
-    proposal::{self, End, Origin, Proposal, Status, Terms},
+    proposal::{self, End, Origin, Status},
+    run::{Progress, Run, StepState},
 };
 
 /// What a rule may look at: one link at one time.
@@ -102,115 +103,6 @@ pub(crate) fn wake(view: &View<'_>) -> Option<Timestamp> {
         }
     }
     times.into_iter().filter(|at| *at > view.now).min()
-}
-
-/// Whether a step that sends commands may be begun, or its command let go, right now.
-pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
-    let execute_by = match run.status {
-        Status::Approved { execute_by, .. } => execute_by,
-        // Letting the applications in again harms nobody, whatever is seen.
-        Status::Undoing { .. } => return Ok(()),
-        Status::Open | Status::Closed(_) => {
-            return Err(Blocked::Paused("it is not approved".to_string()));
-        }
-    };
-    let Some(lane) = run.proposal.plan.lanes.first() else {
-        return Err(Blocked::Paused("the plan has no lane".to_string()));
-    };
-    if run.settled() {
-        return aftercare(view, lane.target);
-    }
-    if view.now >= execute_by {
-        return Err(Blocked::Expired);
-    }
-    if !view.evidence.complete(view.spec.arm_path.is_some()) {
-        return Err(Blocked::Paused("not every vantage has been looked from yet".to_string()));
-    }
-    match run.proposal.plan.kind {
-        PlanKind::ForcedFailover => forced_clearance(view, run, lane.target),
-        PlanKind::PlannedFailover => planned_clearance(view, lane.target),
-    }
-}
-
-/// The primary hands over only while both sides are well; the engine looks once more itself.
-fn planned_clearance(view: &View<'_>, target: Side) -> Result<(), Blocked> {
-    match assess(view.evidence, view.spec, view.record.primary, view.now) {
-        Some(Assessment { health: Health::Healthy, primary, .. })
-            if primary == Some(target.other()) =>
-        {
-            Ok(())
-        }
-        Some(Assessment { health: Health::Healthy, .. }) => {
-            Err(Blocked::Paused(format!("{target} is the primary already")))
-        }
-        Some(found) => Err(Blocked::Paused(format!("the health is {} now", found.health))),
-        None => {
-            let why = "the verdict has not been seen again since the agent started";
-            Err(Blocked::Paused(why.to_string()))
-        }
-    }
-}
-
-/// What follows a change of roles needs nothing but the new primary, and no clock ends it.
-fn aftercare(view: &View<'_>, target: Side) -> Result<(), Blocked> {
-    match fresh_reading(view.evidence, view.spec, target, view.now) {
-        Some(reading) if reading.serving() => Ok(()),
-        Some(_) => Err(Blocked::Paused(format!("{target} does not take writes now"))),
-        None => Err(Blocked::Paused(format!("{target} is not seen now"))),
-    }
-}
-
-fn forced_clearance(view: &View<'_>, run: &Run, target: Side) -> Result<(), Blocked> {
-    let by = primary_seen_by(view.evidence, view.spec, target, view.now);
-    if !by.is_empty() {
-        return Err(Blocked::Paused(Refusal::PrimarySeen { by }.to_string()));
-    }
-    let attested = run.proposal.terms.attestation_required;
-    let verdict = assess(view.evidence, view.spec, view.record.primary, view.now);
-    match verdict.map(|found| found.health) {
-        Some(Health::PrimaryDown) => {}
-        // What was signed with an attestation does not rest on a second witness.
-        Some(Health::PrimaryUnreachable | Health::Unknown) | None if attested => {}
-        Some(health) => return Err(Blocked::Paused(format!("the health is {health} now"))),
-        None => {
-            let why = "the verdict has not been seen again since the agent started";
-            return Err(Blocked::Paused(why.to_string()));
-        }
-    }
-    let now = current_forecast(view, run);
-    if run.proposal.terms.bounds.allow(&now) {
-        return Ok(());
-    }
-    match now.loss {
-        Loss::Within { most_ms, .. } => Err(Blocked::Exceeded { most_ms }),
-        Loss::Unknown { because } => Err(Blocked::Paused(because.to_string())),
-    }
-}
-
-/// Why a step can't begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Blocked {
-    /// For now: it may clear up while the clock runs.
-    Paused(String),
-    Expired,
-    /// The forecast exceeds what was signed.
-    Exceeded {
-        most_ms: u64,
-    },
-}
-
-impl core::fmt::Display for Blocked {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Paused(why) => f.write_str(why),
-            Self::Expired => f.write_str("the time in which steps may start is over"),
-            Self::Exceeded { most_ms } => write!(
-                f,
-                "the forecast is now up to {}, which exceeds the signed bound",
-                forecast::seconds(*most_ms)
-            ),
-        }
-    }
 }
 
 fn health_changed(view: &View<'_>) -> Option<Event> {
@@ -492,73 +384,10 @@ fn propose(view: &View<'_>) -> Option<Event> {
     Some(Event::ProposalOpened { texts })
 }
 
-/// The texts of a proposal as of now.
-pub(crate) fn draft(
-    view: &View<'_>,
-    kind: PlanKind,
-    target: Side,
-    origin: Origin,
-) -> proposal::Texts {
-    let policy = &view.spec.policy;
-    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let plan = match kind {
-        PlanKind::ForcedFailover => forced_failover(view.spec, target),
-        PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
-    };
-    let planned = kind == PlanKind::PlannedFailover;
-    let down = view.record.health == Health::PrimaryDown;
-    let mut forecast =
-        forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down);
-    let bounds = if planned {
-        let (least_ms, likely_ms, most_ms) = (0, 0, 0);
-        forecast.loss = Loss::Within { least_ms, likely_ms, most_ms, basis: Basis::HandedOver };
-        forecast::Bounds { loss_most_ms: Some(0) }
-    } else {
-        forecast::bounds(&forecast, view.spec)
-    };
-    let attestation_required = !down && !planned;
-    let mut notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
-    notes.extend(capability::way_back(view.evidence, target).filter(|_| planned));
-    let quorum = match kind {
-        PlanKind::ForcedFailover => view.roster.forced_quorum,
-        PlanKind::PlannedFailover => view.roster.planned_quorum,
-    };
-    let terms = Terms {
-        proposal: view.next_seq,
-        link: view.spec.id.clone(),
-        kind,
-        plan_digest: String::new(),
-        opened_at: view.now,
-        origin,
-        health: view.record.health,
-        reasons: view.record.reasons.clone(),
-        evidence: view.evidence.newest(),
-        forecast,
-        bounds,
-        attestation_required,
-        quorum,
-        approvers: view.roster.approvers.iter().map(|approver| approver.id.clone()).collect(),
-        break_glass_wait_ms: view.roster.break_glass.map(|glass| ms(glass.wait)),
-        approve_by: view.now.checked_add(signed(policy.approve_within)).unwrap_or(Timestamp::MAX),
-        execute_within_ms: ms(policy.execute_within),
-        stuck_after_ms: ms(policy.stuck_after),
-        retry_after_ms: ms(policy.retry_after),
-        attempts: if planned { policy.attempts.min(PLANNED_ATTEMPTS) } else { policy.attempts },
-        notes,
-    };
-    Proposal::write(&plan, terms)
-}
-
 /// A run whose link has left the configuration can't go on: nobody looks at it any more.
 pub(crate) fn link_dropped(run: &Run) -> Event {
     let end = if run.acted() { End::Stuck } else { End::Withdrawn };
     closed(run, end, "the link is not in the configuration any more".to_string())
-}
-
-fn current_forecast(view: &View<'_>, run: &Run) -> forecast::Forecast {
-    let target = run.proposal.plan.lanes.first().map(|lane| lane.target);
-    let target = target.unwrap_or(Side::ManagedInstance);
-    forecast::forecast(view.evidence, view.record.sample.as_ref(), target, false)
 }
 
 fn approved<'a>(view: &View<'a>) -> Option<&'a Run> {

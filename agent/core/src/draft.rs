@@ -1,0 +1,75 @@
+//! How the texts of a proposal come about: plan, forecast, bounds, clocks, and what an approver has
+//! to know, as of now.
+
+use core::time::Duration;
+
+use alloc::string::String;
+use jiff::Timestamp;
+
+use crate::{
+    capability,
+    evidence::signed,
+    forecast::{self, Basis, Loss},
+    health::Health,
+    names::Side,
+    plan::{PLANNED_ATTEMPTS, PlanKind, forced_failover, planned_failover},
+    proposal::{self, Origin, Proposal, Terms},
+    rules::View,
+};
+
+/// The texts of a proposal as of now.
+pub(crate) fn draft(
+    view: &View<'_>,
+    kind: PlanKind,
+    target: Side,
+    origin: Origin,
+) -> proposal::Texts {
+    let policy = &view.spec.policy;
+    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let plan = match kind {
+        PlanKind::ForcedFailover => forced_failover(view.spec, target),
+        PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
+    };
+    let planned = kind == PlanKind::PlannedFailover;
+    let down = view.record.health == Health::PrimaryDown;
+    let mut forecast =
+        forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down);
+    let bounds = if planned {
+        let (least_ms, likely_ms, most_ms) = (0, 0, 0);
+        forecast.loss = Loss::Within { least_ms, likely_ms, most_ms, basis: Basis::HandedOver };
+        forecast::Bounds { loss_most_ms: Some(0) }
+    } else {
+        forecast::bounds(&forecast, view.spec)
+    };
+    let attestation_required = !down && !planned;
+    let mut notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
+    notes.extend(capability::way_back(view.evidence, target).filter(|_| planned));
+    let quorum = match kind {
+        PlanKind::ForcedFailover => view.roster.forced_quorum,
+        PlanKind::PlannedFailover => view.roster.planned_quorum,
+    };
+    let terms = Terms {
+        proposal: view.next_seq,
+        link: view.spec.id.clone(),
+        kind,
+        plan_digest: String::new(),
+        opened_at: view.now,
+        origin,
+        health: view.record.health,
+        reasons: view.record.reasons.clone(),
+        evidence: view.evidence.newest(),
+        forecast,
+        bounds,
+        attestation_required,
+        quorum,
+        approvers: view.roster.approvers.iter().map(|approver| approver.id.clone()).collect(),
+        break_glass_wait_ms: view.roster.break_glass.map(|glass| ms(glass.wait)),
+        approve_by: view.now.checked_add(signed(policy.approve_within)).unwrap_or(Timestamp::MAX),
+        execute_within_ms: ms(policy.execute_within),
+        stuck_after_ms: ms(policy.stuck_after),
+        retry_after_ms: ms(policy.retry_after),
+        attempts: if planned { policy.attempts.min(PLANNED_ATTEMPTS) } else { policy.attempts },
+        notes,
+    };
+    Proposal::write(&plan, terms)
+}

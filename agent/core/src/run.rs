@@ -1,0 +1,327 @@
+//! A proposal that is open or being carried out, forward or back, and how each entry moves it.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    event::{Again, Entry, Event, StepRef},
+    evidence::signed,
+    names::ProposalId,
+    plan::{Action, Route, Step, Undo},
+    proposal::{Proposal, Received, Status},
+};
+
+/// What a hook that is killed takes to be gone.
+const HOOK_GRACE: Duration = Duration::from_secs(10);
+
+/// A proposal and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub proposal: Proposal,
+    pub ballots: Vec<Received>,
+    pub status: Status,
+    pub closed_at: Option<Timestamp>,
+    pub why: Option<String>,
+    pub lanes: Vec<Progress>,
+}
+
+/// How far one lane has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The step that is next or under way; as many as there are steps when all are done.
+    pub step: usize,
+    /// Tries of this step so far.
+    pub attempts: u32,
+    pub state: StepState,
+    /// While what was done is being taken back: the steps that remain to be, the next one last.
+    pub undo: Vec<usize>,
+    /// A command of a step that is taken back may be at work until then.
+    pub not_before: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepState {
+    Pending,
+    Started(Started),
+    /// Conclusively without effect.
+    NotDone {
+        at: Timestamp,
+        route: usize,
+        again: Again,
+        why: String,
+    },
+    /// Under way past its deadline, and looked after.
+    Unknown {
+        since: Timestamp,
+        started: Started,
+        why: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    pub at: Timestamp,
+    pub route: usize,
+    /// The command has been let go: it may have landed.
+    pub sent: bool,
+    pub sent_at: Option<Timestamp>,
+    pub operation: Option<String>,
+}
+
+impl Run {
+    pub(crate) fn open(proposal: Proposal) -> Self {
+        let fresh = Progress {
+            step: 0,
+            attempts: 0,
+            state: StepState::Pending,
+            undo: Vec::new(),
+            not_before: None,
+        };
+        let lanes = proposal.plan.lanes.iter().map(|_| fresh.clone()).collect();
+        Self {
+            proposal,
+            ballots: Vec::new(),
+            status: Status::Open,
+            closed_at: None,
+            why: None,
+            lanes,
+        }
+    }
+
+    /// The step that is next or under way in a lane: of the plan itself, or of what takes it back.
+    #[must_use]
+    pub fn current(&self, lane: usize) -> Option<&Step> {
+        let step = self.proposal.plan.step(lane, self.place(lane)?)?;
+        if !self.undoing() {
+            return Some(step);
+        }
+        match &step.undo {
+            Undo::With(undo) => Some(undo),
+            Undo::Nothing | Undo::Impossible => None,
+        }
+    }
+
+    /// The place of the step that is next or under way in a lane.
+    #[must_use]
+    pub fn place(&self, lane: usize) -> Option<usize> {
+        let progress = self.lanes.get(lane)?;
+        if self.undoing() { progress.undo.last().copied() } else { Some(progress.step) }
+    }
+
+    /// Whether what was done is being taken back.
+    #[must_use]
+    pub fn undoing(&self) -> bool {
+        matches!(self.status, Status::Undoing { .. })
+    }
+
+    /// Whether every step of every lane is done, or taken back.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        (0..self.lanes.len()).all(|lane| self.current(lane).is_none())
+    }
+
+    /// Whether a command from which there is no return may have reached the world.
+    #[must_use]
+    pub fn committed(&self) -> bool {
+        self.lanes.iter().enumerate().any(|(lane, progress)| {
+            let steps = &self.proposal.plan.lanes[lane].steps;
+            steps.iter().enumerate().any(|(place, step)| {
+                let may_have_landed = place < progress.step
+                    || (place == progress.step && !self.undoing() && progress.sent());
+                step.undo == Undo::Impossible && may_have_landed
+            })
+        })
+    }
+
+    /// Whether both sides have been seen in their new roles, and what remains only follows.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        (0..self.lanes.len()).all(|lane| {
+            self.current(lane).is_none_or(|step| {
+                matches!(step.action, Action::BackedUp { .. } | Action::LogBackupsSeen { .. })
+            })
+        })
+    }
+
+    /// Whether a command of this plan may have reached the world.
+    #[must_use]
+    pub fn acted(&self) -> bool {
+        self.undoing()
+            || self.lanes.iter().enumerate().any(|(lane, progress)| {
+                let steps = &self.proposal.plan.lanes[lane].steps;
+                // A hook that failed may have stopped half of the applications.
+                let in_part = progress.tried()
+                    && steps
+                        .get(progress.step)
+                        .is_some_and(|step| matches!(step.undo, Undo::With(_)));
+                progress.sent() || in_part || steps.iter().take(progress.step).any(Step::acts)
+            })
+    }
+
+    pub(crate) fn apply(&mut self, entry: &Entry) -> Result<(), &'static str> {
+        match &entry.event {
+            Event::BallotReceived { ballot } => {
+                if self.status != Status::Open || ballot.proposal != self.id() {
+                    return Err("this proposal is not open for ballots");
+                }
+                self.ballots.push(Received { at: entry.at, ballot: ballot.clone() });
+            }
+            Event::ProposalApproved { proposal, execute_by, .. } => {
+                if self.status != Status::Open || *proposal != self.id() {
+                    return Err("this proposal is not open");
+                }
+                self.status = Status::Approved { at: entry.at, execute_by: *execute_by };
+            }
+            Event::ProposalClosed { proposal, end, why } => {
+                if matches!(self.status, Status::Closed(_)) || *proposal != self.id() {
+                    return Err("this proposal is closed");
+                }
+                self.status = Status::Closed(*end);
+                self.closed_at = Some(entry.at);
+                self.why = Some(why.clone());
+            }
+            Event::UndoStarted { proposal, .. } => {
+                if !matches!(self.status, Status::Approved { .. }) || *proposal != self.id() {
+                    return Err("this proposal is not being carried out");
+                }
+                if self.committed() {
+                    return Err("it is past the point of no return");
+                }
+                self.turn_back(entry.at);
+            }
+            Event::StepStarted { step, .. }
+            | Event::StepSending { step }
+            | Event::StepNoted { step, .. }
+            | Event::StepDone { step, .. }
+            | Event::StepNotDone { step, .. }
+            | Event::StepUnknown { step, .. } => self.advance(*step, entry)?,
+            Event::AgentStarted { .. }
+            | Event::HealthChanged { .. }
+            | Event::ProposalOpened { .. }
+            | Event::EpisodeAcknowledged { .. } => return Err("it is not about a run"),
+        }
+        Ok(())
+    }
+
+    fn id(&self) -> ProposalId {
+        self.proposal.terms.proposal
+    }
+
+    /// From here on each lane takes back what it has done or may have done, last step first.
+    fn turn_back(&mut self, at: Timestamp) {
+        for (lane, progress) in self.lanes.iter_mut().enumerate() {
+            let steps = &self.proposal.plan.lanes[lane].steps;
+            let begun = progress.attempts > 0;
+            let until = progress.step + usize::from(begun);
+            let undo = steps.iter().take(until).enumerate();
+            progress.undo = undo
+                .filter(|(_, step)| matches!(step.undo, Undo::With(_)))
+                .map(|(place, _)| place)
+                .collect();
+            progress.not_before = match &progress.state {
+                StepState::Started(started) | StepState::Unknown { started, .. } => {
+                    let step = steps.get(progress.step);
+                    let route = step.and_then(|step| step.routes.get(started.route));
+                    started.sent_at.and_then(|sent_at| outlasts(route, sent_at))
+                }
+                StepState::Pending | StepState::NotDone { .. } => None,
+            };
+            progress.attempts = 0;
+            progress.state = StepState::Pending;
+        }
+        self.status = Status::Undoing { since: at };
+    }
+
+    fn advance(&mut self, step: StepRef, entry: &Entry) -> Result<(), &'static str> {
+        let forward = matches!(self.status, Status::Approved { .. });
+        if step.proposal != self.id() || !(forward || self.undoing()) || step.undo == forward {
+            return Err("this proposal is not being carried out");
+        }
+        if self.place(step.lane) != Some(step.step) {
+            return Err("another step is next");
+        }
+        let progress = self.lanes.get_mut(step.lane).ok_or("there is no such lane")?;
+        let fresh = matches!(entry.event, Event::StepStarted { .. });
+        if step.attempt != progress.attempts + u32::from(fresh) {
+            return Err("another try is under way");
+        }
+        progress.state = match (&progress.state, &entry.event) {
+            (StepState::Pending | StepState::NotDone { .. }, Event::StepStarted { route, .. }) => {
+                progress.attempts = step.attempt;
+                let route = *route;
+                let (sent, sent_at, operation) = (false, None, None);
+                StepState::Started(Started { at: entry.at, route, sent, sent_at, operation })
+            }
+            (StepState::Started(started), Event::StepSending { .. }) if !started.sent => {
+                let sent_at = Some(entry.at);
+                StepState::Started(Started { sent: true, sent_at, ..started.clone() })
+            }
+            (StepState::Started(started), Event::StepNoted { operation, .. }) if started.sent => {
+                let operation = Some(operation.clone());
+                StepState::Started(Started { operation, ..started.clone() })
+            }
+            (StepState::Started(_) | StepState::Unknown { .. }, Event::StepDone { .. }) => {
+                if forward {
+                    progress.step += 1;
+                } else {
+                    progress.undo.pop();
+                    progress.not_before = None;
+                }
+                progress.attempts = 0;
+                StepState::Pending
+            }
+            (
+                StepState::Started(started) | StepState::Unknown { started, .. },
+                Event::StepNotDone { why, again, .. },
+            ) => StepState::NotDone {
+                at: entry.at,
+                route: started.route,
+                again: *again,
+                why: why.clone(),
+            },
+            (StepState::Started(started), Event::StepUnknown { why, .. }) => StepState::Unknown {
+                since: entry.at,
+                started: started.clone(),
+                why: why.to_string(),
+            },
+            _ => return Err("the step is not in a state for it"),
+        };
+        Ok(())
+    }
+}
+
+impl Progress {
+    /// Whether a command of the step under way has been let go.
+    fn sent(&self) -> bool {
+        match &self.state {
+            StepState::Started(started) | StepState::Unknown { started, .. } => started.sent,
+            StepState::Pending | StepState::NotDone { .. } => false,
+        }
+    }
+
+    /// Whether a try of the step has ended.
+    fn tried(&self) -> bool {
+        match &self.state {
+            StepState::NotDone { .. } => true,
+            StepState::Started(_) | StepState::Unknown { .. } => self.attempts > 1,
+            StepState::Pending => false,
+        }
+    }
+}
+
+/// Until when a command that was let go at some time may be at work. Only of a hook can that be
+/// said: it is killed when its time is over.
+fn outlasts(route: Option<&Route>, sent_at: Timestamp) -> Option<Timestamp> {
+    match route? {
+        Route::Hook(hook) => {
+            let span = Duration::from_millis(hook.within_ms) + HOOK_GRACE;
+            Some(sent_at.checked_add(signed(span)).unwrap_or(Timestamp::MAX))
+        }
+        Route::Tsql { .. } | Route::Arm { .. } => None,
+    }
+}
