@@ -15,4 +15,5 @@ pub(crate) const LONG: &[(&str, &str, &str)] = &[
         "a_healthy_link_from_its_primary",
         "documented queries with their expected rows",
     ),
+    ("tests/twin/src/sql/run/mod.rs", "statement", "one arm for each kind of statement"),
 ];
