@@ -5,6 +5,7 @@
 //! durable; `executor` carries out what the record says is due.
 
 pub mod actions;
+pub mod alerts;
 pub mod bus;
 pub mod cli;
 pub mod clock;

@@ -8,6 +8,7 @@
 mod families;
 mod gauges;
 mod host;
+mod sinks;
 mod view;
 
 use std::{
@@ -23,7 +24,10 @@ use prometheus::{
 };
 
 use self::host::Host;
-pub use self::view::{LinkView, View};
+pub use self::{
+    sinks::Sink,
+    view::{LinkView, View},
+};
 use crate::{
     clock::Clock,
     journal::{JournalError, Reader},
@@ -218,10 +222,16 @@ impl Metrics {
     /// # Errors
     ///
     /// Two metrics with one name, which is a mistake in this module.
-    pub fn render(&self, view: Option<&View>, bus: Option<&Bus>) -> prometheus::Result<String> {
+    pub fn render(
+        &self,
+        view: Option<&View>,
+        bus: Option<&Bus>,
+        alerts: &[Sink],
+    ) -> prometheus::Result<String> {
         let host = self.machine.as_ref().map(host::Machine::now);
         let mut families = gauges::gather(&self.version, host.as_ref(), view, bus)?;
         families.extend(self.registry.gather());
+        families.extend(sinks::gather(alerts)?);
         families.sort_by(|one, other| one.name().cmp(other.name()));
         TextEncoder::new().encode_to_string(&families)
     }

@@ -5,6 +5,7 @@
 //! executor, HTTP); when they have, the loop takes what they left and ends; then the bus. One grace
 //! period is for all of it, and names whoever did not finish. `kill -9` is safe at any line.
 
+mod alerting;
 mod parts;
 mod places;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::places::{SetupError, token_scope};
+pub use self::places::SetupError;
 use self::{parts::Parts, places::Places};
 use crate::{
     bus::{self, BusStatus},
@@ -89,6 +90,7 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     let webhook_tokens = Arc::new(Tokens::read(&config.http.webhook_token_files)?);
     let bound = Bound::open(door(&config.http)).await?;
     let broker = config.bus.as_ref().map(|bus| broker(&config.agent.name, bus)).transpose()?;
+    let receivers = alerting::receivers(&config).map_err(SetupError::Alerts)?;
     let opened = Opened::read(&config)?;
     let places = Places::make(&config, &opened.clock)?;
     let agent = opened.begin(&config).await?;
@@ -106,6 +108,7 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     // Entries that the stop itself brings about go out too, so the bus is told last.
     let mut sinks = Parts::new(CancellationToken::new());
     let bus = broker.map(|broker| publish(broker, &config, &agent, &mut sinks));
+    let alerts = alerting::tell(receivers, &config, &agent, &mut sinks);
 
     let url = bound.url();
     let router = http::router(http::Parts {
@@ -113,6 +116,7 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
         head: told.head.clone(),
         journal: config.journal_path(),
         bus,
+        alerts,
         metrics,
         tokens,
         webhook_tokens,
@@ -255,7 +259,7 @@ fn no_thread(error: std::io::Error) -> RunError {
     RunError::System { doing: "start a thread", error }
 }
 
-pub(crate) fn broker(name: &str, settings: &BusSettings) -> Result<bus::BusSettings, SetupError> {
+fn broker(name: &str, settings: &BusSettings) -> Result<bus::BusSettings, SetupError> {
     Ok(bus::BusSettings {
         url: settings.url.expose_secret().parse().map_err(SetupError::Bus)?,
         exchange: settings.exchange.clone(),

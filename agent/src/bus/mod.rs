@@ -13,7 +13,6 @@ mod connection;
 mod files;
 mod message;
 mod outbox;
-pub mod readiness;
 mod status;
 mod url;
 

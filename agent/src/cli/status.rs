@@ -22,7 +22,7 @@ impl Status {
 }
 
 pub(super) fn page(page: &mut Page, status: &view::Status) {
-    let view::Status { version, started_at, now, last_seq, links, bus } = status;
+    let view::Status { version, started_at, now, last_seq, links, bus, alerts } = status;
     let up = u64::try_from(now.duration_since(*started_at).as_millis()).unwrap_or(0);
     page.title(format!(
         "dr-agent {version}, {}, up for {}, entry {last_seq}",
@@ -32,6 +32,9 @@ pub(super) fn page(page: &mut Page, status: &view::Status) {
     match bus {
         None => page.line(0, "bus: not configured"),
         Some(bus) => self::bus(page, bus),
+    }
+    for sink in alerts {
+        self::sink(page, sink);
     }
     for link in links {
         self::link(page, link);
@@ -52,6 +55,25 @@ fn bus(page: &mut Page, bus: &view::BusView) {
         ),
     );
     if let Some(error) = &bus.last_error {
+        page.line(1, format!("last error: {error}"));
+    }
+}
+
+fn sink(page: &mut Page, sink: &view::SinkView) {
+    page.line(
+        0,
+        format!(
+            "alerts to {} {}: {} entries behind ({}), {} sent, {} failed, {} given up",
+            sink.kind,
+            sink.name,
+            sink.pending_entries,
+            lasting(sink.lag_ms),
+            sink.sent,
+            sink.failed,
+            sink.given_up
+        ),
+    );
+    if let Some(error) = &sink.last_error {
         page.line(1, format!("last error: {error}"));
     }
 }

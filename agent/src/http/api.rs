@@ -47,6 +47,7 @@ pub(super) async fn status(State(app): State<App>) -> Answer<Status> {
         last_seq,
         links,
         bus: app.bus(),
+        alerts: (app.parts.alerts)(),
     }))
 }
 

@@ -11,7 +11,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{App, problem::Problem};
+use super::{App, problem::Problem, view::SinkView};
 use crate::metrics::{self, View};
 
 /// The process answers. Says nothing about anything else, so that a supervisor does not kill an
@@ -49,11 +49,24 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem>
         lag_entries: bus.lag_entries,
         lag_seconds: Duration::from_millis(bus.lag_ms).as_secs_f64(),
     });
-    match app.parts.metrics.render(view.as_ref(), bus.as_ref()) {
+    let alerts: Vec<metrics::Sink> = (app.parts.alerts)().into_iter().map(of_sink).collect();
+    match app.parts.metrics.render(view.as_ref(), bus.as_ref(), &alerts) {
         Ok(text) => Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()),
         Err(error) => {
             Err(Problem::internal(&format!("the metrics can't be put together: {error}")))
         }
+    }
+}
+
+fn of_sink(sink: SinkView) -> metrics::Sink {
+    metrics::Sink {
+        kind: sink.kind,
+        name: sink.name,
+        sent: sink.sent,
+        failed: sink.failed,
+        given_up: sink.given_up,
+        pending_entries: sink.pending_entries,
+        lag_seconds: Duration::from_millis(sink.lag_ms).as_secs_f64(),
     }
 }
 

@@ -41,7 +41,10 @@ pub use self::{
     serve::{Bound, ServeError, Settings, Tls},
     webhook::{WEBHOOK_ALERTS, WEBHOOK_BODY},
 };
-use self::{problem::Problem, view::BusView};
+use self::{
+    problem::Problem,
+    view::{BusView, SinkView},
+};
 use crate::{
     config::AlertRule,
     journal::{JournalError, Reader},
@@ -65,6 +68,9 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Looks at the bus, which is not known here.
 pub type BusLook = Arc<dyn Fn() -> BusView + Send + Sync>;
 
+/// Looks at the sinks for alerts, which are not known here.
+pub type SinksLook = Arc<dyn Fn() -> Vec<SinkView> + Send + Sync>;
+
 /// Everything that the handlers need. Cheap to clone.
 #[derive(Clone)]
 pub struct Parts {
@@ -75,6 +81,8 @@ pub struct Parts {
     pub journal: PathBuf,
     /// How the bus is doing; None: none is configured.
     pub bus: Option<BusLook>,
+    /// How each sink for alerts is doing.
+    pub alerts: SinksLook,
     pub metrics: Arc<Metrics>,
     pub tokens: Arc<Tokens>,
     /// They open the webhook for alerts, and nothing else does.

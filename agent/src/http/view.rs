@@ -18,6 +18,9 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// None: no bus is configured.
     pub bus: Option<BusView>,
+    /// One for each receiver that is configured.
+    #[serde(default)]
+    pub alerts: Vec<SinkView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +71,19 @@ pub struct BusView {
     pub held_up: u64,
     pub last_confirmed_seq: Seq,
     pub lag_entries: u64,
+    pub lag_ms: u64,
+    pub last_error: Option<String>,
+}
+
+/// A sink for alerts as it is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkView {
+    pub kind: String,
+    pub name: String,
+    pub sent: u64,
+    pub failed: u64,
+    pub given_up: u64,
+    pub pending_entries: u64,
     pub lag_ms: u64,
     pub last_error: Option<String>,
 }

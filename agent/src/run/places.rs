@@ -17,6 +17,7 @@ use probes::{
 use super::parts::Parts;
 use crate::{
     actions::{ControlPlace, Hands, Place},
+    alerts::AlertError,
     clock::Clock,
     config::{Config, ControlSettings, InstanceSettings},
     metrics::Metrics,
@@ -32,6 +33,8 @@ pub enum SetupError {
     Credential { instance: InstanceId, error: CredentialError },
     #[error("the bus can't be set up: {0}")]
     Bus(String),
+    #[error(transparent)]
+    Alerts(#[from] AlertError),
     #[error("the metrics can't be set up: {0}")]
     Metrics(prometheus::Error),
 }
@@ -136,7 +139,7 @@ fn control_of(
     let credential = KeptCredential::new(
         settings.credential.clone(),
         settings.authority.clone(),
-        &token_scope(&settings.target.base_url),
+        &scope(&settings.target.base_url),
         http_client(ca_pem, settings.connect_within).map_err(named)?,
         Arc::clone(now),
         settings.schedule.limit,
@@ -154,7 +157,7 @@ fn control_of(
 
 /// The other clouds want to be asked for by their own names; whatever else the address is (a private
 /// endpoint, a proxy), behind it is the public cloud.
-pub fn token_scope(base_url: &str) -> String {
+fn scope(base_url: &str) -> String {
     let host = base_url.trim_end_matches('/');
     let other = ["https://management.usgovcloudapi.net", "https://management.chinacloudapi.cn"];
     match other.into_iter().find(|other| host.eq_ignore_ascii_case(other)) {
@@ -169,9 +172,9 @@ mod tests {
 
     #[test]
     fn each_cloud_is_asked_for_by_its_name() {
-        assert_eq!(token_scope("https://management.azure.com"), ARM_SCOPE);
-        assert_eq!(token_scope("https://127.0.0.1:4433"), ARM_SCOPE);
-        let government = token_scope("https://management.usgovcloudapi.net/");
+        assert_eq!(scope("https://management.azure.com"), ARM_SCOPE);
+        assert_eq!(scope("https://127.0.0.1:4433"), ARM_SCOPE);
+        let government = scope("https://management.usgovcloudapi.net/");
         assert_eq!(government, "https://management.usgovcloudapi.net/.default");
     }
 }

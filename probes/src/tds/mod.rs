@@ -7,7 +7,7 @@ mod in_flight;
 mod instance;
 mod prelogin;
 mod reading;
-pub(crate) mod rows;
+mod rows;
 mod session;
 mod tls;
 

@@ -182,6 +182,7 @@ fn the_state_of_every_link_at_a_glance() {
             proposal: Some(detail().summary),
         }],
         bus: None,
+        alerts: Vec::new(),
     };
     expect![[r#"
         dr-agent 0.1.0, 2026-03-01T12:02:00.000Z, up for 2 m, entry 7

@@ -111,7 +111,7 @@ fn looks_are_counted_by_what_was_seen() {
     let seen = Seen::Silence(silence);
     eye.saw(&Observation { begun_at: later(1000), at: later(4000), seen, ..answered });
     let bus = Bus { connected: true, published: 7, lag_seconds: 1.5, ..Bus::default() };
-    let text = metrics.render(None, Some(&bus)).expect("a text");
+    let text = metrics.render(None, Some(&bus), &[]).expect("a text");
     let looks = "dr_agent_probe_looks_total{link=\"orders\"";
     let duration = "dr_agent_probe_duration_seconds";
     let labels = "instance=\"sql\",vantage=\"sql_server\"";

@@ -85,6 +85,7 @@ impl Agent {
             head: told.head,
             journal: journal_path,
             bus: None,
+            alerts: Arc::new(Vec::new),
             metrics: Arc::new(metrics),
             tokens: Arc::new(Tokens::read(&[tokens]).expect("tokens")),
             webhook_tokens: Arc::new(Tokens::read(&[alert_tokens]).expect("tokens")),

@@ -1,0 +1,145 @@
+//! The journal as a sink follows it: changes, each with the place to which its telling leads.
+
+use std::time::Duration;
+
+use agent_core::Seq;
+use jiff::Timestamp;
+
+use super::{
+    AlertError,
+    files::{Files, Found, Place},
+    story::{Change, News, Stories},
+};
+use crate::journal::{Mark, Stored, redact};
+
+/// Entries that are read at once.
+const PAGE: usize = 64;
+
+/// A change, and where the sink is once it has been told. None: another one of the same place
+/// comes behind it.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) change: Change,
+    pub(super) place: Option<Place>,
+}
+
+/// What there is to do at the beginning.
+pub(super) struct Begun {
+    /// What a new receiver is told of what was before it.
+    pub(super) untold: Vec<Item>,
+    /// All open episodes, told or not.
+    pub(super) standing: Vec<Change>,
+}
+
+const START: Place = Place { mark: Mark::START, timed: 0, calm: true };
+
+pub(super) struct Tail {
+    files: Files,
+    stories: Stories,
+    /// Everything up to here is in the stories.
+    at: Place,
+    saved: Option<Place>,
+}
+
+impl Tail {
+    pub(super) fn new(files: Files, page_after: Duration) -> Self {
+        Self { files, stories: Stories::new(page_after), at: START, saved: None }
+    }
+
+    /// Reads again what has been told already, from the last place at which no episode was open.
+    /// To a sink that is new here all has been told: it begins with how things stand.
+    pub(super) async fn begin(&mut self) -> Result<Begun, AlertError> {
+        let Found { place, base, head } = self.files.find().await?;
+        let end = place.map_or(head, |place| place.mark);
+        self.stories.clear();
+        self.at = Place { mark: base, ..START };
+        while self.at.mark.seq < end.seq {
+            let left = usize::try_from(end.seq - self.at.mark.seq).unwrap_or(PAGE).min(PAGE);
+            let page = self.files.read_after(self.at.mark.seq, left).await?;
+            if page.is_empty() {
+                break;
+            }
+            for stored in &page {
+                self.take(stored);
+            }
+        }
+        if let Some(place) = place {
+            self.stories.told(place.timed);
+            self.at.timed = place.timed;
+        }
+        self.at.calm = self.stories.calm();
+        let standing = self.stories.standing();
+        let mut untold: Vec<Item> = Vec::new();
+        if place.is_none() {
+            untold
+                .extend(standing.iter().map(|change| Item { change: change.clone(), place: None }));
+            if let Some(last) = untold.last_mut() {
+                last.place = Some(self.at);
+            }
+        }
+        Ok(Begun { untold, standing })
+    }
+
+    /// The next changes, if there are any by now. `head` is the newest entry.
+    pub(super) async fn more(
+        &mut self,
+        head: Seq,
+        now: Timestamp,
+    ) -> Result<Vec<Item>, AlertError> {
+        let mut items = Vec::new();
+        if self.at.mark.seq < head {
+            for stored in self.files.read_after(self.at.mark.seq, PAGE).await? {
+                items.extend(self.take(&stored));
+            }
+        }
+        if self.at.mark.seq >= head {
+            while let Some(change) = self.stories.pass(now) {
+                items.push(self.passed(change));
+            }
+        }
+        Ok(items)
+    }
+
+    /// Where everything is that has been read.
+    pub(super) fn at(&self) -> Place {
+        self.at
+    }
+
+    /// Writes down how far the sink has come; never that it has come less far.
+    pub(super) async fn save(&mut self, place: Place) -> Result<(), AlertError> {
+        let order = |place: Place| (place.mark.seq, place.timed);
+        if self.saved.is_none_or(|saved| order(saved) < order(place)) {
+            self.files.save(place).await?;
+            self.saved = Some(place);
+        }
+        Ok(())
+    }
+
+    /// When something is due that follows from time alone.
+    pub(super) fn wake(&self) -> Option<Timestamp> {
+        self.stories.wake()
+    }
+
+    fn take(&mut self, stored: &Stored) -> Vec<Item> {
+        let entry = redact(&stored.entry);
+        let mut items = Vec::new();
+        while let Some(change) = self.stories.pass(entry.at) {
+            items.push(self.passed(change));
+        }
+        let change = self.stories.take(&entry);
+        self.at.mark = Mark { seq: entry.seq, hash: stored.hash };
+        self.at.calm = self.stories.calm();
+        items.extend(change.map(|change| Item { change, place: Some(self.at) }));
+        items
+    }
+
+    fn passed(&mut self, change: Change) -> Item {
+        match change.news {
+            News::Lasting { started } | News::Calm { started } => {
+                self.at.timed = started;
+            }
+            News::Entry { .. } | News::Standing => {}
+        }
+        Item { change, place: Some(self.at) }
+    }
+}

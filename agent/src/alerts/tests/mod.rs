@@ -1,0 +1,8 @@
+//! Sinks on stories that the real core wrote: what is said of them, and whether it arrives.
+
+mod golden;
+mod play;
+mod pushing;
+mod receiver;
+mod sending;
+mod stage;
