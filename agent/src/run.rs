@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::places::SetupError;
+pub use self::places::{SetupError, token_scope};
 use self::{parts::Parts, places::Places};
 use crate::{
     bus::{self, BusStatus},
@@ -259,7 +259,7 @@ fn no_thread(error: std::io::Error) -> RunError {
     RunError::System { doing: "start a thread", error }
 }
 
-fn broker(name: &str, settings: &BusSettings) -> Result<bus::BusSettings, SetupError> {
+pub(crate) fn broker(name: &str, settings: &BusSettings) -> Result<bus::BusSettings, SetupError> {
     Ok(bus::BusSettings {
         url: settings.url.expose_secret().parse().map_err(SetupError::Bus)?,
         exchange: settings.exchange.clone(),

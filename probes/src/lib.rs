@@ -10,6 +10,7 @@
 //! No clock is read here: whoever calls hands in a [`Now`].
 
 pub mod arm;
+pub mod readiness;
 pub mod tds;
 
 mod target;

@@ -44,6 +44,12 @@ pub(super) struct Session {
     _plug: Plug,
 }
 
+/// See [`look`].
+pub(super) struct Look {
+    connection: Connection,
+    _plug: Plug,
+}
+
 /// What the broker said to one message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -66,6 +72,24 @@ pub(super) async fn connect(settings: &BusSettings) -> Result<Session, BusError>
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(BusError::TimedOut { doing: "connect", after: settings.connect_within }),
+    }
+}
+
+/// A connection on which nothing has been declared yet, for looking; dropped, it ends at once.
+pub(super) async fn look(settings: &BusSettings) -> Result<Look, BusError> {
+    let plug = Plug::default();
+    let wire = Wire::clone(&plug.0);
+    match timeout(settings.connect_within, dial(settings, wire)).await {
+        Ok(Ok(connection)) => Ok(Look { connection, _plug: plug }),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(BusError::TimedOut { doing: "connect", after: settings.connect_within }),
+    }
+}
+
+impl Look {
+    /// A channel of its own for each question: one that is answered with an error is closed.
+    pub(super) async fn channel(&self) -> Result<Channel, BusError> {
+        channel(&self.connection).await
     }
 }
 
@@ -121,8 +145,22 @@ pub(super) async fn publish(
 }
 
 async fn open(settings: &BusSettings, wire: Wire) -> Result<(Connection, Vec<Channel>), BusError> {
-    let connector = settings.url.tls().then(|| tls(settings.ca_pem.as_deref())).transpose()?;
     let exchange = short(&settings.exchange)?;
+    let connection = dial(settings, wire).await?;
+    let channels = future::try_join_all((0..CHANNELS).map(|_| channel(&connection))).await?;
+    if let Some(channel) = channels.first() {
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel
+            .exchange_declare(exchange, ExchangeKind::Topic, durable, FieldTable::default())
+            .await
+            .map_err(failed("declare the exchange"))?;
+    }
+    Ok((connection, channels))
+}
+
+/// A connection and nothing on it yet.
+async fn dial(settings: &BusSettings, wire: Wire) -> Result<Connection, BusError> {
+    let connector = settings.url.tls().then(|| tls(settings.ca_pem.as_deref())).transpose()?;
     let within = settings.connect_within;
     let mut uri: AMQPUri = settings.url.uri().clone();
     uri.query.heartbeat.get_or_insert(HEARTBEAT);
@@ -151,16 +189,7 @@ async fn open(settings: &BusSettings, wire: Wire) -> Result<(Connection, Vec<Cha
         },
         properties,
     );
-    let connection = connecting.await.map_err(failed("connect"))?;
-    let channels = future::try_join_all((0..CHANNELS).map(|_| channel(&connection))).await?;
-    if let Some(channel) = channels.first() {
-        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        channel
-            .exchange_declare(exchange, ExchangeKind::Topic, durable, FieldTable::default())
-            .await
-            .map_err(failed("declare the exchange"))?;
-    }
-    Ok((connection, channels))
+    connecting.await.map_err(failed("connect"))
 }
 
 async fn channel(connection: &Connection) -> Result<Channel, BusError> {

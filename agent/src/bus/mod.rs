@@ -13,6 +13,7 @@ mod connection;
 mod files;
 mod message;
 mod outbox;
+pub mod readiness;
 mod status;
 mod url;
 

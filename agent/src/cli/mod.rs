@@ -3,6 +3,7 @@
 //! neither agent nor network.
 
 mod acknowledge;
+mod check;
 mod client;
 mod completions;
 mod config;
@@ -78,6 +79,8 @@ enum Command {
     Completions(completions::Completions),
     /// Print the manual page, or write one for each command
     Man(man::Man),
+    /// Look at every endpoint, right and setting: what is wrong, and how to mend it
+    Check(check::Check),
 }
 
 /// What every command has at hand.
@@ -127,6 +130,7 @@ impl Command {
             Self::Config(command) => command.run(context),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
+            Self::Check(command) => command.run(context),
         }
     }
 }

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     AgentSettings, BusSettings, ClientDefaults, Config, ConfigError, HttpSettings, LogFormat,
-    LogSettings, TlsFiles, alert_rules, alerts,
+    LogSettings, Problem, TlsFiles, alert_rules, alerts,
     check::{self, Findings},
     file::{self, File},
     locate::Key,
@@ -39,7 +39,14 @@ pub(super) struct Builder<'p> {
 }
 
 /// Checks a file and builds the configuration from it.
-pub(super) fn config(path: &Path, text: &str, mut file: File) -> Result<Config, ConfigError> {
+pub(super) fn config(path: &Path, text: &str, file: File) -> Result<Config, ConfigError> {
+    let (config, problems) = examined(path, text, file);
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError::wrong(path, problems)) }
+}
+
+/// What can be used of a file, beside what is wrong with it. What is wrong is missing in the
+/// configuration, or empty there.
+pub(super) fn examined(path: &Path, text: &str, mut file: File) -> (Config, Vec<Problem>) {
     let mut builder = Builder::new(path);
     check::file(&file, &mut builder.found);
     let links = builder.links(&file);
@@ -49,9 +56,6 @@ pub(super) fn config(path: &Path, text: &str, mut file: File) -> Result<Config, 
     let alerts = alerts::settings(&file, &mut builder);
     let roster = builder.roster(&file);
     let log = builder.log(&file.log);
-    if !builder.found.is_empty() {
-        return Err(ConfigError::wrong(path, builder.found.problems(text)));
-    }
     let agent = AgentSettings {
         name: file.agent.name.clone(),
         data_dir: builder.path(&file.agent.data_dir),
@@ -59,7 +63,8 @@ pub(super) fn config(path: &Path, text: &str, mut file: File) -> Result<Config, 
     };
     let brake = StormBrake { open_proposals: file.storm_brake.open_proposals };
     complete(&mut file);
-    Ok(Config {
+    let problems = builder.found.problems(text);
+    let config = Config {
         path: path.to_owned(),
         digest: format!("sha256:{}", agent_core::to_hex(&Sha256::digest(text.as_bytes()))),
         agent,
@@ -73,7 +78,8 @@ pub(super) fn config(path: &Path, text: &str, mut file: File) -> Result<Config, 
         roster,
         brake,
         effective: file,
-    })
+    };
+    (config, problems)
 }
 
 /// Where the API is, seen from the same machine.

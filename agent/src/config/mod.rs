@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{LinkSpec, Roster, StormBrake};
+use agent_core::{LinkSpec, Roster, Side, StormBrake};
 use ed25519_dalek::VerifyingKey;
 use probes::{ControlTarget, InstanceTarget, Schedule, Secret, arm::CredentialSource};
 
@@ -179,6 +179,32 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let file = file::read(path, text)?;
         build::config(path, text, file)
+    }
+
+    /// What can be used of a file, and everything that is wrong with it: for those who look at the
+    /// rest all the same. Of a file that is wrong in its form nothing can be used.
+    #[must_use]
+    pub fn examine(path: &Path) -> (Option<Self>, Vec<Problem>) {
+        let read = problem::read(path);
+        let formed = read.and_then(|text| file::read(path, &text).map(|file| (text, file)));
+        match formed {
+            Ok((text, file)) => {
+                let (config, problems) = build::examined(path, &text, file);
+                (Some(config), problems)
+            }
+            Err(error) => (None, error.problems),
+        }
+    }
+
+    /// The section of the file that has this instance, as `sql_servers[0]`.
+    #[must_use]
+    pub fn section_of(&self, side: Side, instance: &str) -> Option<String> {
+        let (name, instances) = match side {
+            Side::SqlServer => ("sql_servers", &self.effective.sql_servers),
+            Side::ManagedInstance => ("managed_instances", &self.effective.managed_instances),
+        };
+        let place = instances.iter().position(|found| found.name == instance)?;
+        Some(format!("{name}[{place}]"))
     }
 
     /// The file as it counts: with every default filled in. Secrets are in it only as the place

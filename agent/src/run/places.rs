@@ -139,7 +139,7 @@ fn control_of(
     let credential = KeptCredential::new(
         settings.credential.clone(),
         settings.authority.clone(),
-        &scope(&settings.target.base_url),
+        &token_scope(&settings.target.base_url),
         http_client(ca_pem, settings.connect_within).map_err(named)?,
         Arc::clone(now),
         settings.schedule.limit,
@@ -157,7 +157,7 @@ fn control_of(
 
 /// The other clouds want to be asked for by their own names; whatever else the address is (a private
 /// endpoint, a proxy), behind it is the public cloud.
-fn scope(base_url: &str) -> String {
+pub fn token_scope(base_url: &str) -> String {
     let host = base_url.trim_end_matches('/');
     let other = ["https://management.usgovcloudapi.net", "https://management.chinacloudapi.cn"];
     match other.into_iter().find(|other| host.eq_ignore_ascii_case(other)) {
@@ -172,9 +172,9 @@ mod tests {
 
     #[test]
     fn each_cloud_is_asked_for_by_its_name() {
-        assert_eq!(scope("https://management.azure.com"), ARM_SCOPE);
-        assert_eq!(scope("https://127.0.0.1:4433"), ARM_SCOPE);
-        let government = scope("https://management.usgovcloudapi.net/");
+        assert_eq!(token_scope("https://management.azure.com"), ARM_SCOPE);
+        assert_eq!(token_scope("https://127.0.0.1:4433"), ARM_SCOPE);
+        let government = token_scope("https://management.usgovcloudapi.net/");
         assert_eq!(government, "https://management.usgovcloudapi.net/.default");
     }
 }

@@ -23,6 +23,7 @@ pub struct InstanceProperties {
     /// The update policy.
     pub database_format: Option<String>,
     pub fully_qualified_domain_name: Option<String>,
+    pub collation: Option<String>,
     pub hybrid_secondary_usage: Option<String>,
 }
 
@@ -42,6 +43,7 @@ pub struct LinkProperties {
     pub partner_link_role: Option<String>,
     pub failover_mode: Option<String>,
     pub replication_mode: Option<String>,
+    pub partner_endpoint: Option<String>,
     pub databases: Vec<LinkDatabase>,
 }
 
@@ -54,6 +56,16 @@ pub struct LinkDatabase {
     pub connected_state: Option<String>,
     pub last_hardened_lsn: Option<String>,
     pub most_recent_link_error: Option<String>,
+    /// Of the certificate of SQL Server that the instance holds; empty where it does not say.
+    pub partner_auth_cert_validity: CertificateValidity,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CertificateValidity {
+    pub certificate_name: Option<String>,
+    /// RFC 3339.
+    pub expiry_date: Option<String>,
 }
 
 impl Link {

@@ -168,7 +168,7 @@ impl ArmClient {
         }
     }
 
-    async fn get(&self, url: Url, limit: Duration) -> Result<Answer, ArmError> {
+    pub(crate) async fn get(&self, url: Url, limit: Duration) -> Result<Answer, ArmError> {
         self.send(self.reads.request(Method::GET, url), limit).await
     }
 
@@ -216,6 +216,20 @@ impl ArmClient {
         url.query_pairs_mut().append_pair("api-version", &self.api_version);
         url
     }
+
+    /// What lies in the resource group of the instance, by the version of its own provider.
+    pub(crate) fn url_in_group(&self, below: &[&str], api_version: &str) -> Url {
+        let mut url = self.instance.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            // Away with `providers/Microsoft.Sql/managedInstances/NAME`.
+            for _ in 0..4 {
+                path.pop();
+            }
+            path.extend(below);
+        }
+        url.query_pairs_mut().append_pair("api-version", api_version);
+        url
+    }
 }
 
 impl std::fmt::Debug for ArmClient {
@@ -227,14 +241,14 @@ impl std::fmt::Debug for ArmClient {
     }
 }
 
-struct Answer {
+pub(crate) struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
 impl Answer {
-    fn json<T: DeserializeOwned>(&self) -> Result<T, ArmError> {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ArmError> {
         serde_json::from_slice(&self.body).map_err(ArmError::garbled)
     }
 }

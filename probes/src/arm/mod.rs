@@ -6,10 +6,14 @@ mod control;
 mod credential;
 mod error;
 mod operation;
+mod permissions;
 
-pub use body::{Instance, InstanceProperties, Link, LinkDatabase, LinkProperties};
+pub use body::{
+    CertificateValidity, Instance, InstanceProperties, Link, LinkDatabase, LinkProperties,
+};
 pub use client::{Accepted, ArmClient, ArmSetupError, FailoverType, http_client};
 pub use control::ControlLook;
 pub use credential::{ARM_SCOPE, CredentialError, CredentialSource, KeptCredential};
 pub use error::ArmError;
 pub use operation::{OperationState, OperationUrl, OperationUrlError, Poll};
+pub use permissions::Permissions;

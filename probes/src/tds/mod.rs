@@ -7,7 +7,7 @@ mod in_flight;
 mod instance;
 mod prelogin;
 mod reading;
-mod rows;
+pub(crate) mod rows;
 mod session;
 mod tls;
 

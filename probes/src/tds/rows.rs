@@ -114,7 +114,7 @@ fn small(row: &Row, column: &str) -> Result<Option<i32>, TdsError> {
     i32::try_from(value).map(Some).map_err(|_| wrong_type(column, "a small integer"))
 }
 
-fn flag(row: &Row, column: &str) -> Result<Option<bool>, TdsError> {
+pub(crate) fn flag(row: &Row, column: &str) -> Result<Option<bool>, TdsError> {
     Ok(integer(row, column)?.map(|value| value != 0))
 }
 
@@ -140,7 +140,7 @@ fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, TdsError> {
 }
 
 /// `datetime`, read as if it were UTC: days since 1900 and three-hundredths of a second.
-fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, TdsError> {
+pub(crate) fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, TdsError> {
     const DAYS_FROM_1900_TO_1970: i64 = 25_567;
     const DAY_MS: i64 = 86_400_000;
     let ColumnData::DateTime(value) = data(row, column)? else {

@@ -1,0 +1,233 @@
+//! From the configuration to the questions, all endpoints side by side, and what only they together
+//! can tell.
+
+use std::{sync::Arc, time::Duration};
+
+use agent_core::{LinkSpec, Side};
+use futures_util::future::join_all;
+use jiff::SignedDuration;
+use probes::{
+    Now,
+    readiness::{
+        ControlFacts, ControlQuestion, Domains, Finding, InstanceFacts, InstanceQuestion, Limits,
+        PairQuestion, Placed, PlacementQuestion, control, instance, pair, placement,
+    },
+};
+
+use super::local::{self, Listening};
+use crate::{
+    bus::readiness::{self as bus, Ask, Running},
+    cli::{Context, exit::Failure},
+    clock::Clock,
+    config::{Config, ControlSettings, InstanceSettings, Problem},
+    http::view::Status,
+    run,
+};
+
+/// How long things may take, and whether a message may be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) each: Duration,
+    pub(super) within: Duration,
+    pub(super) bus_message: bool,
+}
+
+type Instances = Vec<(String, Side, InstanceFacts)>;
+type Controls = Vec<(String, ControlFacts)>;
+
+/// Asks everything that can be asked with this configuration.
+pub(super) fn all(
+    config: &Config,
+    problems: &[Problem],
+    context: &Context,
+    wish: Wish,
+) -> Result<Vec<Finding>, Failure> {
+    let (listen, listening) = local::listen(config);
+    let mut found = vec![listen];
+    let running = (listening == Listening::Agent).then(|| of_agent(context)).flatten();
+    let clock = Clock::start(None);
+    let now: Now = Arc::new(move || clock.now());
+    let limits = limits(config, wish);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::internal)?;
+    let asked = runtime.block_on(asked(config, problems, limits, &now, (wish, running)));
+    // A resolver that hangs does so on a thread of its own, which nobody waits for.
+    runtime.shutdown_background();
+    let (answers, facts) = asked;
+    found.extend(answers);
+    found.extend(config.links.iter().flat_map(|link| of_link(config, link, &facts)));
+    found.extend(placement(&placed(config, &facts)));
+    Ok(found)
+}
+
+/// What the endpoints said beside their findings.
+struct Facts {
+    instances: Instances,
+    controls: Controls,
+    broker: Vec<std::net::SocketAddr>,
+}
+
+async fn asked(
+    config: &Config,
+    problems: &[Problem],
+    limits: Limits,
+    now: &Now,
+    (wish, running): (Wish, Option<Running>),
+) -> (Vec<Finding>, Facts) {
+    let instances = config.instances.iter().map(async |settings| {
+        let question = instance_question(config, settings, problems);
+        let (found, facts) = instance(&question, limits, now).await;
+        (settings.look.instance.to_string(), settings.look.side, found, facts)
+    });
+    let with_control = config
+        .instances
+        .iter()
+        .filter_map(|settings| settings.control.as_ref().map(|control| (settings, control)));
+    let controls = with_control.map(async |(settings, of)| {
+        let question = control_question(config, settings, of, problems);
+        let (found, facts) = control(&question, limits, now).await;
+        (settings.look.instance.to_string(), found, facts)
+    });
+    let broker = async {
+        let settings = config.bus.as_ref()?;
+        let ask = if wish.bus_message { Ask::Message } else { Ask::Agent(running) };
+        let settings = run::broker(&config.agent.name, settings).ok()?;
+        Some(bus::readiness(&settings, ask, limits, now).await)
+    };
+    let (instances, controls, broker) =
+        tokio::join!(join_all(instances), join_all(controls), broker);
+    let mut found = Vec::new();
+    let mut facts = Facts { instances: Vec::new(), controls: Vec::new(), broker: Vec::new() };
+    for (name, side, findings, of) in instances {
+        found.extend(findings);
+        facts.instances.push((name, side, of));
+    }
+    for (name, findings, of) in controls {
+        found.extend(findings);
+        facts.controls.push((name, of));
+    }
+    if let Some((findings, addresses)) = broker {
+        found.extend(findings);
+        facts.broker = addresses;
+    }
+    (found, facts)
+}
+
+fn limits(config: &Config, wish: Wish) -> Limits {
+    // What the forecast of any link can bear.
+    let margins = config.links.iter().map(|link| link.policy.loss_margin);
+    let margin = margins.min().unwrap_or(Duration::from_secs(5));
+    let clocks = SignedDuration::try_from(margin).unwrap_or(SignedDuration::from_secs(5));
+    Limits { each: wish.each, endpoint: wish.within, clocks }
+}
+
+fn instance_question(
+    config: &Config,
+    settings: &InstanceSettings,
+    problems: &[Problem],
+) -> InstanceQuestion {
+    let (side, name) = (settings.look.side, settings.look.instance.as_str());
+    let key = config.section_of(side, name).unwrap_or_default();
+    let look_withheld = withheld(problems, &format!("{key}.login"));
+    let same = settings.look.endpoint.user == settings.act.endpoint.user;
+    let act_withheld = withheld(problems, &format!("{key}.action_login"));
+    InstanceQuestion {
+        subject: subject(side, name),
+        look: settings.look.clone(),
+        act: settings.act.clone(),
+        act_withheld: act_withheld.or_else(|| look_withheld.clone().filter(|_| same)),
+        look_withheld,
+        key,
+    }
+}
+
+fn control_question(
+    config: &Config,
+    settings: &InstanceSettings,
+    of: &ControlSettings,
+    problems: &[Problem],
+) -> ControlQuestion {
+    let (side, name) = (settings.look.side, settings.look.instance.as_str());
+    let key = format!("{}.arm", config.section_of(side, name).unwrap_or_default());
+    ControlQuestion {
+        subject: format!("Azure Resource Manager for {name}"),
+        target: of.target.clone(),
+        ca_pem: of.ca_pem.clone(),
+        connect_within: of.connect_within,
+        credential: of.credential.clone(),
+        authority: of.authority.clone(),
+        scope: run::token_scope(&of.target.base_url),
+        withheld: withheld(problems, &format!("{key}.credential")),
+        key,
+    }
+}
+
+/// Why a section can't be tried: something in it is wrong, and is told of by itself.
+fn withheld(problems: &[Problem], section: &str) -> Option<String> {
+    let below = |key: &str| {
+        key.strip_prefix(section)
+            .is_some_and(|rest| rest.starts_with(['.', '[']) || rest.is_empty())
+    };
+    let problem = problems.iter().find(|problem| below(&problem.key))?;
+    Some(format!("files.secret ({})", problem.key))
+}
+
+fn of_link(config: &Config, link: &LinkSpec, facts: &Facts) -> Vec<Finding> {
+    let nothing = InstanceFacts::default();
+    let of = |name: &str| {
+        let found = facts.instances.iter().find(|(of, _, _)| of == name);
+        found.map_or(&nothing, |(_, _, facts)| facts)
+    };
+    let host = |name: &str| {
+        let found = config.instances.iter().find(|other| other.look.instance.as_str() == name);
+        found.map_or("", |found| found.look.endpoint.host.as_str())
+    };
+    let (sql, managed) = (link.sql_server.as_str(), link.managed_instance.as_str());
+    let control = facts.controls.iter().find(|(of, _)| of == managed).map(|(_, facts)| facts);
+    pair(&PairQuestion {
+        link: &link.id,
+        group: &link.group,
+        sql_host: host(sql),
+        managed_host: host(managed),
+        sql: of(sql),
+        managed: of(managed),
+        control,
+    })
+}
+
+fn placed(config: &Config, facts: &Facts) -> PlacementQuestion {
+    let domains = |link: &LinkSpec| Domains {
+        link: link.id.to_string(),
+        agent: link.agent_domain.to_string(),
+        managed_instance: link.managed_instance_domain.to_string(),
+    };
+    let servers = facts.instances.iter().filter(|(_, side, _)| *side == Side::SqlServer);
+    let servers = servers.map(|(name, side, of)| Placed {
+        name: subject(*side, name),
+        addresses: of.addresses.clone(),
+    });
+    let broker = Placed { name: bus::SUBJECT.to_owned(), addresses: facts.broker.clone() };
+    PlacementQuestion {
+        links: config.links.iter().map(domains).collect(),
+        servers: servers.collect(),
+        parts: vec![broker],
+        listen: Some(config.http.listen),
+        approvers: config.roster.approvers.len(),
+        forced_quorum: config.roster.forced_quorum,
+        break_glass: config.roster.break_glass.is_some(),
+    }
+}
+
+fn subject(side: Side, name: &str) -> String {
+    match side {
+        Side::SqlServer => format!("SQL Server {name}"),
+        Side::ManagedInstance => format!("managed instance {name}"),
+    }
+}
+
+/// What a running agent says of its bus; nothing if it does not answer, which is no finding here.
+fn of_agent(context: &Context) -> Option<Running> {
+    let client = context.connection.open().ok()?;
+    let status: Status = client.get(&["status"], &[]).ok()?;
+    status.bus.map(|bus| Running { published: bus.published, held_up: bus.held_up })
+}
