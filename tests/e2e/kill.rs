@@ -258,8 +258,19 @@ fn sign(rig: &Rig, counts: &BTreeMap<String, usize>) {
     }
 }
 
-/// What the journal's end was, and how long the restarted agent took to answer.
 fn kill_and_start(
+    rig: &mut Rig,
+    journal: &mut Follower,
+    counts: &mut BTreeMap<String, usize>,
+) -> (String, Duration) {
+    let told = restart(rig, journal, counts);
+    sign(rig, counts);
+    told
+}
+
+/// Kills the agent and starts it again. Says what the journal's end was, and how long the restarted
+/// agent took to answer.
+pub(crate) fn restart(
     rig: &mut Rig,
     journal: &mut Follower,
     counts: &mut BTreeMap<String, usize>,
@@ -278,7 +289,6 @@ fn kill_and_start(
     let seen = std::mem::take(&mut journal.seen);
     *journal = rig.follow(end);
     journal.seen = seen;
-    sign(rig, counts);
     (boundary, resumed)
 }
 

@@ -5,6 +5,8 @@ mod broker;
 mod bus;
 mod kill;
 mod lab;
+mod planned;
+mod planned_kill;
 mod resend;
 mod rig;
 mod story;

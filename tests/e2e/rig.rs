@@ -36,6 +36,8 @@ pub(crate) struct Wish {
     pub(crate) seed: u64,
     pub(crate) world: WorldSpec,
     pub(crate) settings: Vec<(&'static str, Setting)>,
+    /// A hook stops and starts the application.
+    pub(crate) hook: bool,
 }
 
 pub(crate) struct Rig {
@@ -72,7 +74,7 @@ impl Wish {
         link.failover.arm_start_ms = 300;
         link.failover.role_ms = 500;
         link.failover.recovery_ms = 500;
-        Self { seed, world, settings: Vec::new() }
+        Self { seed, world, settings: Vec::new(), hook: false }
     }
 
     pub(crate) fn set(mut self, key: &'static str, value: impl Into<Setting>) -> Self {
@@ -107,6 +109,11 @@ impl Rig {
         for (key, value) in quick().into_iter().chain(wish.settings) {
             setup.set(key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
         }
+        if wish.hook {
+            let path = hook(folder.path(), &twin);
+            let command = vec![Setting::from(path.display().to_string())];
+            setup.set("links.0.planned.applications.command", command).expect("a hook is set");
+        }
         let config = setup.write().expect("the configuration is written");
         let agent = Agent::new(setup.port, &setup.token).expect("an address");
         Self { twin, agent, setup, config, signers, running: None, _twin: process, folder }
@@ -140,6 +147,23 @@ impl Rig {
 
     pub(crate) fn process(&mut self) -> &mut Process {
         self.running.as_mut().expect("the agent runs")
+    }
+
+    /// Runs the hook as its owner would.
+    pub(crate) fn hook(&self, verb: &str) -> bool {
+        let mut command = std::process::Command::new(self.folder.path().join(HOOK));
+        command.arg(verb).status().expect("the hook can be run").success()
+    }
+
+    /// Puts another text into the hook's file.
+    pub(crate) fn alter_hook(&self, text: &str) {
+        std::fs::write(self.folder.path().join(HOOK), text).expect("the hook is written");
+    }
+
+    /// What the hook was run for, in order: a verb and the key of a step.
+    pub(crate) fn hooks_run(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join("hook.log"));
+        text.unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
     /// The journal's file, whether the agent runs or not.
@@ -400,6 +424,34 @@ fn is_failover(words: &str) -> bool {
 /// The file of the journal in the agent's folder.
 const JOURNAL: &str = "journal.db";
 
+/// The file of the hook in the agent's folder.
+const HOOK: &str = "applications";
+
+/// Writes a hook that stops and starts the twin's application.
+fn hook(folder: &std::path::Path, twin: &Twin) -> PathBuf {
+    let program = ours("twin");
+    let text = format!(
+        "#!/bin/sh\n\
+         shop() {{ RUST_LOG=error {twin} --control {control} workload {SHOP} \"$1\"; }}\n\
+         here={here}\n\
+         echo \"$1 $DR_AGENT_STEP\" >> $here/hook.log\n\
+         case \"$1\" in\n\
+         stop) shop --stop && touch $here/stopped ;;\n\
+         start) shop --start && rm -f $here/stopped ;;\n\
+         status) [ ! -e $here/stopped ] || exit 3 ;;\n\
+         *) exit 64 ;;\n\
+         esac\n",
+        twin = program.get_program().display(),
+        control = twin.endpoints.control.base_url,
+        here = folder.display(),
+    );
+    let path = folder.join(HOOK);
+    std::fs::write(&path, text).expect("the hook is written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&path, mode).expect("the hook can be run");
+    path
+}
+
 /// Settings that make everything happen soon.
 fn quick() -> Vec<(&'static str, Setting)> {
     let mut settings: Vec<(&'static str, Setting)> = Vec::new();
@@ -423,6 +475,9 @@ fn quick() -> Vec<(&'static str, Setting)> {
         ("policy.stuck_after", "20s"),
         ("policy.retry_after", "500ms"),
         ("policy.loss_margin", "2s"),
+        ("links.0.planned.quiesce_within", "30s"),
+        ("links.0.planned.quiet_for", "1s"),
+        ("links.0.planned.catch_up_within", "30s"),
     ] {
         settings.push((key, span.into()));
     }

@@ -85,3 +85,7 @@ fn read(results: &[Vec<Row>], nonce: i64) -> Result<Activity, TdsError> {
     }
     Ok(activity)
 }
+
+#[cfg(test)]
+#[path = "activity_tests.rs"]
+mod tests;

@@ -96,6 +96,15 @@ impl Agent {
         self.http.post(&format!("/api/v1/links/{link}/proposals"), &body)
     }
 
+    /// Asks for a planned failover to the side that is not the primary.
+    ///
+    /// # Errors
+    /// Nobody answers; a refusal is an answer.
+    pub fn propose_planned(&self, link: &str, by: &str) -> Result<Answer> {
+        let body = json!({ "kind": "planned_failover", "by": by });
+        self.http.post(&format!("/api/v1/links/{link}/proposals"), &body)
+    }
+
     /// Hands in a signed ballot.
     ///
     /// # Errors
