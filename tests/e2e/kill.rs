@@ -293,7 +293,7 @@ pub(crate) fn restart(
 }
 
 /// The name of an entry's event, and the step that it is about.
-fn shown(entry: &Value) -> String {
+pub(crate) fn shown(entry: &Value) -> String {
     match entry["event"]["step"]["step"].as_u64() {
         Some(step) => format!("{} {}", name(entry), step + 1),
         None => name(entry).to_owned(),
