@@ -64,11 +64,12 @@ fn step(page: &mut Page, number: usize, step: &Step) {
     match &step.undo {
         Undo::Nothing => {}
         Undo::With(undo) => {
-            page.line(4, format!("taken back, if need be, by: {}", undo.action));
-            looks(page, &undo.action);
+            page.line(4, "taken back, if need be, by:");
             for route in &undo.routes {
                 self::route(page, route);
             }
+            page.line(4, format!("until {}", undo.action));
+            looks(page, &undo.action);
         }
         Undo::Impossible => page.line(4, "POINT OF NO RETURN: it can't be taken back"),
     }

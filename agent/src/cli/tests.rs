@@ -9,9 +9,10 @@ mod signing;
 use std::time::Duration;
 
 use agent_core::{
-    Approver, ApproverId, DatabaseReading, DatabaseState, Entry, Estate, Event, FailureDomain,
-    Input, InstanceId, LinkId, LinkSpec, Observation, PlanKind, Planned, Policy, Proposal, Role,
-    Roster, Seen, SideReading, Silence, SilenceKind, StormBrake, SyncHealth, SyncState, Vantage,
+    Approver, ApproverId, BackupPlace, DatabaseReading, DatabaseState, Entry, Estate, Event,
+    FailureDomain, Hook, Input, InstanceId, LinkId, LinkSpec, Observation, PartnerReading,
+    PlanKind, Planned, Policy, Proposal, Role, Roster, Seen, SideReading, Silence, SilenceKind,
+    StormBrake, SyncHealth, SyncState, Vantage,
 };
 use ed25519_dalek::SigningKey;
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +31,10 @@ fn name(text: &str) -> ApproverId {
 }
 
 fn estate() -> Estate {
+    estate_with(Planned::default())
+}
+
+fn estate_with(planned: Planned) -> Estate {
     let domain = |text| FailureDomain::new(text).expect("a name");
     let spec = LinkSpec {
         id: LinkId::new("orders").expect("a name"),
@@ -41,7 +46,7 @@ fn estate() -> Estate {
         agent_domain: domain("site"),
         managed_instance_domain: domain("circuit"),
         policy: Policy::default(),
-        planned: Planned::default(),
+        planned,
     };
     let approver = |text, of| Approver { id: name(text), key: key(of).verifying_key() };
     let roster = Roster {
@@ -119,6 +124,40 @@ fn lost() -> Proposal {
         }
     }
     panic!("the agent proposes nothing");
+}
+
+/// What a human asks of an agent that sees both sides well, the managed instance as primary.
+fn back() -> Proposal {
+    let command = vec!["/usr/local/sbin/shop".to_owned(), "orders".to_owned()];
+    let planned = Planned {
+        applications: Some(Hook { command, sha256: "ab".repeat(32), within_ms: 60_000 }),
+        backup: Some(BackupPlace { to: "/backup/".into(), within: Duration::from_secs(7_200) }),
+        ..Planned::default()
+    };
+    let mut estate = estate_with(planned);
+    for second in 0..10 {
+        let partner = Some(PartnerReading {
+            connected: Some(true),
+            sync_health: Some(SyncHealth::Healthy),
+            last_hardened_lsn: None,
+            last_commit_at: Some(at(second)),
+            log_send_queue_kb: Some(0),
+            redo_queue_kb: Some(0),
+            lag_s: Some(0),
+            suspended: Some(false),
+        });
+        let primary = SideReading { partner, ..reading(Role::Primary, true, second) };
+        look(&mut estate, second, Vantage::ManagedInstance, Seen::Side(primary));
+        let secondary = Seen::Side(reading(Role::Secondary, true, second));
+        look(&mut estate, second, Vantage::SqlServer, secondary);
+        for _ in 0..8 {
+            let Some((rule, subject, event)) = estate.next(at(second)) else { break };
+            let entry = estate.entry(at(second), subject, Some(rule), event);
+            estate.apply(&entry).expect("legal");
+        }
+    }
+    let (link, kind) = (LinkId::new("orders").expect("a name"), PlanKind::PlannedFailover);
+    open(&mut estate, at(10), Input::Propose { link, kind, by: "carol".into() })
 }
 
 fn look(estate: &mut Estate, second: i64, vantage: Vantage, seen: Seen) {

@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 
 use super::{
     super::{output::text, review, show, status, verify::verify, words},
-    at, cold, lost, masked, reading,
+    at, back, cold, lost, masked, reading,
 };
 use crate::http::view;
 
@@ -65,6 +65,64 @@ fn an_approver_sees_all_that_is_signed() {
           proposal          sha256:DIGEST
           plan              sha256:DIGEST
     "#]].assert_eq(&masked(&shown));
+}
+
+#[test]
+fn an_approver_sees_what_a_planned_failover_runs_and_looks_at() {
+    let shown = text(|page| review::proposal(page, &back(), at(11)));
+    let from = shown.find("Plan:").expect("there is a plan");
+    let to = shown.find("Clocks").expect("and what comes after");
+    expect![[r#"
+        Plan: exactly this is done, in this order, and nothing else
+          lane 1: link orders, SQL Server becomes primary
+            1. sql-1 is ready to become primary of orders
+                only looks
+                within 2 m
+            2. nobody works in orders on mi-1
+                asked whether the applications run (exit code 0) or are stopped (3):
+                  run /usr/local/sbin/shop orders status (sha256 abababababababababababababababababababababababababababababababab)
+                quiet for 5.0 s, with at most 256 KB of log in that time
+                taken back, if need be, by:
+                  run /usr/local/sbin/shop orders start (sha256 abababababababababababababababababababababababababababababababab)
+                  killed after 1 m
+                until the applications work in orders on mi-1
+                asked whether the applications run (exit code 0) or are stopped (3):
+                  run /usr/local/sbin/shop orders status (sha256 abababababababababababababababababababababababababababababababab)
+                route 1:
+                  run /usr/local/sbin/shop orders stop (sha256 abababababababababababababababababababababababababababababababab)
+                  killed after 1 m
+                within 5 m
+            3. sql-1 has all that mi-1 has of orders
+                quiet for 5.0 s, with at most 256 KB of log in that time
+                only looks
+                within 5 m
+            4. sql-1 has taken over orders as PRIMARY
+                POINT OF NO RETURN: it can't be taken back
+                route 1:
+                  T-SQL on mi-1: ALTER AVAILABILITY GROUP [orders] FAILOVER
+                route 2, only if nothing was sent before:
+                  ARM POST /subscriptions/s/links/orders/failover {"failoverType":"Planned"}
+                within 2 m
+            5. sql-1 serves orders
+                only looks
+                within 2 m
+            6. mi-1 is SECONDARY of orders
+                only looks
+                within 2 m
+            7. orders on sql-1 has a full backup of its new log chain
+                route 1:
+                  T-SQL on sql-1: BACKUP DATABASE [orders] TO DISK = N'/backup/orders-dr-agent-2-1772366410.bak' WITH CHECKSUM, FORMAT, NAME = N'dr-agent 2 1772366410'
+                within 2 h
+            8. the log backup jobs for orders on sql-1 have been looked at
+                only looks
+                within 2 m
+
+        What it costs
+          expected loss     between 0.0 s and 0.0 s of commits
+          recovery          3.0 s to 30 s from the command until writes
+          signed bound      0.0 s: no step starts if the forecast exceeds it
+
+    "#]].assert_eq(&shown[from..to]);
 }
 
 #[test]
