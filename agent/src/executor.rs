@@ -218,6 +218,7 @@ impl Past {
 async fn drive<S: Shop>(shop: Arc<S>, work: Work, stop: CancellationToken) {
     let mut hand = shop.hand(&work);
     let mut deed = Deed::new(work);
+    let mut told = String::new();
     loop {
         let now = shop.now();
         let ask = deed.next(now);
@@ -230,7 +231,9 @@ async fn drive<S: Shop>(shop: Arc<S>, work: Work, stop: CancellationToken) {
                 // Boxed, as all three: what a look holds through TLS and TDS is large.
                 let look = timeout(ANSWER_MOST, Box::pin(hand.look(now)));
                 let Some(sight) = stop.run_until_cancelled(look).await else { return };
-                Answer::Looked(sight.unwrap_or_else(|_| Sight::Blind { why: too_long() }))
+                let sight = sight.unwrap_or_else(|_| Sight::Blind { why: too_long() });
+                tell_once(&mut told, deed.work(), &sight);
+                Answer::Looked(sight)
             }
             Ask::Poll(operation) => {
                 let poll = timeout(ANSWER_MOST, Box::pin(hand.poll(&operation)));
@@ -279,6 +282,22 @@ async fn send(work: &Work, hand: &mut impl Hand, route: &Route, now: Timestamp) 
         }
     }
     sent
+}
+
+/// What a step waits for, each time that it is something else: whoever reads the log at night sees
+/// who is still in the database.
+fn tell_once(told: &mut String, work: &Work, sight: &Sight) {
+    let seen = match sight {
+        Sight::Holds { seen }
+        | Sight::Not { seen, .. }
+        | Sight::Coming { seen }
+        | Sight::Unfit { seen } => seen,
+        Sight::Blind { why } => why,
+    };
+    if seen != told {
+        tracing::info!(link = %work.link, step = %Shown(work.step), seen, "looked at");
+        told.clone_from(seen);
+    }
 }
 
 /// None if there is no verdict: then nobody here knows what the record says, and the task begins

@@ -41,10 +41,14 @@ pub(crate) fn fingerprint(path: &Path) -> Result<String, Unfit> {
     }
     owned(path, &about)?;
     if let Some((folder, mode)) = open_folder(path).map_err(unreadable)? {
-        let what = format!(
-            "the folder {folder} of the hook {shown} can be written by others (mode {mode:03o})"
-        );
-        return Err(unfit(what, &format!("chmod go-w {folder}")));
+        let (whose, right) = match mode {
+            Some(mode) => (
+                format!("can be written by others (mode {mode:03o})"),
+                format!("chmod go-w {folder}"),
+            ),
+            None => ("belongs to another user".to_owned(), format!("chown root {folder}")),
+        };
+        return Err(unfit(format!("the folder {folder} of the hook {shown} {whose}"), &right));
     }
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(unreadable)?;
@@ -54,9 +58,7 @@ pub(crate) fn fingerprint(path: &Path) -> Result<String, Unfit> {
 
 fn owned(path: &Path, about: &Metadata) -> Result<(), Unfit> {
     let shown = path.display();
-    // The files that tell of a process belong to the user it runs as.
-    let own = fs::metadata("/proc/self").map_or(0, |own| own.uid());
-    if about.uid() != 0 && about.uid() != own {
+    if stranger(about) {
         let what = format!("the hook {shown} belongs to user {}", about.uid());
         return Err(unfit(what, &format!("chown root {shown}")));
     }
@@ -72,14 +74,25 @@ fn owned(path: &Path, about: &Metadata) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// A folder on the way in which others can write, with its mode: who can may put another file
-/// there. Where the sticky bit is set one can only take away one's own files.
-fn open_folder(path: &Path) -> std::io::Result<Option<(String, u32)>> {
+/// Whether it belongs to somebody who is neither root nor the user of the agent.
+fn stranger(about: &Metadata) -> bool {
+    // The files that tell of a process belong to the user it runs as.
+    let own = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    about.uid() != 0 && about.uid() != own
+}
+
+/// A folder on the way in which others can write, with its mode, or that is another's: who can may
+/// put another file there. Where the sticky bit is set one can only take away one's own files.
+fn open_folder(path: &Path) -> std::io::Result<Option<(String, Option<u32>)>> {
     let Some(folder) = path.parent() else { return Ok(None) };
     for folder in folder.canonicalize()?.ancestors() {
-        let mode = fs::metadata(folder)?.mode() & 0o7777;
+        let about = fs::metadata(folder)?;
+        if stranger(&about) {
+            return Ok(Some((folder.display().to_string(), None)));
+        }
+        let mode = about.mode() & 0o7777;
         if mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0 {
-            return Ok(Some((folder.display().to_string(), mode)));
+            return Ok(Some((folder.display().to_string(), Some(mode))));
         }
     }
     Ok(None)

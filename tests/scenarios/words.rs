@@ -63,6 +63,10 @@ pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
         }
         Event::UndoStarted { why, .. } => vec![format!("what was done is taken back: {why}")],
         Event::EpisodeAcknowledged { by, note } => vec![format!("{by} acknowledges: {note}")],
+        Event::StateReported { report } => {
+            vec![format!("{} links are reported", report.links.len())]
+        }
+        Event::RunbookIssued { runbook } => vec![format!("a runbook of {} bytes", runbook.bytes)],
     };
     lines[0] = format!("{}  {}{rule}", clock(entry.at), lines[0]);
     lines

@@ -6,10 +6,10 @@ mod ending;
 use std::collections::BTreeMap;
 
 use agent_core::{
-    Decision, Entry, Estate, Event, Health, Input, Observation, Origin, PlanKind, Proposal, Record,
-    Role, Roster, Seen, Status, StepRef, StepState, StormBrake, Vantage, Work,
+    Decision, Entry, Estate, Event, Health, Observation, Origin, PlanKind, Proposal, Record, Role,
+    Roster, Seen, Status, StepRef, StepState, StormBrake, Vantage, Work,
 };
-use dr_agent::{journal::JournalError, turn::Taken};
+use dr_agent::{journal::JournalError, recorder::Frame, turn::Taken};
 use jiff::{SignedDuration, Timestamp};
 use twin::world::World;
 
@@ -43,18 +43,11 @@ pub(super) struct Checker {
     readings: BTreeMap<Vantage, Observation>,
     /// Commands that reached the world, by try.
     commands: BTreeMap<StepRef, u32>,
-    lives: Vec<Life>,
+    /// What the flight recorder kept of all lives.
+    frames: Vec<Frame>,
     proposals: BTreeMap<u64, Proposal>,
     /// How far the agent's clock was ahead of the world's when it wrote an entry.
     ahead: BTreeMap<u64, SignedDuration>,
-}
-
-/// What one life of the agent was given, to be run again.
-struct Life {
-    settings: Settings,
-    from: usize,
-    to: Option<usize>,
-    turns: Vec<(Timestamp, Vec<Observation>, Vec<Input>)>,
 }
 
 impl Checker {
@@ -66,7 +59,7 @@ impl Checker {
             newest: BTreeMap::new(),
             readings: BTreeMap::new(),
             commands: BTreeMap::new(),
-            lives: Vec::new(),
+            frames: Vec::new(),
             proposals: BTreeMap::new(),
             ahead: BTreeMap::new(),
         }
@@ -79,10 +72,9 @@ impl Checker {
         }
     }
 
-    pub(super) fn given(&mut self, now: Timestamp, seen: &[Observation], inputs: &[Input]) {
-        if let Some(life) = self.lives.last_mut() {
-            life.turns.push((now, seen.to_vec(), inputs.to_vec()));
-        }
+    /// What the flight recorder kept of a turn.
+    pub(super) fn recorded(&mut self, frames: Vec<Frame>) {
+        self.frames.extend(frames);
     }
 
     /// 6: after a crash the work is what the durable journal says, and nothing of it is lost.
@@ -113,14 +105,6 @@ impl Checker {
     /// A time in an entry, by the world's clock.
     fn by_the_world(&self, seq: u64, at: Timestamp) -> Timestamp {
         at - self.ahead.get(&seq).copied().unwrap_or_default()
-    }
-
-    pub(super) fn started(&mut self, settings: &Settings, durable: usize) {
-        if let Some(life) = self.lives.last_mut() {
-            life.to = Some(durable);
-        }
-        let settings = settings.clone();
-        self.lives.push(Life { settings, from: durable, to: None, turns: Vec::new() });
     }
 
     /// The append failed and the agent died of it; anything but the disk is a bug.

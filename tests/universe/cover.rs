@@ -182,7 +182,9 @@ impl Coverage {
             | Event::ProposalApproved { .. }
             | Event::StepStarted { .. }
             | Event::StepSending { .. }
-            | Event::EpisodeAcknowledged { .. } => {}
+            | Event::EpisodeAcknowledged { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => {}
             Event::UndoStarted { .. } => {
                 self.add("undo started");
                 if entry.rule.is_none() {

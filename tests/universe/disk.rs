@@ -38,11 +38,6 @@ pub struct DiskStore {
 }
 
 impl Disk {
-    /// A disk that holds these lines already.
-    pub fn holding(lines: &[String]) -> Self {
-        Self { lines: Rc::new(RefCell::new(lines.to_vec())), ..Self::default() }
-    }
-
     pub fn entries(&self) -> Vec<Entry> {
         let lines = self.lines.borrow();
         lines.iter().map(|line| agent_core::read(line).expect("what was written")).collect()

@@ -148,6 +148,8 @@ pub(super) fn ballot(entry: &Entry) -> Option<&Ballot> {
         | Event::StepNotDone { .. }
         | Event::StepUnknown { .. }
         | Event::UndoStarted { .. }
-        | Event::EpisodeAcknowledged { .. } => None,
+        | Event::EpisodeAcknowledged { .. }
+        | Event::StateReported { .. }
+        | Event::RunbookIssued { .. } => None,
     }
 }

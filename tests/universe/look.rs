@@ -193,6 +193,7 @@ fn side(world: &World, at: &str, clock: Skew, commits: Skew) -> Seen {
         sync_health: local.map(|state| health(state.health)),
         database,
         partner,
+        replicas: Vec::new(),
     })
 }
 

@@ -21,7 +21,10 @@ use agent_core::{
     StormBrake, Vantage, Work,
     deed::{Answer, Ask, Deed},
 };
-use dr_agent::turn::Turn;
+use dr_agent::{
+    recorder::{Feed, Life, Settings as Decides, tape},
+    turn::Turn,
+};
 use jiff::{SignedDuration, Timestamp};
 use twin::world::World;
 
@@ -70,6 +73,7 @@ pub struct Universe {
 
 struct Agent {
     turn: Turn<DiskStore>,
+    feed: Feed,
     deeds: BTreeMap<StepRef, Deed>,
     wake: Option<Timestamp>,
 }
@@ -302,7 +306,8 @@ impl Universe {
         if self.settings.sabotage == Some(Sabotage::AnyVote) {
             roster.forced_quorum = 1;
         }
-        let mut estate = Estate::new(vec![spec], roster, StormBrake::default());
+        let decides = Decides { links: vec![spec], roster, brake: StormBrake::default() };
+        let mut estate = decides.estate();
         for entry in self.disk.entries() {
             estate.apply(&entry).map_err(|why| Violation::new("1", why.to_string()))?;
         }
@@ -313,10 +318,14 @@ impl Universe {
         let begins = estate.last_at().map_or(wall, |last| last.max(wall));
         self.ahead = begins.duration_since(self.now);
         let (store, head) = self.disk.store(Rc::clone(&self.disk.faults));
-        let turn = Turn::new(estate, store, head, u64::from(self.life));
-        self.checker.started(&self.settings, self.disk.len());
+        let term = u64::from(self.life);
+        let mut turn = Turn::new(estate, store, head, term);
+        let (recorder, feed) = tape(Life::new(env!("CARGO_PKG_VERSION"), term, "sim", &decides));
+        if self.settings.replay {
+            turn = turn.recorded(recorder);
+        }
         let work = turn.estate().work();
-        self.agent = Some(Agent { turn, deeds: BTreeMap::new(), wake: None });
+        self.agent = Some(Agent { turn, feed, deeds: BTreeMap::new(), wake: None });
         self.follow(&work);
         let version = format!("0.{}.0", self.life);
         let input = Input::Start { version, config_digest: "sim".into() };
@@ -336,8 +345,9 @@ impl Universe {
     ) -> Result<Option<Vec<Result<Entry, Refusal>>>, Violation> {
         let Some(agent) = self.agent.as_mut() else { return Ok(None) };
         let now = self.now + self.ahead;
-        self.checker.given(now, &observations, &inputs);
-        let taken = match agent.turn.take(now, observations, inputs) {
+        let taken = agent.turn.take(now, observations, inputs);
+        self.checker.recorded(agent.feed.take());
+        let taken = match taken {
             Ok(taken) => taken,
             Err(error) => {
                 self.checker.died(&error)?;
@@ -466,6 +476,8 @@ pub(crate) fn opened(entry: &Entry) -> Option<agent_core::Proposal> {
         | Event::StepNotDone { .. }
         | Event::StepUnknown { .. }
         | Event::UndoStarted { .. }
-        | Event::EpisodeAcknowledged { .. } => None,
+        | Event::EpisodeAcknowledged { .. }
+        | Event::StateReported { .. }
+        | Event::RunbookIssued { .. } => None,
     }
 }

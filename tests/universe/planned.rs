@@ -21,6 +21,8 @@ pub struct Applications {
     pub fail: u32,
     /// What goes wrong then has no effect at all, and says so at once.
     pub broken: bool,
+    /// Runs of the hook whose effect is still to come: whether they stop, and when it lands.
+    pending: Vec<(bool, Timestamp)>,
     /// Backups that are on disk, by name, and since when.
     backups: Vec<(String, Timestamp)>,
 }
@@ -52,6 +54,13 @@ impl Universe {
         let works = !fails || (!broken && self.rng.bool());
         let takes = if hangs { within } else { self.rng.i64(50..2_000).min(within) };
         let lands = if hangs { self.rng.i64(0..within) } else { takes };
+        let now = self.now;
+        self.applications.pending.retain(|(_, at)| *at > now);
+        if self.applications.pending.iter().any(|(stops, _)| *stops != stop) {
+            let what = "the hook is run while its opposite may still be at work";
+            return Err(Violation::new("4", what));
+        }
+        self.applications.pending.push((stop, now + SignedDuration::from_millis(lands)));
         let run = if stop { HookRun::Stop { works } } else { HookRun::Start { works } };
         self.after_ms(lands, super::Happening::Hands(hands::Happening::Hook(run)));
         let sent = match (fails, hangs) {

@@ -329,6 +329,11 @@ impl Deed {
             | Sight::Unfit { seen } => seen.clone(),
             Sight::Blind { why } => format!("it can't be seen: {why}"),
         };
+        // What takes back is run at least once, whatever is seen: applications that are on their way
+        // out still look as if they were in.
+        if phase == Phase::FirstLook && matches!(self.work.action, Action::Admitted { .. }) {
+            return Phase::Permission;
+        }
         if let Sight::Holds { seen } = sight {
             let engine = self.sent_at.map_or(0, |sent| now.duration_since(sent).as_millis().max(0));
             let engine_ms = u64::try_from(engine).unwrap_or(u64::MAX);

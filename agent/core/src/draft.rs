@@ -13,7 +13,7 @@ use crate::{
     health::Health,
     names::Side,
     plan::{PLANNED_ATTEMPTS, PlanKind, forced_failover, planned_failover},
-    proposal::{self, Origin, Proposal, Terms},
+    proposal::{self, End, Origin, Proposal, Status, Terms},
     rules::View,
 };
 
@@ -44,6 +44,9 @@ pub(crate) fn draft(
     let attestation_required = !down && !planned;
     let mut notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
     notes.extend(capability::way_back(view.evidence, target).filter(|_| planned));
+    let before =
+        view.record.run.as_ref().filter(|run| run.status == Status::Closed(End::Overtaken));
+    notes.extend(before.and_then(|run| run.why.clone()).filter(|_| !planned));
     let quorum = match kind {
         PlanKind::ForcedFailover => view.roster.forced_quorum,
         PlanKind::PlannedFailover => view.roster.planned_quorum,

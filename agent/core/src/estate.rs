@@ -1,5 +1,7 @@
 //! The estate: all links that one agent guards, and the six verbs.
 
+mod memory;
+
 use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
 
 use jiff::Timestamp;
@@ -20,6 +22,7 @@ use crate::{
     plan::{Action, PlanKind, Route},
     policy::{LinkSpec, Roster, StormBrake},
     proposal::{End, Origin, Status},
+    report::{self, Tally},
     rules::{self, View},
     run::{Started, StepState},
 };
@@ -33,6 +36,7 @@ pub struct Estate {
     brake: StormBrake,
     last_seq: Seq,
     last_at: Option<Timestamp>,
+    tally: Tally,
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +75,7 @@ impl Estate {
                 (id, Guarded { spec: Some(spec), record, evidence })
             })
             .collect();
-        Self { links, roster, brake, last_seq: 0, last_at: None }
+        Self { links, roster, brake, last_seq: 0, last_at: None, tally: Tally::default() }
     }
 
     /// A look at the world becomes evidence. Never journaled as such.
@@ -114,6 +118,8 @@ impl Estate {
                 }
                 Ok((Subject::Link(link), Event::EpisodeAcknowledged { by, note }))
             }
+            Input::ReportState { missed } => Ok(report::reported(self, &self.tally, missed, now)),
+            Input::IssueRunbook { runbook } => Ok(report::issued(runbook)),
         }
     }
 
@@ -147,7 +153,12 @@ impl Estate {
             return Err(Illegal(format!("entry {} is earlier than the one before it", entry.seq)));
         }
         match &entry.subject {
-            Subject::Agent | Subject::Instance(_) => {}
+            Subject::Agent | Subject::Instance(_) => {
+                if matches!(entry.event, Event::AgentStarted { .. }) {
+                    self.links.values_mut().for_each(|link| link.record.restarted());
+                }
+                self.tally.count(entry, None);
+            }
             Subject::Link(id) => {
                 let link = self.links.entry(id.clone()).or_insert_with(|| Guarded {
                     spec: None,
@@ -155,6 +166,7 @@ impl Estate {
                     evidence: Evidence::default(),
                 });
                 link.record.apply(entry)?;
+                self.tally.count(entry, Some(&link.record));
             }
         }
         self.last_seq = entry.seq;
@@ -254,24 +266,6 @@ impl Estate {
     #[must_use]
     pub fn newest(&self, link: &LinkId) -> Vec<Observation> {
         self.links.get(link).map(|link| link.evidence.newest()).unwrap_or_default()
-    }
-
-    /// What is known of each link beside the record, for whoever is to go on from here.
-    pub fn evidence(&self) -> impl Iterator<Item = (&LinkId, &Evidence)> {
-        self.links.iter().map(|(id, link)| (id, &link.evidence))
-    }
-
-    /// Forgets what was seen so far and goes on from this evidence. Links that it does not name have
-    /// not been looked at.
-    pub fn go_on_from(&mut self, evidence: Vec<(LinkId, Evidence)>) {
-        for link in self.links.values_mut() {
-            link.evidence = Evidence::default();
-        }
-        for (id, evidence) in evidence {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.evidence = evidence;
-            }
-        }
     }
 
     /// Why the agent would, or would not, propose a failover of this link now.

@@ -14,6 +14,7 @@ use crate::{
     health::{Health, Reason},
     names::{InstanceId, LinkId, ProposalId, Seq, Side},
     proposal::{End, Texts},
+    report::{Runbook, StateReport},
 };
 
 /// The format that this version writes. Older ones are lifted by [`read`].
@@ -123,6 +124,14 @@ pub enum Event {
         by: String,
         note: String,
     },
+    /// How everything is, told at times of the calendar.
+    StateReported {
+        report: StateReport,
+    },
+    /// What people do by hand if the agent is dead, as it is today.
+    RunbookIssued {
+        runbook: Runbook,
+    },
 }
 
 /// One try of one step of one plan.
@@ -169,6 +178,8 @@ impl Event {
             Self::StepUnknown { .. } => "step_unknown",
             Self::UndoStarted { .. } => "undo_started",
             Self::EpisodeAcknowledged { .. } => "episode_acknowledged",
+            Self::StateReported { .. } => "state_reported",
+            Self::RunbookIssued { .. } => "runbook_issued",
         }
     }
 }

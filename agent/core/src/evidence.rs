@@ -151,6 +151,22 @@ pub struct SideReading {
     pub database: Option<DatabaseReading>,
     /// Only a primary has it: what it last heard, which may be stale.
     pub partner: Option<PartnerReading>,
+    /// What each replica of the side's own availability group said, if more than one was asked. The
+    /// rest of the reading is by the one that is primary there; where none is, by one of the others,
+    /// and `role` is [`Role::Resolving`] then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaReading>,
+}
+
+/// What one replica of a side's own availability group said of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaReading {
+    /// As it is configured.
+    pub name: String,
+    /// Its role in the side's own group. None where it did not say.
+    pub role: Option<Role>,
+    /// For humans: its role, or why there is none.
+    pub said: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,6 +281,8 @@ pub(crate) struct Recent {
     serving_since: Option<Timestamp>,
     /// Whether the readings show PRIMARY, and the end of the first of them that says the same.
     primary: Option<(bool, Timestamp)>,
+    /// Since when the readings say RESOLVING without a break.
+    resolving_since: Option<Timestamp>,
     /// The misses since something alive was seen, if there are any.
     pub(crate) misses: Option<Misses>,
 }
@@ -348,6 +366,10 @@ impl Recent {
         self.serving_since
     }
 
+    pub(crate) fn resolving_since(&self) -> Option<Timestamp> {
+        self.resolving_since
+    }
+
     /// Since when the readings say what the newest one says of being PRIMARY.
     pub(crate) fn role_since(&self) -> Option<Timestamp> {
         self.primary.map(|(_, since)| since)
@@ -368,6 +390,8 @@ impl Recent {
         match &seen.seen {
             Seen::Side(reading) => {
                 self.misses = None;
+                let resolving = reading.role == Role::Resolving;
+                self.resolving_since = resolving.then(|| self.resolving_since.unwrap_or(seen.at));
                 let primary = reading.role == Role::Primary;
                 if self.primary.is_none_or(|(was, _)| was != primary) {
                     self.primary = Some((primary, seen.at));

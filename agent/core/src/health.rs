@@ -347,10 +347,9 @@ fn without_primary(
             let reasons = Vec::from([Reason::Refuses { side, kind: *kind }]);
             Some(Assessment { health: Health::Degraded, primary, reasons })
         }
-        // The other side is changing its role: the verdict from before stands until it has.
-        Standing::Silent { .. } if resolving(if side == Side::SqlServer { mi } else { sql }) => {
-            None
-        }
+        // The other side is changing its role: the verdict from before stands until it has, but not
+        // for ever. One whose partner died in the middle may never come to an end.
+        Standing::Silent { .. } if resolving(evidence, spec, side.other(), now) => None,
         Standing::Silent { looks, since } => {
             let silent = Reason::Silent { side, looks: *looks, since: *since };
             Some(silent_primary(evidence, spec, side, silent, now))
@@ -370,8 +369,11 @@ fn at_once(evidence: &Evidence) -> bool {
     earlier.reading().is_some_and(|(begun_at, _)| begun_at >= later)
 }
 
-fn resolving(standing: &Standing<'_>) -> bool {
-    matches!(standing, Standing::Seen(reading) if reading.role == Role::Resolving)
+fn resolving(evidence: &Evidence, spec: &LinkSpec, side: Side, now: Timestamp) -> bool {
+    let recent = evidence.of(Vantage::from(side));
+    let lately = |since| now.duration_since(since) <= signed(spec.policy.stale_after * 2);
+    matches!(standing(evidence, spec, side, now), Standing::Seen(reading) if reading.role == Role::Resolving)
+        && recent.resolving_since().is_some_and(lately)
 }
 
 /// The primary is silent to the agent: what do the others hear?

@@ -11,6 +11,7 @@ use crate::{
     evidence::Vantage,
     names::{ApproverId, LinkId, ProposalId},
     plan::PlanKind,
+    report::Runbook,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub enum Input {
     Report { step: StepRef, report: Report },
     /// A human has seen how the episode went.
     Acknowledge { link: LinkId, by: String, note: String },
+    /// It is time for a report. `missed` such times went by without one.
+    ReportState { missed: u64 },
+    /// A runbook has been put where it is to be found.
+    IssueRunbook { runbook: Runbook },
 }
 
 /// What the executor tells of a step.

@@ -36,6 +36,7 @@ mod names;
 mod plan;
 mod policy;
 mod proposal;
+mod report;
 mod rules;
 mod run;
 mod words;
@@ -45,8 +46,8 @@ pub use estate::{Estate, Work};
 pub use event::{Again, Entry, Event, FORMAT, StepRef, Subject, read, write};
 pub use evidence::{
     ControlLink, ControlReading, DatabaseReading, DatabaseState, Evidence, Observation,
-    PartnerReading, Role, Seen, SideReading, Silence, SilenceKind, SyncHealth, SyncState, Vantage,
-    WINDOW,
+    PartnerReading, ReplicaReading, Role, Seen, SideReading, Silence, SilenceKind, SyncHealth,
+    SyncState, Vantage, WINDOW,
 };
 pub use explain::Explanation;
 pub use forecast::{Basis, Bounds, Forecast, Ignorance, Loss, Sample, seconds};
@@ -59,5 +60,8 @@ pub use policy::{
     Approver, BackupPlace, BreakGlass, LinkSpec, Planned, Policy, Roster, StormBrake,
 };
 pub use proposal::{End, Origin, Proposal, Received, Status, Terms, Texts};
+pub use report::{
+    Happened, LinkState, OpenProposal, REPORTED_LINKS, RUNBOOK_BYTES, Runbook, StateReport,
+};
 pub use rules::rule_names;
 pub use run::{Progress, Run, Started, StepState};

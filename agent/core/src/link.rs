@@ -72,13 +72,29 @@ impl Record {
     #[must_use]
     pub fn stuck(&self) -> Option<ProposalId> {
         let run = self.run.as_ref()?;
+        // Where a planned one has stopped, the roles are known: it changed none, or both sides have
+        // been seen in theirs.
+        let planned = run.proposal.plan.kind == PlanKind::PlannedFailover;
+        if planned && (!run.committed() || run.settled()) {
+            return None;
+        }
         (run.status == Status::Closed(End::Stuck) && !self.acknowledged)
             .then_some(run.proposal.terms.proposal)
     }
 
+    /// The agent has started anew.
+    pub(crate) fn restarted(&mut self) {
+        if let Some(run) = self.run.as_mut().filter(|run| !matches!(run.status, Status::Closed(_)))
+        {
+            run.restarted();
+        }
+    }
+
     pub(crate) fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
         match &entry.event {
-            Event::AgentStarted { .. } => {
+            Event::AgentStarted { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => {
                 return Err(illegal(entry, "it is not about a link"));
             }
             Event::HealthChanged { from, to, primary, reasons, sample, .. } => {

@@ -190,15 +190,14 @@ fn run_undone(view: &View<'_>) -> Option<Event> {
 }
 
 /// The primary is lost in the middle of a planned failover: what is left of it must not stand in
-/// the way of a forced one. Where the change of roles may have landed, a look has to tell first.
+/// the way of a forced one. Where the command to hand over may have landed, the target has to say
+/// that it did not, and that it hears nobody from whom it still could.
 fn overtaken(view: &View<'_>) -> Option<Event> {
     let run = view.record.live()?;
-    let planned = run.proposal.plan.kind == PlanKind::PlannedFailover;
-    if !planned || (run.committed() && !run.settled()) {
+    if run.proposal.plan.kind != PlanKind::PlannedFailover || !lost(view) {
         return None;
     }
-    let lost = matches!(view.record.health, Health::PrimaryDown | Health::PrimaryUnreachable);
-    let since = view.record.health_since.filter(|_| lost)?;
+    let since = view.record.health_since?;
     if view.now.duration_since(since) < signed(view.spec.policy.propose_after) {
         return None;
     }
@@ -206,8 +205,18 @@ fn overtaken(view: &View<'_>) -> Option<Event> {
     if seen.health != view.record.health {
         return None;
     }
-    let (end, why) = if run.committed() {
-        (End::Overtaken, "the new primary was lost before its first backup was seen to its end")
+    let (end, why) = if run.handed_over() {
+        (End::Overtaken, "the new primary was lost before all that follows was seen to its end")
+    } else if run.committed() {
+        let target = run.proposal.plan.lanes.first()?.target;
+        fresh_reading(view.evidence, view.spec, target, view.now).filter(|reading| {
+            reading.role == Role::Secondary && reading.connected == Some(false)
+        })?;
+        let why = "the primary was lost while it was handing over, and the other side is still SECONDARY. The applications are stopped";
+        (End::Overtaken, why)
+    } else if run.undoing() {
+        let why = "the primary was lost while the applications were being let in again: they may be at work on it where nobody sees it. Stop them before anything is forced";
+        (End::Overtaken, why)
     } else if run.acted() {
         let why = "the primary was lost before the roles changed. The applications are stopped, or half of them";
         (End::Overtaken, why)
@@ -215,6 +224,11 @@ fn overtaken(view: &View<'_>) -> Option<Event> {
         (End::Withdrawn, "the primary was lost before anything was done")
     };
     Some(closed(run, end, why.to_string()))
+}
+
+/// Whether the record says that the primary is lost.
+fn lost(view: &View<'_>) -> bool {
+    matches!(view.record.health, Health::PrimaryDown | Health::PrimaryUnreachable)
 }
 
 /// A planned failover that can't go on is taken back as long as it can be: applications must not
@@ -254,6 +268,11 @@ fn run_given_up(view: &View<'_>) -> Option<Event> {
 
 fn run_stuck(view: &View<'_>) -> Option<Event> {
     let run = running(view)?;
+    // It is about to give way to a forced one, which must not wait for an acknowledgement.
+    let planned = run.proposal.plan.kind == PlanKind::PlannedFailover;
+    if planned && lost(view) && (!run.committed() || run.settled()) {
+        return None;
+    }
     let terms = &run.proposal.terms;
     run.lanes.iter().find_map(|lane| match &lane.state {
         StepState::Unknown { since, why, .. } => {

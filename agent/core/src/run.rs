@@ -42,6 +42,8 @@ pub struct Progress {
     pub undo: Vec<usize>,
     /// A command of a step that is taken back may be at work until then.
     pub not_before: Option<Timestamp>,
+    /// A hook that a life of the agent which has ended had let go may be at work until then.
+    pub orphan_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,7 @@ impl Run {
             state: StepState::Pending,
             undo: Vec::new(),
             not_before: None,
+            orphan_until: None,
         };
         let lanes = proposal.plan.lanes.iter().map(|_| fresh.clone()).collect();
         Self {
@@ -135,6 +138,15 @@ impl Run {
                     || (place == progress.step && !self.undoing() && progress.sent());
                 step.undo == Undo::Impossible && may_have_landed
             })
+        })
+    }
+
+    /// Whether the step from which there is no return has been seen to be done.
+    #[must_use]
+    pub fn handed_over(&self) -> bool {
+        self.lanes.iter().enumerate().any(|(lane, progress)| {
+            let steps = &self.proposal.plan.lanes[lane].steps;
+            steps.iter().take(progress.step).any(|step| step.undo == Undo::Impossible)
         })
     }
 
@@ -203,13 +215,30 @@ impl Run {
             Event::AgentStarted { .. }
             | Event::HealthChanged { .. }
             | Event::ProposalOpened { .. }
-            | Event::EpisodeAcknowledged { .. } => return Err("it is not about a run"),
+            | Event::EpisodeAcknowledged { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => return Err("it is not about a run"),
         }
         Ok(())
     }
 
     fn id(&self) -> ProposalId {
         self.proposal.terms.proposal
+    }
+
+    /// The agent has started anew: whoever waited for the reply of a command is gone.
+    pub(crate) fn restarted(&mut self) {
+        for lane in 0..self.lanes.len() {
+            let step = self.current(lane).cloned();
+            let progress = &mut self.lanes[lane];
+            if let StepState::Started(started) | StepState::Unknown { started, .. } =
+                &progress.state
+            {
+                let route = step.as_ref().and_then(|step| step.routes.get(started.route));
+                let until = started.sent_at.and_then(|sent_at| outlasts(route, sent_at));
+                progress.orphan_until = progress.orphan_until.max(until);
+            }
+        }
     }
 
     /// From here on each lane takes back what it has done or may have done, last step first.
@@ -230,7 +259,8 @@ impl Run {
                     started.sent_at.and_then(|sent_at| outlasts(route, sent_at))
                 }
                 StepState::Pending | StepState::NotDone { .. } => None,
-            };
+            }
+            .max(progress.orphan_until);
             progress.attempts = 0;
             progress.state = StepState::Pending;
         }

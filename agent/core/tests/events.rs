@@ -7,9 +7,10 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use agent_core::{
-    Again, ApproverId, Ballot, Decision, End, Entry, Event, FORMAT, Health, InstanceId, LinkId,
-    Observation, Reason, Sample, Seen, Side, Silence, SilenceKind, StepRef, Subject, Texts,
-    Vantage, read, write,
+    Again, ApproverId, Ballot, Decision, End, Entry, Event, FORMAT, Forecast, Happened, Health,
+    Ignorance, InstanceId, LinkId, LinkState, Loss, Observation, OpenProposal, Reason, Runbook,
+    Sample, Seen, Side, Silence, SilenceKind, StateReport, StepRef, Subject, Texts, Vantage, read,
+    write,
 };
 use jiff::Timestamp;
 
@@ -38,7 +39,7 @@ fn every_event_has_a_golden_file_that_reads_and_writes_the_same() {
         let text = fs::read_to_string(&path).expect("it can be read");
         read(text.trim_end()).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     }
-    assert_eq!(names.len(), 14, "an event has no example");
+    assert_eq!(names.len(), 16, "an event has no example");
 }
 
 fn entries() -> Vec<Entry> {
@@ -76,7 +77,41 @@ fn events() -> Vec<Event> {
         Event::ProposalClosed { proposal: 7, end: End::Succeeded, why: "every step".into() },
         Event::EpisodeAcknowledged { by: "carol".into(), note: "seen".into() },
         Event::UndoStarted { proposal: 7, why: "step 3 can't be done".into() },
+        Event::StateReported { report: state_report() },
+        Event::RunbookIssued {
+            runbook: Runbook {
+                digest: "sha256:03".into(),
+                bytes: 7,
+                text: Some("# Title".into()),
+                places: vec!["/var/lib/dr-agent/runbook/1.md".into()],
+                missed: 1,
+            },
+        },
     ])
+}
+
+fn state_report() -> StateReport {
+    let link = LinkState {
+        link: link(),
+        configured: true,
+        health: Health::Degraded,
+        since: Some(time(4)),
+        primary: Some(Side::SqlServer),
+        lag_s: Some(3),
+        log_send_queue_kb: Some(12),
+        forecast: Some(Forecast {
+            loss: Loss::Unknown { because: Ignorance::PrimaryMayBeAlive },
+            recovery_least_ms: 3000,
+            recovery_most_ms: None,
+        }),
+        proposal: Some(OpenProposal { proposal: 7, approved: false, signatures: 1, quorum: 2 }),
+        silenced: false,
+        unacknowledged: Some(5),
+        blocked_by: vec!["the health is Degraded, not a lost primary".into()],
+    };
+    let happened =
+        Happened { starts: 1, episodes: 2, proposals: 3, expired: 1, ..Happened::default() };
+    StateReport { since: Some(time(1)), missed: 1, happened, links: vec![link], more_links: 0 }
 }
 
 fn health_changed() -> Event {

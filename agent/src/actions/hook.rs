@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{Again, Hook, Work, deed::Sent};
+use agent_core::{Again, Hook, StepRef, Work, deed::Sent};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     process::Command,
@@ -141,7 +141,17 @@ async fn run(hook: &Hook, work: &Work, within: Duration) -> Run {
     if let Some(err) = child.stderr.take() {
         pipes.spawn(drain(err, Arc::clone(&tail)));
     }
+    let group = child.id();
     let ended = timeout(within + KILL_AFTER + SLACK, child.wait()).await;
+    // What was not done in time must not be done later: `timeout` ends with its own child, and what
+    // that one had started and ignores TERM would go on.
+    let late = match &ended {
+        Ok(Ok(status)) => status.code().is_none_or(|code| TIMED_OUT.contains(&code)),
+        Ok(Err(_)) | Err(_) => true,
+    };
+    if late {
+        end_group(group);
+    }
     // What is not closed by then is given up with the set.
     let closed = async { while pipes.join_next().await.is_some() {} };
     let _ = timeout(DRAIN_MOST, closed).await;
@@ -154,6 +164,15 @@ async fn run(hook: &Hook, work: &Work, within: Duration) -> Run {
         }
         Ok(Err(error)) => Run::Lost(with_words(format!("its end was not seen: {error}"), &last)),
         Err(_) => Run::Lost(with_words("it could not be ended".into(), &last)),
+    }
+}
+
+/// Kills everybody in the group that `timeout` leads. Who has left it by `setsid` is out of reach.
+fn end_group(leader: Option<u32>) {
+    let pid = leader.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // There may be nobody left.
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }
 
@@ -180,8 +199,14 @@ fn surroundings(work: &Work) -> [(&'static str, String); 7] {
         ("DR_AGENT_DATABASE", work.action.database().to_owned()),
         ("DR_AGENT_INSTANCE", work.action.instance().to_string()),
         ("DR_AGENT_PROPOSAL", step.proposal.to_string()),
-        ("DR_AGENT_STEP", format!("{}/{}/{}", step.proposal, step.lane, step.step)),
+        ("DR_AGENT_STEP", key(step)),
     ]
+}
+
+/// By which a hook can tell that it is run again for the same: the same in every try.
+fn key(step: StepRef) -> String {
+    let back = if step.undo { "/undo" } else { "" };
+    format!("{}/{}/{}{back}", step.proposal, step.lane, step.step)
 }
 
 fn within(hook: &Hook) -> Duration {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use agent_core::{End, Estate, Event, PlanKind, Status, StormBrake};
-use dr_agent::turn::Turn;
+use agent_core::{End, Event, PlanKind, Status};
+use dr_agent::replay::Rerun;
 use twin::world::World;
 
 use super::{Checker, Violation};
@@ -49,7 +49,9 @@ impl Checker {
             | Event::StepNotDone { .. }
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
-            | Event::EpisodeAcknowledged { .. } => false,
+            | Event::EpisodeAcknowledged { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => false,
         });
         if forced {
             return Ok(());
@@ -118,7 +120,9 @@ impl Checker {
             | Event::StepNotDone { .. }
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
-            | Event::EpisodeAcknowledged { .. } => None,
+            | Event::EpisodeAcknowledged { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => None,
         });
         let opened_at = self.by_the_world(id, run.proposal.terms.opened_at);
         let unseen = gone_by.unwrap_or(opened_at);
@@ -135,32 +139,24 @@ impl Checker {
         Ok(())
     }
 
-    /// 1: each life run again from what it was given.
+    /// 1: all lives run again from what the flight recorder kept of them.
     pub(super) fn replay(&mut self, disk: &Disk) -> Result<(), Violation> {
         let lines = disk.lines();
-        for life in &self.lives {
-            let to = life.to.unwrap_or(lines.len());
-            let mut estate = Estate::new(
-                vec![Universe::spec(&life.settings)],
-                Universe::roster(&life.settings),
-                StormBrake::default(),
-            );
-            for line in &lines[..life.from] {
-                let entry = agent_core::read(line).map_err(|why| Violation::new("1", why))?;
-                estate.apply(&entry).map_err(|why| Violation::new("1", why.to_string()))?;
-            }
-            let copy = Disk::holding(&lines[..life.from]);
-            let (store, head) = copy.store(std::rc::Rc::default());
-            let mut turn = Turn::new(estate, store, head, 0);
-            for (now, seen, inputs) in &life.turns {
-                turn.take(*now, seen.clone(), inputs.clone())
-                    .map_err(|error| Violation::new("1", format!("the replay fails: {error}")))?;
-            }
-            let again = copy.lines();
-            if again.len() < to || again[life.from..to] != lines[life.from..to] {
-                return Err(Violation::new("1", "the replay gives another journal"));
-            }
+        let length = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        let text = |seq: u64| {
+            let place = seq.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+            Ok(place.and_then(|place| lines.get(place).cloned()))
+        };
+        let mut rerun = Rerun::new(text, false, |_| {});
+        for frame in self.frames.drain(..) {
+            let run = rerun.frame(frame);
+            run.map_err(|broken| Violation::new("1", format!("the replay differs: {broken:?}")))?;
         }
-        Ok(())
+        let report = rerun.finish(length);
+        let report = report.map_err(|error| Violation::new("1", error.to_string()))?;
+        if report.is_good() && report.same == length {
+            return Ok(());
+        }
+        Err(Violation::new("1", format!("the replay gives another journal: {report:?}")))
     }
 }

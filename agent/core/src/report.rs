@@ -1,0 +1,269 @@
+//! The state report: how every link is, what would keep a failover from happening, and what has
+//! happened since the report before it. Calendar jobs ask for it; it goes the way of every event.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    estate::Estate,
+    event::{Entry, Event, Subject},
+    evidence::{Observation, Seen},
+    forecast::Forecast,
+    health::Health,
+    link::Record,
+    names::{LinkId, ProposalId, Side},
+    proposal::{End, Status},
+    run::Run,
+};
+
+/// Links that one report tells of at the most; those in trouble come first.
+pub const REPORTED_LINKS: usize = 64;
+/// Bytes of a runbook that go into the journal, and with it to everybody; a longer one is named by
+/// its digest and the places where it is kept.
+pub const RUNBOOK_BYTES: usize = 64 << 10;
+/// Obstacles told of one link at the most, and characters of each.
+const OBSTACLES: usize = 8;
+const WORDS: usize = 300;
+
+/// How everything is at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateReport {
+    /// Time of the report before it.
+    pub since: Option<Timestamp>,
+    /// Times at which there ought to have been one, and was none.
+    pub missed: u64,
+    pub happened: Happened,
+    pub links: Vec<LinkState>,
+    /// Further links, which are as they should be as far as the others are.
+    pub more_links: usize,
+}
+
+/// What has happened since the report before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Happened {
+    /// Starts of the agent.
+    pub starts: u64,
+    /// Episodes that began.
+    pub episodes: u64,
+    pub proposals: u64,
+    pub succeeded: u64,
+    pub undone: u64,
+    pub stuck: u64,
+    pub rejected: u64,
+    pub expired: u64,
+    pub withdrawn: u64,
+    pub overtaken: u64,
+}
+
+/// How one link is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkState {
+    pub link: LinkId,
+    /// False: the journal knows it, the configuration does not any more.
+    pub configured: bool,
+    pub health: Health,
+    pub since: Option<Timestamp>,
+    pub primary: Option<Side>,
+    /// As the primary tells it; 0 while data movement is suspended.
+    pub lag_s: Option<u64>,
+    pub log_send_queue_kb: Option<u64>,
+    /// What a forced failover would lose now.
+    pub forecast: Option<Forecast>,
+    pub proposal: Option<OpenProposal>,
+    /// A human rejected in this episode: the agent proposes nothing more in it.
+    pub silenced: bool,
+    /// A proposal has ended, and no human has acknowledged it.
+    pub unacknowledged: Option<ProposalId>,
+    /// What would keep a proposal from being opened now; empty if it would be.
+    pub blocked_by: Vec<String>,
+}
+
+/// A proposal that is open or being carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenProposal {
+    pub proposal: ProposalId,
+    /// It has its signatures.
+    pub approved: bool,
+    pub signatures: usize,
+    pub quorum: usize,
+}
+
+/// A runbook for people, as it was issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runbook {
+    /// `sha256:<hex>` over the text.
+    pub digest: String,
+    pub bytes: usize,
+    /// None if it is longer than [`RUNBOOK_BYTES`].
+    pub text: Option<String>,
+    /// Where it is kept.
+    pub places: Vec<String>,
+    /// Times at which there ought to have been one, and was none.
+    pub missed: u64,
+}
+
+impl Runbook {
+    #[must_use]
+    pub fn new(text: String, places: Vec<String>, missed: u64) -> Self {
+        let digest = crate::plan::digest("dr-agent runbook v1", &text);
+        Self { digest, bytes: text.len(), text: Some(text), places, missed }.bounded()
+    }
+
+    /// Without its text if that is too long for the journal.
+    pub(crate) fn bounded(mut self) -> Self {
+        self.text = self.text.filter(|text| text.len() <= RUNBOOK_BYTES);
+        self
+    }
+}
+
+/// Counts what happens from one report to the next. Part of the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Time of the newest report, and of the newest runbook.
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) issued: Option<Timestamp>,
+    happened: Happened,
+}
+
+impl Tally {
+    /// Counts an entry. `record` is that of its link, with the entry in it.
+    pub(crate) fn count(&mut self, entry: &Entry, record: Option<&Record>) {
+        let happened = &mut self.happened;
+        if record.is_some_and(|record| record.episode == Some(entry.seq)) {
+            happened.episodes += 1;
+        }
+        match &entry.event {
+            Event::AgentStarted { .. } => happened.starts += 1,
+            Event::ProposalOpened { .. } => happened.proposals += 1,
+            Event::ProposalClosed { end, .. } => *happened.ended(*end) += 1,
+            Event::StateReported { .. } => {
+                self.since = Some(entry.at);
+                *happened = Happened::default();
+            }
+            Event::RunbookIssued { .. } => self.issued = Some(entry.at),
+            Event::HealthChanged { .. }
+            | Event::BallotReceived { .. }
+            | Event::ProposalApproved { .. }
+            | Event::StepStarted { .. }
+            | Event::StepSending { .. }
+            | Event::StepNoted { .. }
+            | Event::StepDone { .. }
+            | Event::StepNotDone { .. }
+            | Event::StepUnknown { .. }
+            | Event::UndoStarted { .. }
+            | Event::EpisodeAcknowledged { .. } => {}
+        }
+    }
+}
+
+impl Happened {
+    fn ended(&mut self, end: End) -> &mut u64 {
+        match end {
+            End::Succeeded => &mut self.succeeded,
+            End::Undone => &mut self.undone,
+            End::Stuck => &mut self.stuck,
+            End::Rejected => &mut self.rejected,
+            End::Expired => &mut self.expired,
+            End::Withdrawn => &mut self.withdrawn,
+            End::Overtaken => &mut self.overtaken,
+        }
+    }
+}
+
+/// What follows from being asked for a report.
+pub(crate) fn reported(
+    estate: &Estate,
+    tally: &Tally,
+    missed: u64,
+    now: Timestamp,
+) -> (Subject, Event) {
+    (Subject::Agent, Event::StateReported { report: report(estate, tally, missed, now) })
+}
+
+/// What follows from a runbook that was made.
+pub(crate) fn issued(runbook: Runbook) -> (Subject, Event) {
+    (Subject::Agent, Event::RunbookIssued { runbook: runbook.bounded() })
+}
+
+fn report(estate: &Estate, tally: &Tally, missed: u64, now: Timestamp) -> StateReport {
+    let mut links: Vec<LinkState> = estate
+        .links()
+        .map(|(id, spec, record)| link(estate, id, spec.is_some(), record, now))
+        .collect();
+    // Sorting keeps the order of names within each.
+    links.sort_by_key(|link| link.health == Health::Healthy && link.proposal.is_none());
+    let more_links = links.len().saturating_sub(REPORTED_LINKS);
+    links.truncate(REPORTED_LINKS);
+    StateReport { since: tally.since, missed, happened: tally.happened, links, more_links }
+}
+
+fn link(
+    estate: &Estate,
+    id: &LinkId,
+    configured: bool,
+    record: &Record,
+    now: Timestamp,
+) -> LinkState {
+    let explanation = estate.explain(id, now);
+    let (forecast, because) = match explanation {
+        Some(told) => (Some(told.forecast), told.because),
+        None => {
+            let why = "the link is not in the configuration any more".to_string();
+            (None, Vec::from([why]))
+        }
+    };
+    let looks = estate.newest(id);
+    let partner = looks.iter().find_map(heard_by_primary);
+    let ended = record.run.as_ref().filter(|run| run.closed_at.is_some() && !record.acknowledged);
+    LinkState {
+        link: id.clone(),
+        configured,
+        health: record.health,
+        since: record.health_since,
+        primary: record.primary,
+        lag_s: partner.and_then(|(lag_s, _)| lag_s),
+        log_send_queue_kb: partner.and_then(|(_, queue_kb)| queue_kb),
+        forecast,
+        proposal: record.live().map(open),
+        silenced: record.silenced,
+        unacknowledged: ended.map(|run| run.proposal.terms.proposal),
+        blocked_by: because.iter().take(OBSTACLES).map(|words| short(words)).collect(),
+    }
+}
+
+/// Lag and send queue, where a primary tells of its partner.
+fn heard_by_primary(look: &Observation) -> Option<(Option<u64>, Option<u64>)> {
+    match &look.seen {
+        Seen::Side(reading) => {
+            reading.partner.as_ref().map(|partner| (partner.lag_s, partner.log_send_queue_kb))
+        }
+        Seen::Control(_) | Seen::Silence(_) => None,
+    }
+}
+
+fn open(run: &Run) -> OpenProposal {
+    OpenProposal {
+        proposal: run.proposal.terms.proposal,
+        approved: matches!(run.status, Status::Approved { .. }),
+        signatures: crate::proposal::signers(&run.ballots),
+        quorum: run.proposal.terms.quorum,
+    }
+}
+
+fn short(words: &str) -> String {
+    match words.char_indices().nth(WORDS) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words.to_string(),
+    }
+}
