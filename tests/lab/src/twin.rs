@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use ::twin::{serve::Endpoints, world::Fault};
+use ::twin::{
+    control::SetupChange,
+    serve::Endpoints,
+    world::{Fault, setup::Change},
+};
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -71,6 +75,17 @@ impl Twin {
     pub fn fault(&self, fault: &Fault) -> Result<()> {
         let body = serde_json::to_value(fault)?;
         self.http.post("/fault", &body)?.json().with_context(|| format!("{fault:?}"))?;
+        Ok(())
+    }
+
+    /// Changes how an instance is set up.
+    ///
+    /// # Errors
+    /// The twin does not answer, or knows no such name.
+    pub fn set_up(&self, instance: &str, change: Change) -> Result<()> {
+        let asked = SetupChange { instance: instance.to_owned(), change };
+        let body = serde_json::to_value(&asked)?;
+        self.http.post("/setup", &body)?.json().with_context(|| format!("{asked:?}"))?;
         Ok(())
     }
 

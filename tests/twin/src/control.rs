@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     serve::SharedWorld,
-    world::{Fault, UnknownName},
+    world::{Fault, Setting, UnknownName, setup::Change},
 };
 
 /// What `POST /workload` changes; what is left out stays.
@@ -36,6 +36,16 @@ pub struct WorkloadChange {
     pub running: Option<bool>,
 }
 
+/// What `POST /setup` changes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetupChange {
+    /// The instance.
+    pub instance: String,
+    /// What about it.
+    pub change: Change,
+}
+
 /// The routes of the control door.
 pub fn router(world: SharedWorld) -> Router {
     Router::new()
@@ -43,6 +53,8 @@ pub fn router(world: SharedWorld) -> Router {
         .route("/truth", get(truth))
         .route("/fault", post(fault))
         .route("/workload", post(workload))
+        .route("/set", post(set))
+        .route("/setup", post(set_up))
         .with_state(world)
 }
 
@@ -59,6 +71,25 @@ async fn fault(
     Json(fault): Json<Fault>,
 ) -> Result<StatusCode, Response> {
     world.with(|world| world.fault(fault)).map_err(|error| refuse(&error))?;
+    world.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set(
+    State(world): State<SharedWorld>,
+    Json(setting): Json<Setting>,
+) -> Result<StatusCode, Response> {
+    world.with(|world| world.set(setting)).map_err(|error| refuse(&error))?;
+    world.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_up(
+    State(world): State<SharedWorld>,
+    Json(asked): Json<SetupChange>,
+) -> Result<StatusCode, Response> {
+    let SetupChange { instance, change } = asked;
+    world.with(|world| world.set_up(&instance, change)).map_err(|error| refuse(&error))?;
     world.wake();
     Ok(StatusCode::NO_CONTENT)
 }

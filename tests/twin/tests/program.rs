@@ -76,6 +76,9 @@ fn subcommands_change_the_world_and_tell_of_it() {
         &["refuse", "sql01"],
         &["workload", "shop", "--target", "mi-dr"],
         &["workload", "shop", "--stop"],
+        &["disk-full", "sql01", "on"],
+        &["sql-agent", "sql01", "off"],
+        &["job", "sql01", "DatabaseBackup - Sales - LOG", "off"],
         &["arm-unavailable", "on"],
     ] {
         let output = ask(&control, words);

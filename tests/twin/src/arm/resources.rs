@@ -27,6 +27,7 @@ enum Resource<'a> {
     Links(&'a str),
     Link(&'a str, &'a str),
     Failover(&'a str, &'a str),
+    Permissions,
     Poll(&'a str),
     Result(&'a str),
 }
@@ -64,6 +65,13 @@ async fn respond(door: &Door, request: Request<Body>) -> Result<Response, Proble
             let (name, _) = known_instance(door, name)?;
             fail_over(door, &name, link, request).await
         }
+        (&Method::GET, Resource::Permissions) => {
+            let denied = door.world.with(|world| {
+                let all = world.instances().flat_map(|found| found.setup().denied.clone());
+                all.collect::<Vec<_>>()
+            });
+            Ok(Json(shapes::permissions(&denied)).into_response())
+        }
         (&Method::GET, Resource::Poll(id)) => operations::poll(door, id, request.uri()),
         (&Method::GET, Resource::Result(id)) => operations::result(door, id, request.uri()),
         (
@@ -72,6 +80,7 @@ async fn respond(door: &Door, request: Request<Body>) -> Result<Response, Proble
             | Resource::Links(_)
             | Resource::Link(..)
             | Resource::Failover(..)
+            | Resource::Permissions
             | Resource::Poll(_)
             | Resource::Result(_),
         ) => {
@@ -105,6 +114,10 @@ fn find<'a>(door: &Door, path: &'a str) -> Result<Resource<'a>, Problem> {
         return Err(
             Problem::new(StatusCode::NOT_FOUND, "ResourceGroupNotFound", message).by_gateway()
         );
+    }
+    let authorization = is(4, "providers") && is(5, "Microsoft.Authorization");
+    if in_group && authorization && is(6, "permissions") && segments.len() == 7 {
+        return Ok(Resource::Permissions);
     }
     if in_group && is(4, "providers") && is(5, "Microsoft.Sql") {
         let links = is(8, "distributedAvailabilityGroups");

@@ -85,7 +85,7 @@ pub(super) fn instance(cloud: &Cloud, instance: &Instance) -> Value {
             "fullyQualifiedDomainName": instance.server_name,
             "administratorLogin": "twin_admin",
             "subnetId": subnet,
-            "state": "Ready",
+            "state": instance.setup().state,
             "licenseType": "LicenseIncluded",
             "hybridSecondaryUsage": "Active",
             "vCores": 4,
@@ -107,6 +107,18 @@ pub(super) fn instance(cloud: &Cloud, instance: &Instance) -> Value {
         "id": instance_id(cloud, &instance.name),
         "name": instance.name,
         "type": "Microsoft.Sql/managedInstances",
+    })
+}
+
+/// What the agent's role may do at the resource group (mi-link 6.5).
+pub(super) fn permissions(denied: &[String]) -> Value {
+    json!({
+        "value": [{
+            "actions": ["Microsoft.Sql/managedInstances/*", "Microsoft.Sql/locations/*/read"],
+            "notActions": denied,
+            "dataActions": [],
+            "notDataActions": [],
+        }],
     })
 }
 

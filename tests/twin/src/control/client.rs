@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::WorkloadChange;
-use crate::world::{Fault, Party};
+use crate::world::{Fault, Party, Setting};
 
 /// What can be asked of a running twin. Parties are `agent`, `operator`, `arm`, `token-service`,
 /// `app:NAME` or the name of an instance.
@@ -129,6 +129,32 @@ pub enum Command {
         /// Seconds.
         s: u32,
     },
+    /// Let an instance's disk have no room for backups, or end that.
+    DiskFull {
+        /// The instance.
+        instance: String,
+        /// `on` or `off`.
+        #[arg(value_parser = on_off, action = clap::ArgAction::Set)]
+        on: bool,
+    },
+    /// Start or stop an instance's agent, which runs its jobs.
+    SqlAgent {
+        /// The instance.
+        instance: String,
+        /// `on` or `off`.
+        #[arg(value_parser = on_off, action = clap::ArgAction::Set)]
+        on: bool,
+    },
+    /// Enable or disable a job.
+    Job {
+        /// The instance.
+        instance: String,
+        /// The job.
+        job: String,
+        /// `on` or `off`.
+        #[arg(value_parser = on_off, action = clap::ArgAction::Set)]
+        on: bool,
+    },
     /// Point a workload at another instance, change its rate, stop or start it.
     Workload {
         /// The workload.
@@ -164,6 +190,15 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
             let running = (stop || start).then_some(start);
             let change = WorkloadChange { name, target, commits_per_s, running };
             return send(base_url, "workload", &change).await;
+        }
+        Command::DiskFull { instance, on } => {
+            return send(base_url, "set", &Setting::DiskFull { instance, on }).await;
+        }
+        Command::SqlAgent { instance, on } => {
+            return send(base_url, "set", &Setting::AgentRunning { instance, on }).await;
+        }
+        Command::Job { instance, job, on } => {
+            return send(base_url, "set", &Setting::JobEnabled { instance, job, on }).await;
         }
         Command::Stop { instance } => Fault::Stop { instance },
         Command::Start { instance } => Fault::Start { instance },

@@ -31,8 +31,9 @@ impl<'a> Env<'a> {
         &self.instance.name
     }
 
+    /// What its clock says.
     pub(crate) fn now(&self) -> Timestamp {
-        self.world.now()
+        self.world.now() + self.instance.setup().clock_ahead
     }
 
     pub(crate) fn is_managed(&self) -> bool {
@@ -41,7 +42,8 @@ impl<'a> Env<'a> {
 
     /// A world's time as a `datetime` of this server's wall clock.
     pub(crate) fn datetime(&self, at: Timestamp) -> Value {
-        let (ticks, _) = moment::local_ticks(at, &self.instance.time_zone);
+        let (ticks, _) =
+            moment::local_ticks(at + self.instance.setup().clock_ahead, &self.instance.time_zone);
         Value::Moment(moment::round_to_datetime(ticks))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::world::{Origin, Party};
+use crate::world::{Origin, Party, setup::LoginSetup};
 
 use super::types::Type;
 use super::value::Value;
@@ -43,9 +43,27 @@ pub enum Permission {
     ReadMsdb,
     /// ALTER ANY CONNECTION: `KILL`.
     AlterAnyConnection,
+    /// Member of `db_backupoperator` in every database: BACKUP DATABASE and BACKUP LOG.
+    BackupDatabase,
+    /// CREATE ANY DATABASE: to look into backups.
+    CreateAnyDatabase,
+    /// Member of `SQLAgentOperatorRole`: to start, enable and disable jobs.
+    OperateJobs,
 }
 
 impl Permission {
+    /// All that are granted by name, beside membership of sysadmin.
+    const NAMED: [Permission; 8] = [
+        Permission::ViewServerPerformanceState,
+        Permission::ViewServerSecurityState,
+        Permission::ViewAnyDefinition,
+        Permission::AlterAvailabilityGroup,
+        Permission::AlterAnyDatabase,
+        Permission::AlterAnyConnection,
+        Permission::ConnectAnyDatabase,
+        Permission::ReadMsdb,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Permission::ControlServer => "CONTROL SERVER",
@@ -57,6 +75,9 @@ impl Permission {
             Permission::ConnectAnyDatabase => "CONNECT ANY DATABASE",
             Permission::ReadMsdb => "SELECT",
             Permission::AlterAnyConnection => "ALTER ANY CONNECTION",
+            Permission::BackupDatabase => "BACKUP DATABASE",
+            Permission::CreateAnyDatabase => "CREATE ANY DATABASE",
+            Permission::OperateJobs => "EXECUTE",
         }
     }
 }
@@ -97,6 +118,38 @@ impl Login {
             default_database: "master".to_owned(),
             party: Party::Agent,
         }
+    }
+}
+
+impl Login {
+    /// What administrators have made of it.
+    pub(crate) fn as_set_up(&self, setup: &LoginSetup) -> Login {
+        let mut login = self.clone();
+        if let Some(password) = &setup.password {
+            login.password.clone_from(password);
+        }
+        if !setup.without.is_empty() {
+            login.permissions = BTreeSet::from(Permission::NAMED);
+            login.permissions.retain(|permission| {
+                let implied = match permission {
+                    Permission::ViewServerPerformanceState
+                    | Permission::ViewServerSecurityState => "VIEW SERVER STATE",
+                    Permission::ReadMsdb => "SELECT",
+                    Permission::ControlServer
+                    | Permission::ViewAnyDefinition
+                    | Permission::AlterAvailabilityGroup
+                    | Permission::AlterAnyDatabase
+                    | Permission::AlterAnyConnection
+                    | Permission::BackupDatabase
+                    | Permission::CreateAnyDatabase
+                    | Permission::OperateJobs
+                    | Permission::ConnectAnyDatabase => "",
+                };
+                let taken = |name: &str| setup.without.contains(name);
+                !taken(permission.name()) && !taken(implied)
+            });
+        }
+        login
     }
 }
 

@@ -110,8 +110,18 @@ fn admit(
                     Integrated authentication.";
         return Err(vec![Error::new(18_452, 14, text)]);
     }
-    let login = found.filter(|login| login.password == asked.password);
-    let login = login.ok_or_else(|| vec![failed()])?;
+    let found = found.ok_or_else(|| vec![failed()])?;
+    let setup = door.world.with(|world| {
+        world.instance(&door.instance).map(|instance| instance.setup().login(&found.name))
+    });
+    let setup = setup.unwrap_or_default();
+    let login = &found.as_set_up(&setup);
+    if login.password != asked.password {
+        return Err(vec![failed()]);
+    }
+    if let Some(number) = setup.refused {
+        return Err(vec![refused(number, &asked.user)]);
+    }
     let wanted = if asked.database.is_empty() { &login.default_database } else { &asked.database };
     door.world.with(|world| {
         let probe = Session::new(0, login, &asked.program, &asked.host, wanted);
@@ -139,6 +149,26 @@ fn admit(
         let seat = Seat { world: door.world.clone(), instance: door.instance.clone(), id };
         Ok((Session::new(id, login, &asked.program, &asked.host, &database), seat))
     })
+}
+
+/// Why a login with the right password does not come in.
+fn refused(number: u32, user: &str) -> Error {
+    let reason = match number {
+        18_470 => ". Reason: The account is disabled.",
+        18_486 => {
+            " because the account is currently locked out. The system administrator can unlock it."
+        }
+        18_487 => ".  Reason: The password of the account has expired.",
+        18_488 => ".  Reason: The password of the account must be changed.",
+        40_613 => {
+            let text = "Database 'master' on server is not currently available. Please retry the \
+                        connection later.";
+            return Error::new(40_613, 17, text);
+        }
+        _ => ".",
+    };
+    let number = i32::try_from(number).unwrap_or(18_456);
+    Error::new(number, 14, format!("Login failed for user '{user}'{reason}"))
 }
 
 fn greeting(

@@ -63,11 +63,16 @@ impl World {
             let Some(link) = self.links.get_mut(&workload.link) else { continue };
             attempt(workload, link, &self.instances, &self.faults, now);
         }
+        let mut pulsed = false;
         for link in self.links.values_mut() {
             if link.next_pulse <= now {
                 replication::pulse(link, &mut self.instances, &self.faults, now);
+                pulsed = true;
             }
             replication::pump(link, &self.instances, &self.faults, now);
+        }
+        if pulsed {
+            self.run_jobs();
         }
         self.settle_pending();
         self.note_writers();

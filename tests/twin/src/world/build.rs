@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    Instance, InstanceKind, Ledger, Link, LinkSpec, Side, SpecError, Workload, WorkloadSpec, World,
-    WorldSpec, fault::Faults,
+    Guid, Instance, InstanceKind, InstanceSpec, Job, JobSpec, Ledger, Link, LinkSpec, Side,
+    SpecError, Workload, WorkloadSpec, World, WorldSpec, fault::Faults,
 };
 
 pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
@@ -16,6 +16,10 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
     for given in &spec.links {
         let place = || format!("links, {:?}", given.name);
         check_link(given, &instances).map_err(|problem| wrong(place(), &problem))?;
+        let other = instances.get(&given.managed_instance).map(|found| found.server_name.clone());
+        if let (Some(other), Some(sql)) = (other, instances.get_mut(&given.sql_server)) {
+            sql.setup.trusts(&other, start);
+        }
         let link = Link::new(given, &mut instances, seed, &mut rng, start);
         if links.insert(given.name.clone(), link).is_some() {
             return Err(wrong(place(), TWO));
@@ -34,6 +38,11 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
             return Err(wrong(whose(), TWO));
         }
     }
+    for given in &spec.instances {
+        let place = || format!("instances, {:?}", given.name);
+        jobs(given, &mut instances, &links, seed, start)
+            .map_err(|problem| wrong(place(), problem))?;
+    }
     let ledger = Ledger::new(links.keys().cloned(), start);
     let mut world = World {
         now: start,
@@ -44,6 +53,7 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         operations: BTreeMap::new(),
         active: Vec::new(),
         faults: Faults::default(),
+        media: BTreeMap::new(),
         ledger,
     };
     world.note_writers();
@@ -78,6 +88,39 @@ fn instances(
         }
     }
     Ok(instances)
+}
+
+fn jobs(
+    given: &InstanceSpec,
+    instances: &mut BTreeMap<String, Instance>,
+    links: &BTreeMap<String, Link>,
+    seed: u64,
+    start: Timestamp,
+) -> Result<(), &'static str> {
+    let sees = links.values().filter(|link| link.side_of(&given.name).is_some());
+    let databases: Vec<&str> = sees.flat_map(Link::databases).collect();
+    let specs = match (&given.jobs, given.kind) {
+        (Some(jobs), Side::SqlServer) => jobs.clone(),
+        (Some(jobs), Side::ManagedInstance) if !jobs.is_empty() => {
+            return Err("jobs are modelled on a SQL Server only");
+        }
+        (Some(_) | None, Side::ManagedInstance) => Vec::new(),
+        (None, Side::SqlServer) => databases.iter().flat_map(|name| JobSpec::usual(name)).collect(),
+    };
+    for spec in &specs {
+        if !databases.contains(&spec.database.as_str()) {
+            return Err("a job names no database of a link of this instance");
+        }
+        if spec.every_s == 0 {
+            return Err("every_s of a job must be at least 1");
+        }
+        let id = Guid::derive(seed, &format!("job/{}/{}", given.name, spec.name));
+        let job = Job::new(spec, id, start);
+        if let Some(instance) = instances.get_mut(&given.name) {
+            instance.jobs.push(job);
+        }
+    }
+    Ok(())
 }
 
 fn check_link(given: &LinkSpec, instances: &BTreeMap<String, Instance>) -> Result<(), String> {

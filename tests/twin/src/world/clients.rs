@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{
-    Instance, Link, OperationId, Role, Side, SqlError, Workload, World, commit::takes_writes,
+    Instance, Link, OperationId, OperationKind, Request, Role, Side, SqlError, Workload, World,
+    commit::takes_writes,
 };
 
 /// Two sessions of SQL Server's agent; sessions that come in by TDS follow.
@@ -176,7 +177,7 @@ impl World {
             .flat_map(|(link, _)| link.databases());
         let redo = redone.zip(REDO..).map(|(name, id)| of_engine(id, "DB STARTUP", name));
         all.extend(redo);
-        if instance.side() == Side::SqlServer {
+        if instance.side() == Side::SqlServer && instance.agent_running {
             all.extend(AGENT.map(|(id, program)| SessionFacts {
                 user: true,
                 login: r"NT SERVICE\SQLSERVERAGENT".to_owned(),
@@ -202,14 +203,7 @@ impl World {
             login_time: session.login_time,
             last_request_start: session.last_request_start,
             last_request_end: session.last_request_end,
-            request: session.request.as_ref().map(|request| RequestFacts {
-                start: request.start,
-                command: request.command.clone(),
-                // Whoever waits for a role change waits for the group's own machinery.
-                wait: request.operation.map(|_| "HADR_AG_MUTEX"),
-                percent: 0,
-                operation: request.operation,
-            }),
+            request: session.request.as_ref().map(|request| self.request(request)),
             transaction: session.transaction.map(|(id, begun, depth)| TransactionFacts {
                 id,
                 begun,
@@ -218,6 +212,26 @@ impl World {
                 bytes: 0,
             }),
         })
+    }
+
+    fn request(&self, request: &Request) -> RequestFacts {
+        let operation = request.operation.and_then(|id| self.operation(id));
+        let (wait, percent) = match operation.map(|operation| &operation.kind) {
+            None => (None, 0),
+            Some(OperationKind::Backup(run)) => {
+                (Some("BACKUPIO"), run.percent(request.start, self.now))
+            }
+            // Whoever waits for a role change waits for the group's own machinery.
+            Some(
+                OperationKind::ForceFailover
+                | OperationKind::PlannedFailover
+                | OperationKind::Demote
+                | OperationKind::Suspend { .. }
+                | OperationKind::Resume { .. },
+            ) => (Some("HADR_AG_MUTEX"), 0),
+        };
+        let (start, command) = (request.start, request.command.clone());
+        RequestFacts { start, command, wait, percent, operation: request.operation }
     }
 
     fn sessions_of(&self, workload: &Workload, at: &str) -> Vec<SessionFacts> {

@@ -5,8 +5,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::{
-    CommandRecord, Guid, Link, Operation, OperationId, OperationKind, OperationStatus, Origin,
-    Party, Reply, Role, Side, Statement, World, ledger::CommandWords, link::Movement,
+    BackupOrder, CommandRecord, Guid, Link, Operation, OperationId, OperationKind, OperationStatus,
+    Origin, Party, Reply, Role, Side, Statement, World, ledger::CommandWords, link::Movement,
     operation::Phase, planned,
 };
 
@@ -39,6 +39,8 @@ pub enum Command {
         /// The database.
         database: String,
     },
+    /// `BACKUP DATABASE` and `BACKUP LOG`
+    Backup(BackupOrder),
 }
 
 /// A command that was taken.
@@ -153,8 +155,11 @@ impl World {
             *left -= 1;
             return Err(SqlError::new(*number, "The command failed (a fault of the twin)."));
         }
+        let kind = match command.operation() {
+            Ok(kind) => kind,
+            Err(order) => return self.begin_backup(at, who, order.clone()),
+        };
         let delayed = self.faults.delayed_deeds.contains_key(&party);
-        let kind = command.operation();
         let (link, side) = self.concerned(at, &command)?;
         if !delayed {
             let accepting = self.active.iter().any(|id| self.is_role_change(*id, &link.name));
@@ -168,7 +173,9 @@ impl World {
                 link.failover.accept_ms
             }
             OperationKind::Demote => link.failover.demote_ms,
-            OperationKind::Suspend { .. } | OperationKind::Resume { .. } => 0,
+            OperationKind::Suspend { .. }
+            | OperationKind::Resume { .. }
+            | OperationKind::Backup(_) => 0,
         };
         let start = NewOperation {
             kind,
@@ -201,7 +208,9 @@ impl World {
                 }
                 Err(self.no_distributed_group(at, group))
             }
-            Command::Suspend { database } | Command::Resume { database } => {
+            Command::Suspend { database }
+            | Command::Resume { database }
+            | Command::Backup(BackupOrder { database, .. }) => {
                 let mut links = self.links.values().filter(|link| {
                     link.databases().any(|name| name.eq_ignore_ascii_case(database))
                 });
@@ -308,7 +317,8 @@ pub(super) fn check_role(
         Command::Failover { .. }
         | Command::SetRoleSecondary { .. }
         | Command::Suspend { .. }
-        | Command::Resume { .. } => Ok(()),
+        | Command::Resume { .. }
+        | Command::Backup(_) => Ok(()),
     }
 }
 
@@ -331,18 +341,20 @@ impl Command {
             Command::ForceFailover { .. }
             | Command::Failover { .. }
             | Command::SetRoleSecondary { .. } => true,
-            Command::Suspend { .. } | Command::Resume { .. } => false,
+            Command::Suspend { .. } | Command::Resume { .. } | Command::Backup(_) => false,
         }
     }
 
-    fn operation(&self) -> OperationKind {
-        match self {
+    /// What it becomes; a backup has still to be measured.
+    fn operation(&self) -> Result<OperationKind, &BackupOrder> {
+        Ok(match self {
             Command::ForceFailover { .. } => OperationKind::ForceFailover,
             Command::Failover { .. } => OperationKind::PlannedFailover,
             Command::SetRoleSecondary { .. } => OperationKind::Demote,
             Command::Suspend { database } => OperationKind::Suspend { database: database.clone() },
             Command::Resume { database } => OperationKind::Resume { database: database.clone() },
-        }
+            Command::Backup(order) => return Err(order),
+        })
     }
 
     /// The command in T-SQL.
@@ -360,6 +372,7 @@ impl Command {
                 format!("ALTER DATABASE [{database}] SET HADR SUSPEND")
             }
             Command::Resume { database } => format!("ALTER DATABASE [{database}] SET HADR RESUME"),
+            Command::Backup(order) => order.words(),
         })
     }
 }

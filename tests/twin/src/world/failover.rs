@@ -8,6 +8,7 @@ use super::{
     Backup, BackupKind, Command, DatabaseState, Link, Lsn, Operation, OperationId, OperationKind,
     OperationStatus, Role, Side, SqlError, Statement, SuspendReason, World,
     command::check_role,
+    housekeeping::blob,
     link::{Movement, Trouble},
     log::{Record, RecordKind},
     operation::Phase,
@@ -58,6 +59,9 @@ impl World {
 
     fn step(&mut self, operation: &mut Operation) {
         let now = self.now;
+        if let OperationKind::Backup(_) = operation.kind {
+            return self.end_backup(operation);
+        }
         if operation.phase == Phase::Received && !self.instance_takes(operation) {
             let Some(link) = self.links.get(&operation.link) else { return };
             let patience = SignedDuration::from_millis(i64::from(link.failover.arm_timeout_ms));
@@ -146,6 +150,8 @@ impl World {
                 operation.phase = Phase::CatchingUp;
                 operation.next = Some(now);
             }
+            // It never comes here: a backup is stepped elsewhere.
+            OperationKind::Backup(_) => operation.end(now, Ok(())),
             OperationKind::Suspend { database } => {
                 link.set_suspended(side, database, Some(SuspendReason::User));
                 operation.end(now, Ok(()));
@@ -167,6 +173,8 @@ impl World {
             copy.state = DatabaseState::Recovering;
         }
         promote(link, side, now);
+        // What only the old primary has is left aside: history forks here.
+        link.databases.iter_mut().for_each(|database| database.forks += 1);
         operation.phase = Phase::Recovering;
         operation.next = Some(recovered);
         if let Some(instance) = self.instances.get_mut(&operation.instance)
@@ -195,6 +203,10 @@ impl World {
     }
 
     fn break_one(&mut self, operation: &mut Operation, now: Timestamp) {
+        if let OperationKind::Backup(_) = operation.kind {
+            let text = "Cannot continue the execution because the session is in the kill state.";
+            return operation.end(now, Err(SqlError::new(596, text)));
+        }
         let Some(link) = self.links.get_mut(&operation.link) else { return };
         let Some(side) = link.side_of(&operation.instance) else { return };
         match operation.phase {
@@ -252,6 +264,7 @@ impl Operation {
     fn command(&self, link: &Link) -> Command {
         let group = link.name.clone();
         match &self.kind {
+            OperationKind::Backup(run) => Command::Backup(run.order.clone()),
             OperationKind::ForceFailover => Command::ForceFailover { group },
             OperationKind::PlannedFailover => Command::Failover { group },
             OperationKind::Demote => Command::SetRoleSecondary { group },
@@ -322,16 +335,9 @@ pub(super) fn backups_after_failover(link: &Link, now: Timestamp) -> Vec<Backup>
     let of = |place: usize, name: &str| {
         let upto = link.member(side).copies[place].log.len();
         let end = link.last_record(side, place, upto).map_or_else(Lsn::first, Record::end);
-        kinds.map(|(kind, start, finish)| Backup {
-            database: name.to_owned(),
-            kind,
-            copy_only: false,
-            checksums: true,
-            start: now + start,
-            finish: now + finish,
-            first_lsn: end,
-            last_lsn: end,
-            size: 200 << 20,
+        kinds.map(|(kind, start, finish)| {
+            let time = (now + start, now + finish);
+            Backup::automatic(name, kind, blob(name), time, (end, end))
         })
     };
     link.databases().enumerate().flat_map(|(place, name)| of(place, name)).collect()

@@ -305,6 +305,11 @@ impl World {
         self.faults.token_lifetime.unwrap_or(3_599)
     }
 
+    pub(super) fn instance_mut(&mut self, name: &str) -> Result<&mut Instance, UnknownName> {
+        self.check_instance(name)?;
+        Ok(self.instances.get_mut(name).expect("it was there just now"))
+    }
+
     fn check_names(&self, fault: &Fault) -> Result<(), UnknownName> {
         match fault {
             Fault::Stop { instance }
@@ -344,7 +349,7 @@ impl World {
         }
     }
 
-    fn check_instance(&self, name: &str) -> Result<(), UnknownName> {
+    pub(super) fn check_instance(&self, name: &str) -> Result<(), UnknownName> {
         if self.instances.contains_key(name) {
             return Ok(());
         }
@@ -356,7 +361,7 @@ fn millis(ms: u32) -> SignedDuration {
     SignedDuration::from_millis(i64::from(ms))
 }
 
-fn unknown<'a>(
+pub(super) fn unknown<'a>(
     kind: &'static str,
     name: &str,
     known: impl Iterator<Item = &'a String>,

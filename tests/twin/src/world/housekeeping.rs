@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Backup, BackupKind, DatabaseState, Instance, Link, Lsn, Role, Side,
+    Backup, BackupKind, DatabaseState, Device, Instance, Link, Lsn, Role, Side,
     log::{Record, RecordKind},
 };
 
-/// Both sides back up the log about this often.
+/// The managed instance backs up the log about this often.
 const LOG_BACKUP_EVERY: SignedDuration = SignedDuration::from_mins(10);
 const BACKGROUND_BYTES: u32 = 512;
 
@@ -26,46 +26,51 @@ pub(super) fn write_background(link: &mut Link, side: Side, now: Timestamp) {
     }
 }
 
-pub(super) fn back_up_log(link: &Link, side: Side, instance: &mut Instance, now: Timestamp) {
-    for (place, database) in link.databases.iter().enumerate() {
+/// The managed instance backs its log up, also as secondary; a SQL Server has jobs for it.
+pub(super) fn back_up_log(link: &mut Link, side: Side, instance: &mut Instance, now: Timestamp) {
+    if side == Side::SqlServer {
+        return;
+    }
+    for place in 0..link.databases.len() {
+        let database = &mut link.databases[place];
         let last = instance.backups.iter().rev().find(|b| b.database == database.name);
         let (due, from) = match last {
             Some(last) => (last.finish + LOG_BACKUP_EVERY <= now, last.last_lsn),
             None => (true, Lsn::first()),
         };
-        if due {
-            let upto = link.member(side).copies[place].log.len();
-            let end = link.last_record(side, place, upto).map_or_else(Lsn::first, Record::end);
-            instance.backups.push(Backup {
-                database: database.name.clone(),
-                kind: BackupKind::Log,
-                copy_only: false,
-                checksums: true,
-                start: now,
-                finish: now + SignedDuration::from_secs(2),
-                first_lsn: from,
-                last_lsn: end,
-                size: 1 << 20,
-            });
+        if !due {
+            continue;
         }
+        let name = database.name.clone();
+        let upto = link.member(side).copies[place].log.len();
+        let end = link.last_record(side, place, upto).map_or_else(Lsn::first, Record::end);
+        if link.member(side).role == Role::Primary {
+            link.databases[place].log_kept = end;
+        }
+        let time = (now, now + SignedDuration::from_secs(2));
+        let log = (from.min(end), end);
+        instance.backups.push(Backup::automatic(&name, BackupKind::Log, blob(&name), time, log));
     }
 }
 
 /// A full backup was a prerequisite of the link (mi-link 2.3), and both sides take log backups.
-pub(super) fn backups_before(database: &str, start: Timestamp) -> [Backup; 2] {
-    let backup = |kind, finish: Timestamp, size| Backup {
-        database: database.to_owned(),
-        kind,
-        copy_only: false,
-        checksums: true,
-        start: finish - SignedDuration::from_secs(8),
-        finish,
-        first_lsn: Lsn::first(),
-        last_lsn: Lsn::first().after(4_096),
-        size,
+pub(super) fn backups_before(side: Side, database: &str, start: Timestamp) -> [Backup; 2] {
+    let backup = |kind, finish: Timestamp, end: &str| {
+        let device = match side {
+            Side::SqlServer => Device::Disk(format!(r"C:\Backup\{database}.{end}")),
+            Side::ManagedInstance => blob(database),
+        };
+        let time = (finish - SignedDuration::from_secs(8), finish);
+        let log = (Lsn::first(), Lsn::first().after(4_096));
+        Backup::automatic(database, kind, device, time, log)
     };
     [
-        backup(BackupKind::Full, start - SignedDuration::from_hours(49), 200 << 20),
-        backup(BackupKind::Log, start - SignedDuration::from_mins(7), 1 << 20),
+        backup(BackupKind::Full, start - SignedDuration::from_hours(49), "bak"),
+        backup(BackupKind::Log, start - SignedDuration::from_mins(7), "trn"),
     ]
+}
+
+/// Where a managed instance keeps what it backs up of itself.
+pub(super) fn blob(database: &str) -> Device {
+    Device::Url(format!("https://managed.blob.core.windows.net/{}", database.to_lowercase()))
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::{Edition, Guid, InstanceSpec, Lsn, Party, Session, Side, Tier, UpdatePolicy};
+use super::{
+    Backup, Edition, Guid, InstanceSpec, Job, Party, Session, Side, Tier, UpdatePolicy,
+    setup::Setup,
+};
 
 /// A SQL Server or a managed instance.
 #[derive(Clone, Debug)]
@@ -36,7 +39,13 @@ pub struct Instance {
     pub(super) closed_at: Timestamp,
     pub(super) transactions: u64,
     pub(super) backups: Vec<Backup>,
+    /// Beginnings of paths and addresses that backups can be written to.
+    pub(super) backup_paths: Vec<String>,
+    pub(super) disk_full: bool,
+    pub(super) jobs: Vec<Job>,
+    pub(super) agent_running: bool,
     pub(super) next_database_id: u32,
+    pub(super) setup: Setup,
 }
 
 /// What an instance is, with what only that kind has.
@@ -70,38 +79,6 @@ pub enum Power {
     Frozen,
 }
 
-/// One row of `msdb.dbo.backupset`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Backup {
-    /// The database.
-    pub database: String,
-    /// Full or log.
-    pub kind: BackupKind,
-    /// Whether it is outside the chain.
-    pub copy_only: bool,
-    /// Whether it has checksums.
-    pub checksums: bool,
-    /// When it began.
-    pub start: Timestamp,
-    /// When it was done; in msdb from then on.
-    pub finish: Timestamp,
-    /// The first position in it.
-    pub first_lsn: Lsn,
-    /// The position after it.
-    pub last_lsn: Lsn,
-    /// Bytes.
-    pub size: u64,
-}
-
-/// `type` of `msdb.dbo.backupset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum BackupKind {
-    /// `D`
-    Full,
-    /// `L`
-    Log,
-}
-
 impl Instance {
     pub(super) fn new(
         spec: &InstanceSpec,
@@ -129,7 +106,12 @@ impl Instance {
             closed_at: start - SignedDuration::from_hours(72),
             transactions: 0,
             backups: Vec::new(),
+            backup_paths: spec.backup_paths(),
+            disk_full: false,
+            jobs: Vec::new(),
+            agent_running: spec.agent_running,
             next_database_id: 5,
+            setup: Setup::careful(&spec.server_name, start),
         }
     }
 
@@ -140,6 +122,12 @@ impl Instance {
             InstanceKind::SqlServer { .. } => Side::SqlServer,
             InstanceKind::ManagedInstance { .. } => Side::ManagedInstance,
         }
+    }
+
+    /// How it is set up.
+    #[must_use]
+    pub fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// What it is doing at all.
@@ -182,22 +170,23 @@ impl Instance {
         self.backups.iter().filter(move |backup| backup.finish <= now)
     }
 
+    /// Jobs of its agent.
+    #[must_use]
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// Whether its agent runs: no job does without it.
+    #[must_use]
+    pub fn agent_running(&self) -> bool {
+        self.agent_running
+    }
+
     /// Whether the transport between members runs: it does so in a hung instance.
     pub(super) fn transports(&self) -> bool {
         match self.power {
             Power::Running | Power::Hung => true,
             Power::Stopped | Power::Frozen => false,
-        }
-    }
-}
-
-impl BackupKind {
-    /// The value of the `type` column.
-    #[must_use]
-    pub fn code(self) -> char {
-        match self {
-            BackupKind::Full => 'D',
-            BackupKind::Log => 'L',
         }
     }
 }

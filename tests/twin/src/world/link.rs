@@ -23,6 +23,8 @@ pub struct Link {
     pub two_way: bool,
     /// `SESSION_TIMEOUT`.
     pub session_timeout: SignedDuration,
+    /// `REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT`, as it is shown; commits do not wait for it.
+    pub required: u32,
     /// When it was made.
     pub created: Timestamp,
     pub(super) notice: SignedDuration,
@@ -81,6 +83,10 @@ pub(crate) struct LinkedDatabase {
     pub(crate) name: String,
     pub(crate) group_database_id: Guid,
     pub(crate) records: Vec<Record>,
+    /// Up to where a primary has backed its log up and may have truncated it.
+    pub(crate) log_kept: Lsn,
+    /// How often its history forked: by forced failovers.
+    pub(crate) forks: u32,
 }
 
 /// A database on one side.
@@ -205,6 +211,8 @@ impl Link {
                     side: spec.primary,
                     kind: RecordKind::Background,
                 }],
+                log_kept: Lsn::first().after(4_096),
+                forks: 0,
             })
             .collect();
         let members = [Side::SqlServer, Side::ManagedInstance]
@@ -215,6 +223,7 @@ impl Link {
             id: spec.guid(seed, "group"),
             two_way: spec.two_way,
             session_timeout: SignedDuration::from_secs(i64::from(spec.session_timeout_s)),
+            required: 0,
             created,
             notice: SignedDuration::from_millis(i64::from(spec.notice_ms)),
             log: spec.log.clone(),
@@ -282,6 +291,18 @@ impl Link {
         [self.rightful, self.rightful.other()].into_iter().find(primaries)
     }
 
+    /// `last_recovery_fork_guid` of a database.
+    pub(super) fn fork(&self, place: usize) -> Guid {
+        let database = &self.databases[place];
+        Guid(database.group_database_id.0 ^ u128::from(database.forks) << 64)
+    }
+
+    /// The role of an instance in the local availability group of its side.
+    pub(super) fn local_role(&self, at: &str, side: Side) -> Role {
+        let member = self.member(side);
+        if member.instance == at { Role::Primary } else { Role::Secondary }
+    }
+
     /// Stops or resumes data movement of a database, as said on one side.
     pub(super) fn set_suspended(
         &mut self,
@@ -342,7 +363,7 @@ impl Member {
             .map(|database| {
                 let copy = Copy::seeded(instances.get_mut(instance), start);
                 if let Some(instance) = instances.get_mut(instance) {
-                    instance.backups.extend(backups_before(&database.name, start));
+                    instance.backups.extend(backups_before(side, &database.name, start));
                 }
                 copy
             })

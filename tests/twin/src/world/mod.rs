@@ -5,6 +5,8 @@
 //! really happened is in the [`Ledger`].
 
 mod advance;
+mod backup;
+mod backup_rules;
 mod build;
 mod clients;
 mod command;
@@ -15,6 +17,7 @@ mod fault;
 mod guid;
 mod housekeeping;
 mod instance;
+mod jobs;
 mod ledger;
 mod link;
 mod log;
@@ -27,6 +30,7 @@ mod reach;
 mod replication;
 mod role;
 mod sessions;
+pub mod setup;
 mod spec;
 pub mod views;
 mod workload;
@@ -38,12 +42,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use backup::{Backup, BackupKind, BackupOrder, BackupRun, Device};
 pub use clients::{RequestFacts, SessionFacts, TransactionFacts};
 pub use command::{Command, Executed, SqlError};
 pub use control_plane::{Accepted, ArmCommand, ArmDatabase, ArmError, ArmLink, FailoverType};
 pub use fault::{Fault, UnknownName};
 pub use guid::Guid;
-pub use instance::{Backup, BackupKind, Instance, InstanceKind, Power};
+pub use instance::{Instance, InstanceKind, Power};
+pub use jobs::{Job, JobRun, Setting};
 pub use ledger::{CommandRecord, Commit, CommitId, Interval, Ledger, Loss, Writers};
 pub use link::{Copy, Link, Member};
 pub use log::Lsn;
@@ -53,7 +59,7 @@ pub use reach::Reach;
 pub use role::{DatabaseState, Role, Side, SuspendReason, SyncHealth, SyncState};
 pub use sessions::{NewSession, Request, Session};
 pub use spec::{
-    Edition, FailoverSpec, InstanceSpec, LinkSpec, LogSpec, SpecError, Tier, UpdatePolicy,
+    Edition, FailoverSpec, InstanceSpec, JobSpec, LinkSpec, LogSpec, SpecError, Tier, UpdatePolicy,
     WorkloadSpec, WorldSpec,
 };
 pub use workload::Workload;
@@ -70,6 +76,8 @@ pub struct World {
     /// Those of them that run.
     active: Vec<OperationId>,
     faults: fault::Faults,
+    /// Backup sets by owner and lower-case name of their file.
+    media: BTreeMap<(String, String), Vec<Backup>>,
     ledger: Ledger,
 }
 

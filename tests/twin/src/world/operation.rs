@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Guid, Origin, SqlError};
+use super::{BackupRun, Guid, Origin, SqlError};
 
 /// The number of an operation in this world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -18,7 +18,7 @@ pub struct Operation {
     pub guid: Guid,
     /// What it does.
     pub kind: OperationKind,
-    /// The link that it concerns.
+    /// The link that it concerns; empty for a backup.
     pub link: String,
     /// The instance on which it runs.
     pub instance: String,
@@ -68,6 +68,8 @@ pub enum OperationKind {
         /// The database.
         database: String,
     },
+    /// Backs a database up.
+    Backup(Box<BackupRun>),
 }
 
 /// How an operation fares.
@@ -142,6 +144,9 @@ impl Operation {
     /// Whether the end of its client ends it too, after it was accepted: a planned failover that
     /// has not given the role away may stop or go on, which nobody can tell from outside.
     pub(super) fn gives_way(&self) -> bool {
+        if let OperationKind::Backup(_) = self.kind {
+            return true;
+        }
         match self.phase {
             Phase::CatchingUp | Phase::Draining => self.favoured(),
             Phase::Received

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Guid, Role, Side};
+use super::{BackupKind, Guid, Role, Side};
 
 /// A whole world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,6 +49,42 @@ pub struct InstanceSpec {
     /// How long roles are RESOLVING and databases RECOVERING after a start, in ms.
     #[serde(default = "default_restart")]
     pub restart_ms: u32,
+    /// Beginnings of paths and URLs that backups can be written to; any other is error 3201. By
+    /// default `C:\\Backup\\`, `D:\\backup\\`, `/var/opt/mssql/` and `\\\\backup\\` on a SQL
+    /// Server, and `https://backup.blob.core.windows.net/` everywhere.
+    #[serde(default)]
+    pub backup_paths: Option<Vec<String>>,
+    /// Jobs of its agent; of a SQL Server only. By default one that backs up the log of each of
+    /// its linked databases every 10 minutes, and one that backs each up in full once a day.
+    #[serde(default)]
+    pub jobs: Option<Vec<JobSpec>>,
+    /// Whether its agent runs.
+    #[serde(default = "default_true")]
+    pub agent_running: bool,
+}
+
+/// A job that backs a database up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Its name.
+    pub name: String,
+    /// The database.
+    pub database: String,
+    /// `full` or `log`.
+    #[serde(default = "default_kind")]
+    pub kind: BackupKind,
+    /// Whether it is enabled.
+    #[serde(default = "default_true")]
+    pub enabled: bool,
+    /// How often it runs, in s.
+    pub every_s: u32,
+    /// When it runs first, in s from the beginning; after `every_s` if left out.
+    #[serde(default)]
+    pub first_s: Option<u32>,
+    /// The directory or container that it writes to, with the separator at its end.
+    #[serde(default = "default_path")]
+    pub path: String,
 }
 
 /// Edition of a SQL Server.
@@ -138,6 +174,10 @@ pub struct LogSpec {
     pub undo_kb_s: u32,
     /// Size of each database's log files, in MB; they do not grow.
     pub file_mb: u32,
+    /// Size of each database, and so of a full backup, in MB.
+    pub data_mb: u32,
+    /// How fast a backup is written, in MB/s.
+    pub backup_mb_s: u32,
     /// How often an idle primary writes a log record of its own (checkpoints and such), in ms.
     pub background_ms: u32,
     /// How long after the path is there again two members find each other, in ms.
@@ -225,6 +265,9 @@ impl Default for WorldSpec {
                     time_zone: "Europe/Berlin".into(),
                     collation: default_collation(),
                     restart_ms: default_restart(),
+                    backup_paths: None,
+                    jobs: None,
+                    agent_running: true,
                 },
                 InstanceSpec {
                     name: "mi-dr".into(),
@@ -237,6 +280,9 @@ impl Default for WorldSpec {
                     time_zone: default_zone(),
                     collation: default_collation(),
                     restart_ms: 15_000,
+                    backup_paths: None,
+                    jobs: None,
+                    agent_running: true,
                 },
             ],
             links: vec![LinkSpec {
@@ -278,6 +324,8 @@ impl Default for LogSpec {
             redo_latency_ms: 5,
             undo_kb_s: 20_000,
             file_mb: 8_192,
+            data_mb: 200,
+            backup_mb_s: 100,
             background_ms: 30_000,
             reconnect_ms: 4_000,
         }
@@ -297,6 +345,36 @@ impl Default for FailoverSpec {
             arm_timeout_ms: 600_000,
             first_backup_ms: 240_000,
         }
+    }
+}
+
+impl InstanceSpec {
+    pub(super) fn backup_paths(&self) -> Vec<String> {
+        let url = "https://backup.blob.core.windows.net/";
+        let own: &[&str] = match self.kind {
+            Side::SqlServer => {
+                &[r"C:\Backup\", r"D:\backup\", "/var/opt/mssql/", r"\\backup\", url]
+            }
+            Side::ManagedInstance => &[url],
+        };
+        let default = || own.iter().map(|path| (*path).to_owned()).collect();
+        self.backup_paths.clone().unwrap_or_else(default)
+    }
+}
+
+impl JobSpec {
+    /// The jobs that back up a database where nothing else is said.
+    pub(super) fn usual(database: &str) -> [JobSpec; 2] {
+        let job = |name: &str, kind, every_s, first_s| JobSpec {
+            name: format!("DatabaseBackup - {database} - {name}"),
+            database: database.to_owned(),
+            kind,
+            enabled: true,
+            every_s,
+            first_s,
+            path: default_path(),
+        };
+        [job("LOG", BackupKind::Log, 600, Some(180)), job("FULL", BackupKind::Full, 86_400, None)]
     }
 }
 
@@ -360,4 +438,12 @@ fn default_one() -> u16 {
 
 fn default_transaction() -> u32 {
     15
+}
+
+fn default_kind() -> BackupKind {
+    BackupKind::Log
+}
+
+fn default_path() -> String {
+    r"C:\Backup\".into()
 }

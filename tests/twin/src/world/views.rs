@@ -22,6 +22,8 @@ pub struct GroupFacts {
     pub name: String,
     /// `is_distributed`
     pub is_distributed: bool,
+    /// `required_synchronized_secondaries_to_commit`
+    pub required: u32,
 }
 
 /// A row of `sys.availability_replicas`.
@@ -118,9 +120,10 @@ impl World {
         let of = |(link, side): (&Link, Side)| {
             let member = link.member(side);
             let (name, group_id) = (member.group.clone(), member.group_id);
-            let local = GroupFacts { group_id, name, is_distributed: false };
+            let local = GroupFacts { group_id, name, is_distributed: false, required: 0 };
             let name = link.name.clone();
-            [local, GroupFacts { group_id: link.id, name, is_distributed: true }]
+            let (group_id, required) = (link.id, link.required);
+            [local, GroupFacts { group_id, name, is_distributed: true, required }]
         };
         self.sights(at).flat_map(of).collect()
     }
@@ -192,7 +195,7 @@ impl World {
                     database_id: copy.database_id,
                     create_date: link.created,
                     state,
-                    full_recovery: true,
+                    full_recovery: !instance.setup().database(&database.name).simple,
                     updateable: primary && state == DatabaseState::Online,
                     replica_id: Some(member.local_replica_id),
                     group_database_id: Some(database.group_database_id),

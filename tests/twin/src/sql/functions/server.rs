@@ -44,8 +44,13 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
                 _ if other => Value::Null,
                 "public" => Value::Int(1),
                 "sysadmin" => Value::from(i64::from(session.may(Permission::ControlServer))),
-                "serveradmin" | "securityadmin" | "processadmin" | "setupadmin" | "bulkadmin"
-                | "diskadmin" | "dbcreator" => Value::Int(0),
+                "processadmin" => {
+                    Value::from(i64::from(session.may(Permission::AlterAnyConnection)))
+                }
+                "dbcreator" => Value::from(i64::from(session.may(Permission::CreateAnyDatabase))),
+                "serveradmin" | "securityadmin" | "setupadmin" | "bulkadmin" | "diskadmin" => {
+                    Value::Int(0)
+                }
                 _ => Value::Null,
             }
         }
@@ -93,11 +98,11 @@ fn server_property(name: &str, env: &Env<'_>) -> Value {
     match name.trim_end().to_ascii_lowercase().as_str() {
         "collation" => text(&instance.collation),
         "computernamephysicalnetbios" | "machinename" => text(machine),
-        "edition" => text(edition),
+        "edition" => text(instance.setup().edition.as_deref().unwrap_or(edition)),
         "editionid" => Value::variant(Type::BigInt, Value::Int(edition_id)),
         "engineedition" => int(engine_edition),
-        "hadrmanagerstatus" => int(1),
-        "ishadrenabled" => int(1),
+        "hadrmanagerstatus" => int(if instance.setup().hadr { 1 } else { 2 }),
+        "ishadrenabled" => int(i32::from(instance.setup().hadr)),
         "instancename" => match instance.server_name.split_once('\\') {
             Some((_, name)) => text(name),
             None => Value::Null,
@@ -277,6 +282,8 @@ fn has_permission(arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
                 _ => all(&[Permission::ViewAnyDefinition]),
             }
         }
+        ("SERVER", "CREATE ANY DATABASE") => all(&[Permission::CreateAnyDatabase]),
+        ("DATABASE", "BACKUP DATABASE" | "BACKUP LOG") => all(&[Permission::BackupDatabase]),
         ("DATABASE", "CONNECT" | "ANY") => all(&[Permission::ConnectAnyDatabase]),
         ("DATABASE", "ALTER" | "CONTROL") => all(&[Permission::AlterAnyDatabase]),
         _ => Value::Null,

@@ -3,6 +3,8 @@
 //! `sqlparser` reads tokens, queries and expressions. Statements are read here: T-SQL needs no
 //! semicolons between them, and the ones about availability groups are nobody else's.
 
+mod backup;
+mod setup;
 mod statement;
 mod token;
 

@@ -60,8 +60,12 @@ impl Reader<'_> {
                 self.parser.next_token();
                 Kind::Return
             }
+            "GRANT" | "DENY" | "REVOKE" | "CREATE" | "DROP" | "DBCC" => self.set_up(&first)?,
+            "ALTER" if self.alters_set_up() => self.set_up("ALTER")?,
             "ALTER" => self.alter()?,
             "KILL" => self.kill()?,
+            "BACKUP" => self.backup()?,
+            "RESTORE" => self.restore()?,
             "EXEC" | "EXECUTE" => {
                 self.parser.next_token();
                 self.execute()?

@@ -42,6 +42,10 @@ pub(super) fn compile<'a>(
             | Kind::AlterGroup { .. }
             | Kind::AlterDatabase { .. }
             | Kind::Kill { .. }
+            | Kind::Backup(_)
+            | Kind::Restore { .. }
+            | Kind::SetUp(_)
+            | Kind::TraceStatus
             | Kind::Execute { .. } => None,
         };
         if let Some(error) = checked.filter(|error| !late(error)) {
@@ -86,6 +90,10 @@ pub(super) fn declare(statements: &[Statement], session: &mut Session) -> Result
             | Kind::AlterGroup { .. }
             | Kind::AlterDatabase { .. }
             | Kind::Kill { .. }
+            | Kind::Backup(_)
+            | Kind::Restore { .. }
+            | Kind::SetUp(_)
+            | Kind::TraceStatus
             | Kind::Execute { .. } => {}
         }
     }

@@ -3,9 +3,11 @@
 //! A statement may need time (a failover, WAITFOR): [`Run::next`] then says so and is asked again
 //! later. It never waits itself, and the world is only borrowed for the length of one call.
 
+mod backup;
 mod compile;
 mod deeds;
 mod procedure;
+mod setup;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +15,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sqlparser::ast;
 
-use crate::world::{Command, Instance, OperationId, Reply, SqlError, Statement as Fate, World};
+use crate::world::{
+    BackupKind, Command, Instance, OperationId, Reply, SqlError, Statement as Fate, World,
+};
 
 use super::bind;
 use super::convert::{convert, text_of};
@@ -24,7 +28,7 @@ use super::ir::{Body, Column};
 use super::moment;
 use super::parse::parse_batch;
 use super::session::Session;
-use super::statement::{Declaration, Kind, Statement};
+use super::statement::{Declaration, Kind, RestoreAction, Statement};
 use super::types::{Length, Type};
 use super::value::Value;
 use super::views::Row;
@@ -44,6 +48,8 @@ pub struct Run {
     compiled: bool,
     /// Whether its session was ended by another.
     killed: bool,
+    /// What the statement is called if it "is terminating abnormally", and its STATS.
+    backup: Option<(&'static str, Option<u8>)>,
 }
 
 /// What the door has to do next.
@@ -145,7 +151,15 @@ impl Run {
         // A declaration holds for the whole batch, wherever it stands.
         declare(&work, session)?;
         work.reverse();
-        Ok(Run { work, waiting: None, inner: None, depth, compiled: false, killed: false })
+        Ok(Run {
+            work,
+            waiting: None,
+            inner: None,
+            depth,
+            compiled: false,
+            killed: false,
+            backup: None,
+        })
     }
 
     /// Does the next piece of work.
@@ -184,6 +198,7 @@ impl Run {
             return Step::Done;
         };
         let line = statement.line;
+        self.backup = None;
         world.begin_request(at, session.id, statement.kind.command(), None);
         let done = self.statement(statement, world, at, session);
         match done {
@@ -220,6 +235,10 @@ impl Run {
             let text = "The user does not have permission to perform this action.";
             outputs.push(Output::Error(Error::new(297, 16, text).at_line(line)));
         }
+        if let Some((what, _)) = self.backup.take() {
+            let text = format!("{what} is terminating abnormally.");
+            outputs.push(Output::Error(Error::new(3013, 16, text).at_line(line)));
+        }
         outputs.push(Output::Done { count: None, command: OTHER, failed: true });
         Step::Send(outputs)
     }
@@ -246,7 +265,14 @@ impl Run {
                         Step::Silence
                     }
                     Fate::Failed(error) => self.failed(of_world(error), session),
-                    Fate::Returned => finished(session, None),
+                    Fate::Returned => {
+                        let mut said = match self.backup.take() {
+                            Some((_, stats)) => backup::told(id, stats, world),
+                            None => Vec::new(),
+                        };
+                        said.push(end(session, None));
+                        Step::Send(said)
+                    }
                 }
             }
         }
@@ -314,6 +340,20 @@ impl Run {
                 world.note_transactions(at, session.id, session.transactions);
                 step
             }
+            Kind::Backup(statement) => {
+                let kind = if statement.log { BackupKind::Log } else { BackupKind::Full };
+                self.backup = Some((kind.verb(), statement.stats));
+                let order = backup::order(&statement, world, at, session)?;
+                self.deed(Command::Backup(order), world, at, session)
+            }
+            Kind::Restore { what, device } => {
+                let name = match what {
+                    RestoreAction::VerifyOnly => backup::VERIFY,
+                    RestoreAction::HeaderOnly => backup::HEADER,
+                };
+                self.backup = Some((name, None));
+                backup::restore(what, &device, world, at, session)
+            }
             Kind::Kill { session: id, status_only } => {
                 deeds::kill(id, status_only, world, at, session)
             }
@@ -329,6 +369,8 @@ impl Run {
                 let command = deeds::database_command(name, action, session)?;
                 self.deed(command, world, at, session)
             }
+            Kind::SetUp(changes) => setup::change(changes, world, at, session),
+            Kind::TraceStatus => Ok(setup::trace_status(world, at, session)),
             Kind::Execute { name, arguments } => {
                 self.execute(&name, &arguments, world, at, session)
             }
@@ -364,36 +406,13 @@ impl Run {
             | Command::Failover { .. }
             | Command::SetRoleSecondary { .. } => "ALTER AVAILABILITY GROUP",
             Command::Suspend { .. } | Command::Resume { .. } => "ALTER DATABASE",
+            Command::Backup(ref order) => order.kind.verb(),
         };
         let taken = world.execute(at, &session.origin(), command);
         let executed = taken.map_err(|error| of_world(&error))?;
         world.begin_request(at, session.id, words, Some(executed.operation));
         self.waiting = Some(Waiting::Operation(executed.operation));
         Ok(Step::Wait(Duration::ZERO))
-    }
-}
-
-impl Kind {
-    /// `command` of `sys.dm_exec_requests`.
-    fn command(&self) -> &'static str {
-        match self {
-            Kind::Query(_) => "SELECT",
-            Kind::Declare(_) | Kind::SetVariable { .. } => "ASSIGN",
-            Kind::SetOption { .. } => "SET OPTION",
-            Kind::Use(_) => "USE DATABASE",
-            Kind::Print(_) => "PRINT",
-            Kind::Raise(_) => "RAISERROR",
-            Kind::If { .. } => "CONDITIONAL",
-            Kind::WaitFor(_) => "WAITFOR",
-            Kind::Begin => "BEGIN TRANSACTION",
-            Kind::Commit => "COMMIT TRANSACTION",
-            Kind::Rollback => "ROLLBACK TRANSACTION",
-            Kind::Return => "RETURN",
-            Kind::AlterGroup { .. } => "ALTER AVAILABILITY GROUP",
-            Kind::AlterDatabase { .. } => "ALTER DATABASE",
-            Kind::Kill { .. } => "KILL",
-            Kind::Execute { .. } => "EXECUTE",
-        }
     }
 }
 
@@ -443,10 +462,14 @@ fn sent(session: &mut Session, columns: Vec<Column>, rows: Vec<Row>) -> Step {
 }
 
 fn finished(session: &mut Session, count: Option<u64>) -> Step {
+    Step::Send(vec![end(session, count)])
+}
+
+fn end(session: &mut Session, count: Option<u64>) -> Output {
     session.row_count = count.and_then(|count| i64::try_from(count).ok()).unwrap_or(0);
     session.error = 0;
     let counted = if session.no_count { None } else { count };
-    Step::Send(vec![Output::Done { count: counted, command: OTHER, failed: false }])
+    Output::Done { count: counted, command: OTHER, failed: false }
 }
 
 fn with_done(session: &mut Session, output: Output) -> Step {

@@ -1,15 +1,15 @@
-//! `sp_executesql`: a batch within a batch.
+//! Procedures: `sp_executesql`, a batch within a batch, and those that operate jobs.
 
 use sqlparser::ast;
 
 use crate::sql::error::{Error, Result};
 use crate::sql::parse::parse_parameters;
-use crate::sql::session::Session;
+use crate::sql::session::{Permission, Session};
 use crate::sql::types::{Length, Type};
 use crate::sql::value::Value;
 use crate::world::World;
 
-use super::{Run, Step, one};
+use super::{Run, Step, finished, of_world, one};
 
 /// Batches within batches.
 const MAX_NESTING: usize = 32;
@@ -25,6 +25,9 @@ impl Run {
         session: &mut Session,
     ) -> Result<Step> {
         let bare = name.rsplit('.').next().unwrap_or(name);
+        if let Some(done) = job_procedure(name, bare, arguments, world, at, session) {
+            return done;
+        }
         if !bare.eq_ignore_ascii_case("sp_executesql") {
             let text = format!("Could not find stored procedure '{name}'.");
             return Err(Error::new(2812, 16, text).state(62));
@@ -78,4 +81,66 @@ impl Run {
             }
         }
     }
+}
+
+/// `sp_update_job @job_name, @enabled` and `sp_start_job @job_name`, in msdb; nothing if it is
+/// another procedure.
+fn job_procedure(
+    name: &str,
+    bare: &str,
+    arguments: &[(Option<String>, ast::Expr)],
+    world: &mut World,
+    at: &str,
+    session: &mut Session,
+) -> Option<Result<Step>> {
+    let update = bare.eq_ignore_ascii_case("sp_update_job");
+    let known = update || bare.eq_ignore_ascii_case("sp_start_job");
+    let in_msdb = name.to_ascii_lowercase().starts_with("msdb.")
+        || session.database.eq_ignore_ascii_case("msdb");
+    if !known || !in_msdb {
+        return None;
+    }
+    Some(run_job_procedure(update, bare, arguments, world, at, session))
+}
+
+fn run_job_procedure(
+    update: bool,
+    bare: &str,
+    arguments: &[(Option<String>, ast::Expr)],
+    world: &mut World,
+    at: &str,
+    session: &mut Session,
+) -> Result<Step> {
+    if !session.may(Permission::OperateJobs) {
+        let text = format!(
+            "The EXECUTE permission was denied on the object '{bare}', database 'msdb', schema \
+             'dbo'."
+        );
+        return Err(Error::new(229, 14, text).state(5));
+    }
+    let named = |wanted: &str| {
+        let found = arguments.iter().find(|(name, _)| {
+            name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+        });
+        found.map(|(_, expr)| expr)
+    };
+    // The first parameter of sp_start_job is the name; of sp_update_job the id comes first.
+    let placed = arguments.first().filter(|(name, _)| name.is_none() && !update);
+    let wide = Type::NVarChar(Length::Of(128));
+    let job = named("@job_name").or(placed.map(|(_, expr)| expr));
+    let job = job.map(|expr| one(expr, wide, world, at, session)).transpose()?;
+    let Some(Value::Text(job)) = job else {
+        let text = "Supply either @job_id or @job_name to identify the job.";
+        return Err(Error::new(14_294, 16, text));
+    };
+    let outcome = if update {
+        match named("@enabled").map(|expr| one(expr, Type::TinyInt, world, at, session)) {
+            Some(on) => world.enable_job(at, &job, on? == Value::Int(1)),
+            None => Ok(()),
+        }
+    } else {
+        world.start_job(at, &job)
+    };
+    outcome.map_err(|error| of_world(&error))?;
+    Ok(finished(session, None))
 }

@@ -1,6 +1,7 @@
 //! Batches against the default world, and what comes back, as text.
 
 mod activity;
+mod backup;
 mod hadr;
 mod language;
 mod refusals;

@@ -25,6 +25,11 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
     } else {
         database.name.clone()
     };
+    let (access, access_desc) = if env.instance.setup().database(&database.name).single_user {
+        (1, "SINGLE_USER")
+    } else {
+        (0, "MULTI_USER")
+    };
     let lag_time = if user { 60 } else { 0 };
     row(view)
         .set("database_id", i64::from(database.database_id))
@@ -32,7 +37,7 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
         .set("create_date", env.datetime(database.create_date))
         .set("compatibility_level", level)
         .set("collation_name", env.instance.collation.clone())
-        .coded("user_access", 0, "MULTI_USER")
+        .coded("user_access", access, access_desc)
         .coded("state", database.state.code(), database.state.desc())
         .coded("snapshot_isolation_state", isolation, isolation_desc)
         .coded("recovery_model", model, model_desc)

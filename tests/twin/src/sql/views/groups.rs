@@ -26,7 +26,7 @@ pub(super) fn availability_groups(env: &Env<'_>, view: &View) -> Vec<Row> {
             .flags(false, &["basic_features", "dtc_support", "db_failover", "is_contained"])
             .set("is_distributed", group.is_distributed)
             .coded("cluster_type", 2, "NONE")
-            .set("required_synchronized_secondaries_to_commit", 0)
+            .set("required_synchronized_secondaries_to_commit", i64::from(group.required))
             .set("sequence_number", 1)
             .done()
     };

@@ -8,8 +8,10 @@ mod activity;
 mod backups;
 mod databases;
 mod groups;
+mod jobs;
 mod performance;
 mod replicas;
+mod security;
 mod server;
 
 use std::sync::OnceLock;
@@ -22,6 +24,7 @@ use super::moment;
 use super::session::Permission;
 use super::types::{Type, parse_type};
 use super::value::Value;
+pub(crate) use backups::headers;
 
 /// The values of a row, in the order of its columns.
 pub type Row = Vec<Value>;
@@ -205,11 +208,22 @@ fn producer(name: &str) -> Option<Producer> {
         "sys.dm_tran_database_transactions" => activity::database_transactions,
         "sys.dm_os_performance_counters" => performance::counters,
         "msdb.dbo.backupset" => backups::backupset,
+        "msdb.dbo.backupmediafamily" => backups::families,
+        "msdb.dbo.backupmediaset" => backups::media,
+        "msdb.dbo.sysjobs" => jobs::jobs,
+        "msdb.dbo.sysjobsteps" => jobs::steps,
+        "msdb.dbo.sysjobschedules" => jobs::job_schedules,
+        "msdb.dbo.sysschedules" => jobs::schedules,
+        "msdb.dbo.sysjobhistory" => jobs::history,
+        "sys.dm_server_services" => jobs::services,
         "sys.dm_os_sys_info" => server::sys_info,
         "sys.dm_os_host_info" => server::host_info,
         "sys.servers" => server::servers,
         "sys.time_zone_info" => server::time_zones,
-        "sys.database_mirroring_endpoints" => server::mirroring_endpoints,
+        "sys.database_mirroring_endpoints" => security::mirroring_endpoints,
+        "sys.tcp_endpoints" => security::tcp_endpoints,
+        "sys.certificates" => security::certificates,
+        "sys.symmetric_keys" => security::symmetric_keys,
         _ => return None,
     })
 }

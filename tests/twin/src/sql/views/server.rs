@@ -1,9 +1,8 @@
-//! The server itself: its machine, its zones, its endpoint.
+//! The server itself: its machine and its zones.
 
 use crate::sql::env::Env;
 use crate::sql::functions::zone_names;
 use crate::sql::moment::offset_text;
-use crate::sql::value::Value;
 
 use super::{Row, View, row};
 
@@ -99,25 +98,4 @@ pub(super) fn time_zones(env: &Env<'_>, view: &View) -> Vec<Row> {
             .done()
     };
     zone_names().map(zone).collect()
-}
-
-/// The endpoint that a link needs on both sides (mi-link 1.1); certificates are not modelled.
-pub(super) fn mirroring_endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
-    if env.world.availability_groups(env.at()).is_empty() {
-        return Vec::new();
-    }
-    let row = row(view)
-        .set("name", "database_mirroring_endpoint")
-        .set("endpoint_id", 65_536)
-        .set("principal_id", 1)
-        .coded("protocol", 2, "TCP")
-        .coded("type", 4, "DATABASE_MIRRORING")
-        .coded("state", 0, "STARTED")
-        .set("is_admin_endpoint", false)
-        .coded("role", 3, "ALL")
-        .set("is_encryption_enabled", true)
-        .coded("connection_auth", 4, "CERTIFICATE")
-        .set("certificate_id", Value::Int(257))
-        .coded("encryption_algorithm", 2, "AES");
-    vec![row.done()]
 }

@@ -1,0 +1,189 @@
+//! Statements of administrators: logins, rights, certificates, endpoints, trace flags, backups.
+//!
+//! Each reads to its end, which is a semicolon here or the end of the batch.
+
+use sqlparser::tokenizer::Token;
+
+use crate::sql::error::Result;
+use crate::sql::statement::Kind;
+use crate::world::setup::{Change, DatabaseChange, EndpointChange, LinkChange, LoginChange, Until};
+
+use super::{Reader, is_word};
+
+/// One word, name, text, number or sign of a statement.
+struct Item {
+    text: String,
+    /// In brackets, quotes or apostrophes: never a word of the language.
+    quoted: bool,
+}
+
+impl Reader<'_> {
+    /// Whether ALTER is about what stands in this file.
+    pub(super) fn alters_set_up(&mut self) -> bool {
+        let ahead = |place: usize| self.parser.peek_nth_token(place).token;
+        let is = |place: usize, words: &[&str]| {
+            let token = ahead(place);
+            words.iter().any(|word| is_word(&token, word))
+        };
+        is(1, &["LOGIN", "ENDPOINT"])
+            || (is(1, &["DATABASE"]) && is(3, &["SET"]) && !is(4, &["HADR"]))
+            || (is(1, &["AVAILABILITY"]) && is(4, &["MODIFY"]))
+            || (is(1, &["AVAILABILITY"])
+                && is(4, &["SET"])
+                && is(6, &["REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT"]))
+    }
+
+    pub(super) fn set_up(&mut self, first: &str) -> Result<Kind> {
+        let wrong = self.unexpected();
+        let items = self.items();
+        if first == "DBCC" && word(&items, 1) == "TRACESTATUS" {
+            return Ok(Kind::TraceStatus);
+        }
+        let changes = match first {
+            "GRANT" | "DENY" | "REVOKE" => permission(&items, first == "GRANT"),
+            "CREATE" => create(&items),
+            "DROP" => dropped(&items),
+            "DBCC" => traces(&items),
+            _ => alter(&items),
+        };
+        changes.map(Kind::SetUp).ok_or(wrong)
+    }
+
+    fn items(&mut self) -> Vec<Item> {
+        let mut items = Vec::new();
+        loop {
+            let item = match &self.parser.peek_token_ref().token {
+                Token::EOF | Token::SemiColon => return items,
+                Token::Word(found) => {
+                    Item { text: found.value.clone(), quoted: found.quote_style.is_some() }
+                }
+                Token::SingleQuotedString(text) | Token::NationalStringLiteral(text) => {
+                    Item { text: text.clone(), quoted: true }
+                }
+                other => Item { text: other.to_string(), quoted: false },
+            };
+            items.push(item);
+            self.parser.next_token();
+        }
+    }
+}
+
+fn permission(items: &[Item], granted: bool) -> Option<Vec<Change>> {
+    let to = find(items, "TO").or_else(|| find(items, "FROM"))?;
+    let login = items.get(to + 1)?.text.clone();
+    let of = find(items, "ON").unwrap_or(to).min(to);
+    let words: Vec<_> = items.get(1..of)?.iter().map(|item| item.text.to_uppercase()).collect();
+    let permission = match words.join(" ").as_str() {
+        // The twin has one right for one group and for all of them.
+        "ALTER" => "ALTER ANY AVAILABILITY GROUP".to_owned(),
+        other => other.to_owned(),
+    };
+    let change = LoginChange::Permission { permission, granted };
+    Some(vec![Change::Login { login, change }])
+}
+
+fn create(items: &[Item]) -> Option<Vec<Change>> {
+    let name = |place: usize| items.get(place).map(|item| item.text.clone());
+    Some(vec![match word(items, 1).as_str() {
+        "MASTER" => Change::MasterKey(true),
+        "CERTIFICATE" if find(items, "BINARY").is_some() => {
+            Change::Certificate { name: name(2)?, own: false, until: Until::Days(730) }
+        }
+        "CERTIFICATE" => {
+            let until = match find(items, "EXPIRY_DATE") {
+                Some(place) => Until::Day(name(place + 2)?.parse().ok()?),
+                None => Until::Days(365),
+            };
+            Change::Certificate { name: name(2)?, own: true, until }
+        }
+        "ENDPOINT" => Change::Endpoint(endpoint(items, true)?),
+        "USER" => return Some(Vec::new()),
+        _ => return None,
+    }])
+}
+
+fn dropped(items: &[Item]) -> Option<Vec<Change>> {
+    let name = items.get(2)?.text.clone();
+    Some(vec![match word(items, 1).as_str() {
+        "CERTIFICATE" => Change::NoCertificate(name),
+        "ENDPOINT" => Change::NoEndpoint,
+        _ => return None,
+    }])
+}
+
+fn traces(items: &[Item]) -> Option<Vec<Change>> {
+    let on = match word(items, 1).as_str() {
+        "TRACEON" => true,
+        "TRACEOFF" => false,
+        _ => return None,
+    };
+    let flags = items.iter().filter_map(|item| item.text.parse::<u16>().ok());
+    // The last number is the 1 of -1.
+    let flags: Vec<_> = flags.filter(|flag| *flag != 1).collect();
+    Some(flags.into_iter().map(|flag| Change::TraceFlag { flag, on }).collect())
+}
+
+fn alter(items: &[Item]) -> Option<Vec<Change>> {
+    let name = items.get(2)?.text.clone();
+    Some(vec![match word(items, 1).as_str() {
+        "LOGIN" => login(items, name)?,
+        "ENDPOINT" => Change::Endpoint(endpoint(items, false)?),
+        "DATABASE" => {
+            let change = match word(items, 4).as_str() {
+                "RECOVERY" => DatabaseChange::Simple(word(items, 5) == "SIMPLE"),
+                "MULTI_USER" => DatabaseChange::SingleUser(false),
+                "SINGLE_USER" => DatabaseChange::SingleUser(true),
+                _ => return None,
+            };
+            Change::Database { database: name, change }
+        }
+        "AVAILABILITY" => {
+            let link = items.get(3)?.text.clone();
+            let number = |name: &str| items.get(find(items, name)? + 2)?.text.parse().ok();
+            let change = match word(items, 4).as_str() {
+                "SET" => {
+                    LinkChange::Required(number("REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT")?)
+                }
+                _ => LinkChange::SessionTimeout(number("SESSION_TIMEOUT")?),
+            };
+            Change::Link { link, change }
+        }
+        _ => return None,
+    }])
+}
+
+fn login(items: &[Item], login: String) -> Option<Change> {
+    let value = || items.get(6).map(|item| item.text.clone());
+    let change = match (word(items, 3).as_str(), word(items, 4).as_str()) {
+        ("ENABLE", _) => LoginChange::Refused(None),
+        ("DISABLE", _) => LoginChange::Refused(Some(18_470)),
+        ("WITH", "PASSWORD") => LoginChange::Password(value()?),
+        _ => return None,
+    };
+    Some(Change::Login { login, change })
+}
+
+fn endpoint(items: &[Item], create: bool) -> Option<EndpointChange> {
+    let after = |name: &str, by: usize| Some(items.get(find(items, name)? + by)?.text.clone());
+    Some(EndpointChange {
+        name: items.get(2)?.text.clone(),
+        create,
+        started: after("STATE", 2).map(|state| state.eq_ignore_ascii_case("STARTED")),
+        certificate: after("CERTIFICATE", 1),
+        windows: find(items, "WINDOWS").is_some() && find(items, "CERTIFICATE").is_none(),
+        encrypted: after("ENCRYPTION", 2).map(|word| word.eq_ignore_ascii_case("REQUIRED")),
+        algorithm: after("ALGORITHM", 1).map(|word| word.to_uppercase()),
+        port: after("LISTENER_PORT", 2).and_then(|port| port.parse().ok()),
+    })
+}
+
+/// Where a word of the language stands first.
+fn find(items: &[Item], wanted: &str) -> Option<usize> {
+    items.iter().position(|item| !item.quoted && item.text.eq_ignore_ascii_case(wanted))
+}
+
+/// The word of the language at a place, in capitals; empty if there is none.
+fn word(items: &[Item], place: usize) -> String {
+    let item = items.get(place).filter(|item| !item.quoted);
+    item.map_or_else(String::new, |item| item.text.to_uppercase())
+}

@@ -1,0 +1,86 @@
+//! Statements that change how the server is set up, and the one that shows its trace flags.
+
+use crate::sql::error::{Error, Result};
+use crate::sql::ir::Column;
+use crate::sql::session::{Permission, Session};
+use crate::sql::types::Type;
+use crate::sql::value::Value;
+use crate::world::{World, setup::Change};
+
+use super::{Step, finished, sent};
+
+/// Changes it, if the session may and what is named is there.
+pub(super) fn change(
+    changes: Vec<Change>,
+    world: &mut World,
+    at: &str,
+    session: &mut Session,
+) -> Result<Step> {
+    if !session.may(Permission::ControlServer) {
+        return Err(Error::new(15247, 16, "User does not have permission to perform this action."));
+    }
+    for change in changes {
+        check(&change, world, at)?;
+        let missing = |error: crate::world::UnknownName| Error::new(15151, 16, error.to_string());
+        world.set_up(at, change).map_err(missing)?;
+    }
+    Ok(finished(session, None))
+}
+
+/// DBCC TRACESTATUS(-1).
+pub(super) fn trace_status(world: &World, at: &str, session: &mut Session) -> Step {
+    let flags = world.instance(at).map(|found| found.setup().trace_flags.clone());
+    let column = |name: &str| Column { name: name.to_owned(), ty: Type::SmallInt, nullable: false };
+    let columns = ["TraceFlag", "Status", "Global", "Session"].map(column).into();
+    let row = |flag: u16| [i64::from(flag), 1, 1, 0].map(Value::Int).into();
+    sent(session, columns, flags.unwrap_or_default().into_iter().map(row).collect())
+}
+
+fn check(change: &Change, world: &World, at: &str) -> Result<()> {
+    let Some(setup) = world.instance(at).map(|found| found.setup()) else { return Ok(()) };
+    let named =
+        |wanted: &str| setup.certificates.keys().any(|found| found.eq_ignore_ascii_case(wanted));
+    let absent = |name: &str| {
+        let text = format!(
+            "Cannot find the certificate '{name}', because it does not exist or you do not have \
+             permission."
+        );
+        Err(Error::new(15151, 16, text))
+    };
+    if let Change::Certificate { name, own, .. } = change {
+        if *own && !setup.master_key {
+            let text = "Please create a master key in the database or open the master key in the \
+                        session before performing this operation.";
+            return Err(Error::new(15581, 16, text));
+        }
+        if named(name) {
+            let text = format!(
+                "A certificate with name '{name}' already exists or this certificate already has \
+                 been added to the database."
+            );
+            return Err(Error::new(15232, 16, text));
+        }
+    }
+    if let Change::NoCertificate(name) = change
+        && !named(name)
+    {
+        return absent(name);
+    }
+    if let Change::Endpoint(endpoint) = change {
+        if let Some(name) = endpoint.certificate.as_deref().filter(|name| !named(name)) {
+            return absent(name);
+        }
+        let there = setup.endpoint.as_ref();
+        if !endpoint.create
+            && there.is_none_or(|found| !found.name.eq_ignore_ascii_case(&endpoint.name))
+        {
+            let text = format!(
+                "Cannot find the endpoint '{}', because it does not exist or you do not have \
+                 permission.",
+                endpoint.name
+            );
+            return Err(Error::new(15151, 16, text));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! What replication rests on: the endpoint, the certificates, the master key.
+
+use crate::sql::env::Env;
+use crate::sql::value::Value;
+use crate::world::setup::Endpoint;
+
+use super::{Row, RowBuilder, View, row};
+
+/// The number of the first endpoint that somebody made.
+const ENDPOINT: i32 = 65_536;
+/// The number of the first certificate that somebody made.
+const FIRST_CERTIFICATE: i64 = 256;
+
+/// The endpoint that a link needs on both sides (mi-link 1.1).
+pub(super) fn mirroring_endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
+    let endpoint = |endpoint: &Endpoint| {
+        let (auth, auth_desc) =
+            if endpoint.certificate.is_some() { (4, "CERTIFICATE") } else { (3, "NEGOTIATE") };
+        let (algorithm, algorithm_desc) = match (endpoint.encrypted, endpoint.algorithm.as_str()) {
+            (false, _) => (0, "NONE"),
+            (true, "RC4") => (1, "RC4"),
+            (true, _) => (2, "AES"),
+        };
+        let shown = endpoint.certificate.as_deref().and_then(|name| number_of(env, name));
+        common(row(view), endpoint)
+            .coded("role", 3, "ALL")
+            .set("is_encryption_enabled", endpoint.encrypted)
+            .coded("connection_auth", auth, auth_desc)
+            .set("certificate_id", shown.unwrap_or(Value::Int(0)))
+            .coded("encryption_algorithm", algorithm, algorithm_desc)
+            .done()
+    };
+    env.instance.setup().endpoint.iter().map(endpoint).collect()
+}
+
+pub(super) fn tcp_endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
+    let endpoint = |endpoint: &Endpoint| {
+        common(row(view), endpoint)
+            .set("port", i64::from(endpoint.port))
+            .set("is_dynamic_port", false)
+            .done()
+    };
+    env.instance.setup().endpoint.iter().map(endpoint).collect()
+}
+
+pub(super) fn certificates(env: &Env<'_>, view: &View) -> Vec<Row> {
+    let setup = env.instance.setup();
+    let certificate = |((name, certificate), id): ((&String, &_), i64)| {
+        let certificate: &crate::world::setup::Certificate = certificate;
+        let (kind, kind_desc) = if certificate.own {
+            ("MK", "ENCRYPTED_BY_MASTER_KEY")
+        } else {
+            ("NA", "NO_PRIVATE_KEY")
+        };
+        row(view)
+            .set("name", name.as_str())
+            .set("certificate_id", id)
+            .set("principal_id", 1)
+            .set("pvt_key_encryption_type", kind)
+            .set("pvt_key_encryption_type_desc", kind_desc)
+            .set("is_active_for_begin_dialog", true)
+            .set("subject", name.as_str())
+            .set("issuer_name", name.as_str())
+            .set("expiry_date", env.datetime(certificate.expiry))
+            .set("key_length", 3_072)
+            .done()
+    };
+    setup.certificates.iter().zip(FIRST_CERTIFICATE..).map(certificate).collect()
+}
+
+pub(super) fn symmetric_keys(env: &Env<'_>, view: &View) -> Vec<Row> {
+    let key = |name: &str, id: i32| {
+        row(view)
+            .set("name", name)
+            .set("principal_id", 1)
+            .set("symmetric_key_id", id)
+            .set("key_length", 256)
+            .set("key_algorithm", "A3")
+            .set("algorithm_desc", "AES_256")
+            .set("create_date", env.datetime(env.instance.started()))
+            .set("modify_date", env.datetime(env.instance.started()))
+            .done()
+    };
+    let own = env.instance.setup().master_key.then(|| key("##MS_DatabaseMasterKey##", 101));
+    own.into_iter().chain([key("##MS_ServiceMasterKey##", 102)]).collect()
+}
+
+fn common<'v>(row: RowBuilder<'v>, endpoint: &Endpoint) -> RowBuilder<'v> {
+    let (state, state_desc) = if endpoint.started { (0, "STARTED") } else { (1, "STOPPED") };
+    row.set("name", endpoint.name.as_str())
+        .set("endpoint_id", ENDPOINT)
+        .set("principal_id", 1)
+        .coded("protocol", 2, "TCP")
+        .coded("type", 4, "DATABASE_MIRRORING")
+        .coded("state", state, state_desc)
+        .set("is_admin_endpoint", false)
+}
+
+fn number_of(env: &Env<'_>, certificate: &str) -> Option<Value> {
+    let names = env.instance.setup().certificates.keys().zip(FIRST_CERTIFICATE..);
+    let mut found = names.filter(|(name, _)| name.eq_ignore_ascii_case(certificate));
+    found.next().map(|(_, id)| Value::Int(id))
+}

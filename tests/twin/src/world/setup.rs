@@ -1,0 +1,462 @@
+//! How an instance is set up for a link: what its administrators made, granted and switched on, and
+//! may have got wrong. The world's own log, roles and times do not depend on it; what clients see
+//! does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Backup, BackupKind, Edition, Instance, InstanceKind, Link, Lsn, UnknownName, UpdatePolicy,
+    World, fault::unknown,
+};
+
+/// Set-up of one instance.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// `SERVERPROPERTY('IsHadrEnabled')`.
+    pub hadr: bool,
+    /// Trace flags that are on for the whole server.
+    pub trace_flags: BTreeSet<u16>,
+    /// Whether master has a master key.
+    pub master_key: bool,
+    /// Certificates in master, by name.
+    pub certificates: BTreeMap<String, Certificate>,
+    /// The endpoint for mirroring.
+    pub endpoint: Option<Endpoint>,
+    /// `SERVERPROPERTY('Edition')`, where it is none that a link can use.
+    pub edition: Option<String>,
+    /// `state` of the managed instance in Azure.
+    pub state: String,
+    /// How far the server's clock is ahead of the world's time.
+    pub clock_ahead: SignedDuration,
+    /// Actions that Azure does not let the agent do on the managed instance, by their names.
+    pub denied: BTreeSet<String>,
+    logins: BTreeMap<String, LoginSetup>,
+    databases: BTreeMap<String, DatabaseSetup>,
+}
+
+/// A certificate in master.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Whether its private key is here too, under the master key.
+    pub own: bool,
+    /// `expiry_date`.
+    pub expiry: Timestamp,
+}
+
+/// The endpoint for mirroring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its name.
+    pub name: String,
+    /// STARTED, else STOPPED.
+    pub started: bool,
+    /// The certificate that it shows; none: Windows accounts only.
+    pub certificate: Option<String>,
+    /// Whether encryption is REQUIRED.
+    pub encrypted: bool,
+    /// AES or RC4.
+    pub algorithm: String,
+    /// Its TCP port.
+    pub port: u16,
+}
+
+/// What CREATE or ALTER ENDPOINT says; what is left out stays, or is as the server has it by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EndpointChange {
+    /// Its name.
+    pub name: String,
+    /// CREATE, else ALTER.
+    pub create: bool,
+    /// STARTED, else STOPPED.
+    pub started: Option<bool>,
+    /// The certificate that it shows.
+    pub certificate: Option<String>,
+    /// No certificate: Windows accounts only.
+    pub windows: bool,
+    /// REQUIRED, else DISABLED.
+    pub encrypted: Option<bool>,
+    /// AES or RC4.
+    pub algorithm: Option<String>,
+    /// Its TCP port.
+    pub port: Option<u16>,
+}
+
+/// The end of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Until {
+    /// In so many days; negative: it has been.
+    Days(i64),
+    /// On a day, `2031-12-31`.
+    Day(jiff::civil::Date),
+}
+
+/// What an administrator has made of a login.
+#[derive(Clone, Debug, Default)]
+pub struct LoginSetup {
+    /// Why it does not come in: 18470 disabled, 18486 locked, 18488 its password must be changed.
+    pub refused: Option<u32>,
+    /// Another password than it had in the beginning.
+    pub password: Option<String>,
+    /// Permissions that it does not have, though it has all others by name. With none here it is a
+    /// member of sysadmin.
+    pub without: BTreeSet<String>,
+}
+
+/// What an administrator has made of a database.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DatabaseSetup {
+    /// SIMPLE, else FULL.
+    pub simple: bool,
+    /// SINGLE_USER, else MULTI_USER.
+    pub single_user: bool,
+}
+
+/// A change of the set-up, by T-SQL or by what is not T-SQL: a patch, the portal, a service restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// Availability groups on the whole instance.
+    Hadr(bool),
+    /// Another build.
+    ProductVersion(String),
+    /// Another edition, by its name as the server shows it.
+    Edition(String),
+    /// Another collation; in earnest, another instance.
+    Collation(String),
+    /// How far its clock is ahead, in s.
+    ClockAhead(i64),
+    /// `state` in Azure.
+    State(String),
+    /// Another update policy.
+    Policy(UpdatePolicy),
+    /// Takes an action away from the agent's role in Azure, or gives it.
+    Action {
+        /// Its name.
+        action: String,
+        /// Given, or taken away.
+        granted: bool,
+    },
+    /// A trace flag for the whole server.
+    TraceFlag {
+        /// Its number.
+        flag: u16,
+        /// On or off.
+        on: bool,
+    },
+    /// The master key of master.
+    MasterKey(bool),
+    /// Makes or replaces a certificate.
+    Certificate {
+        /// Its name.
+        name: String,
+        /// With its private key.
+        own: bool,
+        /// Its end.
+        until: Until,
+    },
+    /// Drops a certificate.
+    NoCertificate(String),
+    /// Makes or alters the endpoint.
+    Endpoint(EndpointChange),
+    /// Drops the endpoint.
+    NoEndpoint,
+    /// Something about a login.
+    Login {
+        /// The login.
+        login: String,
+        /// What.
+        change: LoginChange,
+    },
+    /// Something about a database.
+    Database {
+        /// The database.
+        database: String,
+        /// What.
+        change: DatabaseChange,
+    },
+    /// Something about a link; it holds for both sides.
+    Link {
+        /// The link.
+        link: String,
+        /// What.
+        change: LinkChange,
+    },
+}
+
+/// A change of a login.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LoginChange {
+    /// Takes away or grants a permission, by its name in GRANT. `SELECT` is that on the tables of
+    /// msdb.
+    Permission {
+        /// The permission.
+        permission: String,
+        /// Granted, or taken away.
+        granted: bool,
+    },
+    /// The error with which it is refused; none: it comes in.
+    Refused(Option<u32>),
+    /// Another password.
+    Password(String),
+}
+
+/// A change of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum DatabaseChange {
+    /// Recovery model SIMPLE, else FULL.
+    Simple(bool),
+    /// SINGLE_USER, else MULTI_USER.
+    SingleUser(bool),
+    /// Takes a backup that belongs to the chain: of the log, else full.
+    BackUp {
+        /// Of the log.
+        log: bool,
+    },
+    /// Forgets what msdb knows of its backups.
+    NoBackups,
+}
+
+/// A change of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LinkChange {
+    /// `REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT`.
+    Required(u32),
+    /// `SESSION_TIMEOUT`, in s.
+    SessionTimeout(u32),
+    /// `failoverMode`: Manual, else None.
+    TwoWay(bool),
+}
+
+impl Default for Endpoint {
+    fn default() -> Endpoint {
+        Endpoint {
+            name: "database_mirroring_endpoint".to_owned(),
+            started: true,
+            certificate: None,
+            encrypted: true,
+            algorithm: "AES".to_owned(),
+            port: 5022,
+        }
+    }
+}
+
+impl Endpoint {
+    fn changed(mut self, change: EndpointChange) -> Endpoint {
+        if !change.name.is_empty() {
+            self.name = change.name;
+        }
+        self.started = change.started.unwrap_or(self.started);
+        self.encrypted = change.encrypted.unwrap_or(self.encrypted);
+        self.algorithm = change.algorithm.unwrap_or(self.algorithm);
+        self.port = change.port.unwrap_or(self.port);
+        self.certificate = change.certificate.or(self.certificate).filter(|_| !change.windows);
+        self
+    }
+}
+
+impl LoginSetup {
+    fn change(&mut self, change: LoginChange) {
+        match change {
+            LoginChange::Permission { permission, granted } => {
+                switch(&mut self.without, permission.to_uppercase(), !granted);
+            }
+            LoginChange::Refused(number) => self.refused = number,
+            LoginChange::Password(password) => {
+                self.password = Some(password);
+                // A new password unlocks, and is a changed one; a disabled login stays disabled.
+                self.refused = self.refused.filter(|number| *number == 18_470);
+            }
+        }
+    }
+}
+
+impl Setup {
+    /// As a careful administrator leaves it, the certificate of the other side still missing.
+    pub(super) fn careful(server_name: &str, start: Timestamp) -> Setup {
+        let machine = server_name.split('.').next().unwrap_or(server_name);
+        let own = format!("Cert_{machine}_endpoint");
+        let certificate = Certificate { own: true, expiry: start + days(5 * 365) };
+        Setup {
+            hadr: true,
+            trace_flags: BTreeSet::from([1800, 9567]),
+            master_key: true,
+            certificates: BTreeMap::from([(own.clone(), certificate)]),
+            endpoint: Some(Endpoint { certificate: Some(own), ..Endpoint::default() }),
+            edition: None,
+            state: "Ready".to_owned(),
+            clock_ahead: SignedDuration::ZERO,
+            denied: BTreeSet::new(),
+            logins: BTreeMap::new(),
+            databases: BTreeMap::new(),
+        }
+    }
+
+    /// What became of a login.
+    #[must_use]
+    pub fn login(&self, name: &str) -> LoginSetup {
+        self.logins.get(&name.to_lowercase()).cloned().unwrap_or_default()
+    }
+
+    /// What became of a database.
+    #[must_use]
+    pub fn database(&self, name: &str) -> DatabaseSetup {
+        self.databases.get(&name.to_lowercase()).copied().unwrap_or_default()
+    }
+
+    /// What a link needs of the other side's certificate.
+    pub(super) fn trusts(&mut self, other: &str, start: Timestamp) {
+        let certificate = Certificate { own: false, expiry: start + days(2 * 365) };
+        self.certificates.insert(other.to_owned(), certificate);
+    }
+
+    fn login_mut(&mut self, name: &str) -> &mut LoginSetup {
+        self.logins.entry(name.to_lowercase()).or_default()
+    }
+
+    fn database_mut(&mut self, name: &str) -> &mut DatabaseSetup {
+        self.databases.entry(name.to_lowercase()).or_default()
+    }
+}
+
+impl World {
+    /// Changes how an instance is set up.
+    ///
+    /// # Errors
+    /// There is no such instance or link.
+    pub fn set_up(&mut self, at: &str, change: Change) -> Result<(), UnknownName> {
+        self.check_instance(at)?;
+        if let Change::Link { link, change } = change {
+            let link = self.link_named(&link)?;
+            match change {
+                LinkChange::Required(count) => link.required = count,
+                LinkChange::SessionTimeout(seconds) => {
+                    link.session_timeout = SignedDuration::from_secs(i64::from(seconds));
+                }
+                LinkChange::TwoWay(two_way) => link.two_way = two_way,
+            }
+            return Ok(());
+        }
+        let now = self.now;
+        if let Some(instance) = self.instances.get_mut(at) {
+            apply(instance, change, now);
+        }
+        Ok(())
+    }
+
+    fn link_named(&mut self, name: &str) -> Result<&mut Link, UnknownName> {
+        let known: Vec<_> = self.links.keys().cloned().collect();
+        let found = self.links.values_mut().find(|link| link.name.eq_ignore_ascii_case(name));
+        found.ok_or_else(|| unknown("link", name, known.iter()))
+    }
+}
+
+fn apply(instance: &mut Instance, change: Change, now: Timestamp) {
+    let setup = &mut instance.setup;
+    match change {
+        Change::Hadr(on) => setup.hadr = on,
+        Change::ProductVersion(version) => instance.product_version = version,
+        Change::Edition(name) => edition(setup, &mut instance.kind, name),
+        Change::Collation(name) => instance.collation = name,
+        Change::ClockAhead(seconds) => setup.clock_ahead = SignedDuration::from_secs(seconds),
+        Change::State(state) => setup.state = state,
+        Change::Policy(policy) => {
+            if let InstanceKind::ManagedInstance { update_policy, .. } = &mut instance.kind {
+                *update_policy = policy;
+            }
+        }
+        Change::Action { action, granted } => switch(&mut setup.denied, action, !granted),
+        Change::TraceFlag { flag, on } => switch(&mut setup.trace_flags, flag, on),
+        Change::MasterKey(there) => setup.master_key = there,
+        Change::Certificate { name, own, until } => {
+            let expiry = match until {
+                Until::Days(left) => now + days(left),
+                Until::Day(day) => {
+                    day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |day| day.timestamp())
+                }
+            };
+            setup.certificates.insert(name, Certificate { own, expiry });
+        }
+        Change::NoCertificate(name) => {
+            setup.certificates.retain(|found, _| !found.eq_ignore_ascii_case(&name));
+        }
+        Change::Endpoint(change) => {
+            let kept = setup.endpoint.take().filter(|_| !change.create);
+            setup.endpoint = Some(kept.unwrap_or_default().changed(change));
+        }
+        Change::NoEndpoint => setup.endpoint = None,
+        Change::Login { login, change } => setup.login_mut(&login).change(change),
+        Change::Database { database, change } => apply_to(instance, database, change, now),
+        // It does not concern one instance.
+        Change::Link { .. } => {}
+    }
+}
+
+fn apply_to(instance: &mut Instance, database: String, change: DatabaseChange, now: Timestamp) {
+    let setup = instance.setup.database_mut(&database);
+    match change {
+        DatabaseChange::Simple(simple) => setup.simple = simple,
+        DatabaseChange::SingleUser(single_user) => setup.single_user = single_user,
+        DatabaseChange::BackUp { log } => back_up(instance, database, log, now),
+        DatabaseChange::NoBackups => {
+            instance.backups.retain(|backup| !backup.database.eq_ignore_ascii_case(&database));
+        }
+    }
+}
+
+fn back_up(instance: &mut Instance, database: String, log: bool, now: Timestamp) {
+    let last = instance.backups.iter().rev().find(|backup| backup.database == database);
+    let from = last.map_or_else(Lsn::first, |last| last.last_lsn);
+    let fork = last.map_or_else(|| super::Guid::derive(1, &database), |last| last.fork);
+    instance.backups.push(Backup {
+        database,
+        kind: if log { BackupKind::Log } else { BackupKind::Full },
+        copy_only: false,
+        checksums: true,
+        compressed: false,
+        name: None,
+        user: "sa".to_owned(),
+        devices: Vec::new(),
+        position: 1,
+        checkpoint_lsn: from,
+        database_backup_lsn: from,
+        fork,
+        start: now,
+        finish: now,
+        first_lsn: from,
+        last_lsn: from,
+        size: 1 << 20,
+    });
+}
+
+fn edition(setup: &mut Setup, kind: &mut InstanceKind, name: String) {
+    let known = match name.split(' ').next() {
+        Some("Standard") => Some(Edition::Standard),
+        Some("Developer") => Some(Edition::Developer),
+        Some("Enterprise") => Some(Edition::Enterprise),
+        Some(_) | None => None,
+    };
+    setup.edition = known.is_none().then_some(name);
+    if let (InstanceKind::SqlServer { edition }, Some(known)) = (kind, known) {
+        *edition = known;
+    }
+}
+
+fn switch<T: Ord>(set: &mut BTreeSet<T>, what: T, on: bool) {
+    if on {
+        set.insert(what);
+    } else {
+        set.remove(&what);
+    }
+}
+
+fn days(count: i64) -> SignedDuration {
+    SignedDuration::from_hours(count.saturating_mul(24))
+}
