@@ -5,10 +5,13 @@
 //! so that nothing stale is ever shown: what is not known now has no sample. Base units throughout:
 //! seconds and bytes.
 
+mod asked;
 mod families;
 mod gauges;
 mod host;
 mod sinks;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::{
@@ -25,6 +28,7 @@ use prometheus::{
 
 use self::host::Host;
 pub use self::{
+    asked::Kind,
     sinks::Sink,
     view::{LinkView, View},
 };
@@ -170,6 +174,22 @@ impl Metrics {
         self
     }
 
+    /// Shows a number that somebody else keeps, under a name of its own, or with labels of its own.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or none.
+    pub fn ask(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+        kind: Kind,
+        value: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        self.registry.register(Box::new(asked::Asked::new(name, help, labels, kind, value)?))
+    }
+
     /// Counts the looks of one watch; `instance` is the label under which their time is kept.
     #[must_use]
     pub fn eye(self: &Arc<Self>, instance: &str) -> Eye {
@@ -261,7 +281,9 @@ impl Metrics {
             | Event::StepNotDone { .. }
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
-            | Event::EpisodeAcknowledged { .. } => {}
+            | Event::EpisodeAcknowledged { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => {}
         }
     }
 }

@@ -6,6 +6,14 @@
 
 CREATE LOGIN dr_agent WITH PASSWORD = N'<a long random password>', CHECK_POLICY = ON;
 
+-- Other ways to log in, in place of the line above; the grants are the same, to that name.
+-- By a token of Entra (`entra = true`; managed instance, and SQL Server 2022 with Azure Arc): the
+-- name is that of the application or managed identity.
+--     CREATE LOGIN [dr-agent] FROM EXTERNAL PROVIDER;
+-- By a Windows account (`windows = 'EXAMPLE\dr_agent'`; SQL Server):
+--     CREATE LOGIN [EXAMPLE\dr_agent] FROM WINDOWS;
+-- Of a side with several replicas, make the login on each of them: logins do not replicate.
+
 -- To look: DMVs and catalog views of availability groups.
 GRANT VIEW SERVER STATE TO dr_agent;
 GRANT VIEW ANY DEFINITION TO dr_agent;

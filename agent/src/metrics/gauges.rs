@@ -294,6 +294,6 @@ fn count(many: usize) -> f64 {
 }
 
 /// Beyond 2^53 the last digits are lost, which no reader of a gauge will miss.
-fn number(value: u64) -> f64 {
+pub(super) fn number(value: u64) -> f64 {
     value as f64
 }
