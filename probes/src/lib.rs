@@ -13,11 +13,13 @@ pub mod arm;
 pub mod readiness;
 pub mod tds;
 
+mod secret;
 mod target;
 mod text;
 mod watch;
 
-pub use target::{ControlTarget, InstanceTarget, LinkTarget, Now};
+pub use secret::SecretSource;
+pub use target::{ControlTarget, InstanceTarget, LinkTarget, Now, Replica};
 pub use watch::{Look, Schedule, watch};
 
 /// A password or client secret; its `Debug` shows nothing, and it is wiped when dropped.

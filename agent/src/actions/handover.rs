@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use probes::tds::{activity, backup_running, backup_taken, log_backups};
 
 use super::{
-    Grip, Place, SIDE_LOOK_MOST, aftercare, hook, planned, program_name, unknown_instance, warmed,
+    Grip, Place, SIDE_LOOK_MOST, aftercare, hook, planned, program_name, unknown_instance,
+    warm::warmed,
 };
 
 impl Grip {
@@ -23,7 +24,10 @@ impl Grip {
                     }
                 }
                 let warm = warmed(&mut self.warm, place, &self.work, now);
-                let seen = activity(&mut warm.sessions, &database, limit).await;
+                let seen = match warm.session(limit).await {
+                    Ok(session) => activity(session, &database, limit).await,
+                    Err(error) => Err(error),
+                };
                 planned::quiesced(seen.map_err(|error| error.silence()), quiet, &mut self.still)
             }
             Action::Admitted { status, .. } => {
@@ -43,14 +47,21 @@ impl Grip {
             Action::BackedUp { database, name, .. } => {
                 let warm = warmed(&mut self.warm, place, &self.work, now);
                 let program = program_name(self.work.step);
+                let session = match warm.session(limit).await {
+                    Ok(session) => session,
+                    Err(error) => return Sight::Blind { why: error.silence().detail },
+                };
                 // In this order: a backup that ends in between is then seen in its row.
-                let running = backup_running(&mut warm.sessions, &program, limit).await;
-                let taken = backup_taken(&mut warm.sessions, &database, &name, limit).await;
+                let running = backup_running(session, &program, limit).await;
+                let taken = backup_taken(session, &database, &name, limit).await;
                 aftercare::backed_up(running, taken)
             }
             Action::LogBackupsSeen { database, .. } => {
                 let warm = warmed(&mut self.warm, place, &self.work, now);
-                let seen = log_backups(&mut warm.sessions, &database, limit).await;
+                let seen = match warm.session(limit).await {
+                    Ok(session) => log_backups(session, &database, limit).await,
+                    Err(error) => Err(error),
+                };
                 aftercare::log_backups_seen(&database, seen)
             }
             Action::TargetReady { .. }
@@ -82,8 +93,9 @@ impl Grip {
         let source = warmed(slot, &partner, work, now);
         let ask_source = async {
             // In this order: a change that lands in between is then seen in the role.
-            let under_way = source.under_way(work, within(&partner)).await;
-            (under_way, source.read(within(&partner)).await)
+            let told = source.under_way(work, within(&partner)).await;
+            let seen = source.read(within(&partner)).await;
+            (source.meaning(&told), seen)
         };
         let (target, (under_way, source)) = tokio::join!(target.read(within(place)), ask_source);
         planned::roles_changed(&work.action, target, &under_way, source)

@@ -1,7 +1,7 @@
 //! The deeds: does the state of a step hold, and one try to make it hold.
 //!
-//! `sight`, `planned` and `aftercare` say what a look means for an action, `handover` looks where it
-//! takes more than one side; `tsql`, `arm` and `hook` let commands go and say what became of them.
+//! `sight`, `planned` and `aftercare` say what a look means for an action, `warm` looks at one side and
+//! `handover` where it takes more; `tsql`, `arm` and `hook` let commands go and say what became of them.
 //! How looks and commands follow each other is decided elsewhere, by
 //! [`agent_core::deed`]; here is no loop and no second try of a command.
 
@@ -13,6 +13,7 @@ mod hook;
 mod planned;
 mod sight;
 mod tsql;
+mod warm;
 
 use std::{
     collections::BTreeMap,
@@ -31,20 +32,18 @@ use jiff::{SignedDuration, Timestamp};
 use probes::{
     ControlTarget, InstanceTarget, LinkTarget, Look as _,
     arm::{ArmClient, ControlLook},
-    tds::{InstanceLook, Session, backup_taken, in_flight},
+    tds::{InstanceLook, Session, TdsEndpoint},
 };
 use tokio::time::sleep;
 
 use self::{
     calm::{Steadiness, Stillness},
-    sight::UnderWay,
+    warm::{Warm, no_speaker, warmed},
 };
 
 /// How long a control plane that contradicts a new primary is waited for. It repeats with delay
 /// what the instance itself tells at once.
 const CONTRADICTION: SignedDuration = SignedDuration::from_secs(30);
-/// How long a connection is taken over from one step to the next.
-const WARM: SignedDuration = SignedDuration::from_secs(30);
 /// The longest that one look may take, whatever is configured: it has to end well before the
 /// executor calls it blind.
 const SIDE_LOOK_MOST: Duration = Duration::from_secs(10);
@@ -133,15 +132,6 @@ pub struct Grip {
     steady: Steadiness,
 }
 
-/// Open connections to one side of a link.
-#[derive(Debug)]
-struct Warm {
-    target: LinkTarget,
-    eye: InstanceLook,
-    sessions: Session,
-    used_at: Timestamp,
-}
-
 impl Hand for Grip {
     async fn look(&mut self, now: Timestamp) -> Sight {
         let Some(place) = self.hands.place(self.work.action.instance()).cloned() else {
@@ -203,14 +193,18 @@ impl Hand for Grip {
                     let why = unknown_instance(instance);
                     return Sent::Refused { why, again: Again::NextRoute };
                 };
-                let mut endpoint = place.target.endpoint.clone();
+                let Some(mut endpoint) = self.speaker(&place).await else {
+                    let why = format!("the command did not leave: {}", no_speaker(&place.target));
+                    return Sent::Refused { why, again: Again::SameRoute };
+                };
+                let login = endpoint.login.name();
                 endpoint.app_name = program_name(self.work.step);
                 let mut session = Session::new(endpoint);
                 let mut executed = pin!(session.execute(statement, limit));
                 tokio::select! {
                     biased;
                     executed = &mut executed => {
-                        tsql::sent(executed, &self.work.action, &place.target.endpoint.user)
+                        tsql::sent(executed, &self.work.action, &login)
                     }
                     seen = self.until_it_holds() => Sent::Unknown {
                         why: format!("the reply is outstanding, and {seen}"),
@@ -241,11 +235,22 @@ impl Grip {
         let limit = place.look_within.min(SIDE_LOOK_MOST);
         let warm = warmed(&mut self.warm, place, &self.work, now);
         // In this order: a change that lands in between is then seen in the role.
-        let under_way = warm.under_way(&self.work, limit).await;
+        let told = warm.under_way(&self.work, limit).await;
         match warm.read(limit).await {
-            Ok(reading) => sight::of_side(&self.work.action, &reading, &under_way),
+            Ok(reading) => sight::of_side(&self.work.action, &reading, &warm.meaning(&told)),
             Err(silence) => Sight::Blind { why: silence.detail },
         }
+    }
+
+    /// Where a command has to go: to the replica that is primary of the target's own group at this
+    /// moment, which may be another one than a minute ago.
+    async fn speaker(&self, place: &Place) -> Option<TdsEndpoint> {
+        if let [(_, only)] = place.target.ways().as_slice() {
+            return Some((*only).clone());
+        }
+        let mut eye = InstanceLook::new(aimed(place, &self.work));
+        eye.look(place.look_within.min(SIDE_LOOK_MOST)).await;
+        eye.speaker(&self.work.link).cloned()
     }
 
     /// What the control plane says where the target is `blind`.
@@ -298,77 +303,6 @@ impl Drop for Grip {
             kept.insert((instance.clone(), link.clone()), warm);
         }
     }
-}
-
-impl Warm {
-    fn new(place: &Place, work: &Work, now: Timestamp) -> Self {
-        Self {
-            target: link_target(work),
-            eye: InstanceLook::new(aimed(place, work)),
-            sessions: Session::new(place.target.endpoint.clone()),
-            used_at: now,
-        }
-    }
-
-    fn serves(&self, target: &LinkTarget, now: Timestamp) -> bool {
-        self.target == *target && now.duration_since(self.used_at) <= WARM
-    }
-
-    async fn read(&mut self, limit: Duration) -> Result<SideReading, Silence> {
-        side(self.eye.look(limit).await)
-    }
-
-    /// Whether a command of this step, or a change of the group by anybody, is at work there.
-    async fn under_way(&mut self, work: &Work, limit: Duration) -> UnderWay {
-        match in_flight(&mut self.sessions, &program_name(work.step), limit).await {
-            Ok(true) => UnderWay::Yes,
-            Ok(false) => UnderWay::No,
-            Err(error) => UnderWay::Unseen(error.silence().detail),
-        }
-    }
-
-    /// The state in words, where this side shows by itself that it has come about.
-    async fn holds(&mut self, action: &Action, limit: Duration) -> Option<String> {
-        let sight = match action {
-            Action::BackedUp { database, name, .. } => {
-                let taken = backup_taken(&mut self.sessions, database, name, limit).await;
-                aftercare::backed_up(Ok(Some(None)), taken)
-            }
-            Action::TargetReady { .. }
-            | Action::TargetPrimary { .. }
-            | Action::TargetServing { .. }
-            | Action::Quiesced { .. }
-            | Action::Admitted { .. }
-            | Action::CaughtUp { .. }
-            | Action::RolesChanged { .. }
-            | Action::SourceSecondary { .. }
-            | Action::LogBackupsSeen { .. } => {
-                let reading = self.read(limit).await.ok()?;
-                sight::of_side(action, &reading, &UnderWay::Yes)
-            }
-        };
-        match sight {
-            Sight::Holds { seen } => Some(seen),
-            Sight::Not { .. }
-            | Sight::Coming { .. }
-            | Sight::Unfit { .. }
-            | Sight::Blind { .. } => None,
-        }
-    }
-}
-
-/// Connections that are there and fresh, else new ones.
-fn warmed<'w>(
-    slot: &'w mut Option<Warm>,
-    place: &Place,
-    work: &Work,
-    now: Timestamp,
-) -> &'w mut Warm {
-    let target = link_target(work);
-    let fresh = slot.take().filter(|warm| warm.serves(&target, now));
-    let warm = slot.insert(fresh.unwrap_or_else(|| Warm::new(place, work, now)));
-    warm.used_at = now;
-    warm
 }
 
 /// By which the session of a command is known at the server, and found again after a crash.

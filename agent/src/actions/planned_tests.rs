@@ -60,6 +60,7 @@ fn side(role: Role) -> SideReading {
             lag_s: Some(0),
             suspended: Some(false),
         }),
+        replicas: Vec::new(),
     }
 }
 

@@ -43,6 +43,7 @@ fn reading(role: Role, database: Option<(DatabaseState, bool, Option<SyncState>)
             end_of_log_lsn: None,
         }),
         partner: None,
+        replicas: Vec::new(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use agent_core::Side;
 use probes::{
-    Now, Secret,
+    Now, Secret, SecretSource,
     arm::{ARM_SCOPE, CredentialSource, KeptCredential, http_client},
-    tds::{TdsEndpoint, Tls, Trust},
+    tds::{Encryption, Login, Port, TdsEndpoint, Tls, Trust},
 };
 
 use super::*;
@@ -23,13 +23,17 @@ fn instance() -> InstanceId {
     InstanceId::new("mi").expect("a name")
 }
 
+fn secret() -> SecretSource {
+    SecretSource::fixed(Secret::from("secret"))
+}
+
 fn hands() -> Arc<Hands> {
     let port = closed_port();
     let endpoint = TdsEndpoint {
         host: "127.0.0.1".into(),
-        port,
-        user: "dr_agent".into(),
-        password: Secret::from("secret"),
+        port: Port::Number(port),
+        login: Login::Sql { user: "dr_agent".into(), password: secret() },
+        encryption: Encryption::Negotiated,
         tls: Tls::new(&Trust::PinnedCertificate([0; 32])).expect("usable"),
         tls_name: None,
         app_name: "dr-agent acts".into(),
@@ -40,6 +44,8 @@ fn hands() -> Arc<Hands> {
         side: Side::ManagedInstance,
         links: Vec::new(),
         endpoint,
+        replicas: Vec::new(),
+        listener: false,
     };
     let control = ControlPlace { client: client(port), target: arm(port), look_within: LIMIT };
     let place = Place { target, look_within: LIMIT, control: Some(control) };
@@ -61,7 +67,7 @@ fn client(port: u16) -> Arc<ArmClient> {
     let source = CredentialSource::ClientSecret {
         tenant: "00000000-0000-0000-0000-000000000001".into(),
         client_id: "00000000-0000-0000-0000-000000000002".into(),
-        secret: Secret::from("secret"),
+        secret: secret(),
     };
     let http = http_client(None, LIMIT).expect("HTTP");
     let now: Now = Arc::new(|| Timestamp::UNIX_EPOCH);

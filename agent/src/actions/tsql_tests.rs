@@ -37,6 +37,7 @@ fn short(kind: &str, error: TdsError) -> String {
         | TdsError::TimedOut { .. }
         | TdsError::Io { .. }
         | TdsError::Tls { .. }
+        | TdsError::NoToken { .. }
         | TdsError::Garbled { .. } => error.to_string(),
     };
     let outcome = match sent(Err(error), &action(kind), "dr_agent") {
@@ -55,6 +56,7 @@ fn what_every_failure_allows() {
         TdsError::Refused { detail: detail() },
         TdsError::Unroutable { detail: detail() },
         TdsError::Tls { detail: detail() },
+        TdsError::NoToken { detail: detail() },
         TdsError::TimedOut { stage: Stage::LoggingIn },
         TdsError::TimedOut { stage: Stage::Asking },
         TdsError::Io { stage: Stage::Securing, detail: detail() },
@@ -70,6 +72,7 @@ fn what_every_failure_allows() {
         connection refused: d: refused, NextRoute
         cannot be reached: d: refused, NextRoute
         TLS failed: d: refused, NextRoute
+        no token to log in with: d: refused, NextRoute
         no answer in time while logging in: refused, NextRoute
         no answer in time while waiting for the result: unknown
         connection broke while negotiating encryption: d: refused, NextRoute

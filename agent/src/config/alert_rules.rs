@@ -80,6 +80,16 @@ pub(super) fn check(file: &File, found: &mut Findings) {
             }
         }
         positive(&key.at("age_most"), Some(rule.age_most), found);
+        if rule.cooldown < rule.age_most {
+            found.add(
+                &key.at("cooldown"),
+                format!(
+                    "after {} one and the same alert would ask again, for it may be {} old",
+                    rule.cooldown, rule.age_most
+                ),
+                "at least `age_most`",
+            );
+        }
         which_link(file, rule, &key, found);
     }
     if !file.alert_rules.is_empty() && file.http.webhook_token_files.is_empty() {

@@ -13,7 +13,7 @@ use agent_core::{
 };
 use ed25519_dalek::VerifyingKey;
 use lapin::uri::AMQPUri;
-use probes::Secret;
+use probes::{Secret, SecretSource, tds::BROWSER_PORT};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
@@ -22,8 +22,9 @@ use super::{
     LogSettings, Problem, TlsFiles, alert_rules, alerts,
     check::{self, Findings},
     file::{self, File},
+    instance::{Arm, Instance, PORT},
     locate::Key,
-    secret::{self, Source},
+    secret::{self, Form, Source},
     targets,
 };
 use crate::keys;
@@ -56,6 +57,7 @@ pub(super) fn examined(path: &Path, text: &str, mut file: File) -> (Config, Vec<
     let alerts = alerts::settings(&file, &mut builder);
     let roster = builder.roster(&file);
     let log = builder.log(&file.log);
+    let recorder = builder.recorder(&file);
     let agent = AgentSettings {
         name: file.agent.name.clone(),
         data_dir: builder.path(&file.agent.data_dir),
@@ -69,6 +71,7 @@ pub(super) fn examined(path: &Path, text: &str, mut file: File) -> (Config, Vec<
         digest: format!("sha256:{}", agent_core::to_hex(&Sha256::digest(text.as_bytes()))),
         agent,
         log,
+        recorder,
         http,
         bus,
         alerts,
@@ -120,9 +123,22 @@ fn complete(file: &mut File) {
     let policy = file.policy.over(&agent_core::Policy::default());
     file.policy = file::Policy::from(&policy);
     file.http.metrics_open.get_or_insert(file.http.listen.ip().is_loopback());
+    file.sql_servers.iter_mut().chain(&mut file.managed_instances).for_each(complete_instance);
     for link in &mut file.links {
         link.group.get_or_insert_with(|| link.name.clone());
         link.planned = link.planned.complete();
+    }
+}
+
+fn complete_instance(instance: &mut Instance) {
+    if instance.places().iter().any(|place| place.instance.is_some()) {
+        instance.browser_port.get_or_insert(BROWSER_PORT);
+    }
+    if instance.host.is_some() && instance.instance.is_none() {
+        instance.port.get_or_insert(PORT);
+    }
+    for replica in instance.replicas.iter_mut().filter(|replica| replica.instance.is_none()) {
+        replica.port.get_or_insert(PORT);
     }
 }
 
@@ -161,6 +177,23 @@ impl<'p> Builder<'p> {
                 Secret::default()
             }
         }
+    }
+
+    /// A secret that is read again for each use; an empty one where it can't be had.
+    pub(super) fn kept(&mut self, key: &Key, source: &Source, form: Form) -> SecretSource {
+        match source.read_as(form, self.base) {
+            Ok(first) => source.kept(first, form, self.base),
+            Err(unusable) => {
+                self.found.add(key, unusable.what, unusable.right);
+                SecretSource::fixed(Secret::default())
+            }
+        }
+    }
+
+    /// A PEM file that was read as `first`, and is read again for each use.
+    pub(super) fn kept_pem(&self, first: String, path: &Path) -> SecretSource {
+        let path = self.path(path);
+        SecretSource::kept(Secret::from(first), move || read_pem(&path).map(Secret::from))
     }
 
     /// The text of a PEM file.
@@ -315,7 +348,7 @@ fn read_pem(path: &Path) -> Result<String, String> {
 }
 
 /// Where the resource provider has the link.
-fn arm_path(arm: &file::Arm, group: &str) -> String {
+fn arm_path(arm: &Arm, group: &str) -> String {
     format!(
         "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Sql/managedInstances/{}/distributedAvailabilityGroups/{}",
         segment(&arm.subscription),

@@ -7,7 +7,9 @@ use agent_core::Side;
 
 use super::{
     alert_rules, alerts,
-    file::{CredentialKind, File, Instance, Link},
+    file::{File, Link},
+    instance::Instance,
+    instances, keeping,
     locate::{Document, Key, listed, nearest},
     problem::Problem,
     span::Span,
@@ -67,6 +69,7 @@ pub(super) fn file(file: &File, found: &mut Findings) {
         let what = "with 0 the agent never proposes anything";
         found.add(&Key::new("storm_brake").at("open_proposals"), what, "at least 1");
     }
+    keeping::check(file, found);
     instances(file, found);
     links(file, found);
     alerts::check(file, found);
@@ -144,10 +147,12 @@ fn approvals(file: &File, found: &mut Findings) {
 
 fn instances(file: &File, found: &mut Findings) {
     let mut names: BTreeMap<&str, Key> = BTreeMap::new();
-    let sides =
-        [("sql_servers", &file.sql_servers), ("managed_instances", &file.managed_instances)];
-    for (section, instances) in sides {
-        for (place, instance) in instances.iter().enumerate() {
+    let sides = [
+        (Side::SqlServer, "sql_servers", &file.sql_servers),
+        (Side::ManagedInstance, "managed_instances", &file.managed_instances),
+    ];
+    for (side, section, all) in sides {
+        for (place, instance) in all.iter().enumerate() {
             let key = Key::new(section).nth(place);
             if let Some(first) = names.get(instance.name.as_str()) {
                 let what = format!("{first} is named `{}` too", instance.name);
@@ -155,50 +160,18 @@ fn instances(file: &File, found: &mut Findings) {
             } else {
                 names.insert(&instance.name, key.clone());
             }
-            one_instance(instance, &key, found);
+            instances::instance(instance, side, &key, found);
         }
     }
 }
 
-fn one_instance(instance: &Instance, key: &Key, found: &mut Findings) {
-    let host = &instance.host;
-    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || matches!(c, '/' | ',')) {
-        let right = "a host name or an address alone; the port has a key of its own";
-        found.add(&key.at("host"), format!("{host:?} is not a host"), right);
-    }
-    if instance.port == 0 {
-        found.add(&key.at("port"), "port 0 can't be connected to", "1433 in the ordinary case");
-    }
-    let trust = &instance.trust;
-    let ways = [trust.ca.is_some(), trust.certificate.is_some(), trust.fingerprint.is_some()];
-    if ways.iter().filter(|given| **given).count() > 1 {
-        let what = "there is more than one way to judge the certificate";
-        found.add(&key.at("trust"), what, "one of `ca`, `certificate` and `fingerprint`");
-    }
-    let probe = &instance.probe;
-    pace(&key.at("probe"), probe.every, probe.deadline, probe.connect_within, found);
-    let Some(arm) = &instance.arm else { return };
-    let key = key.at("arm");
-    pace(&key, arm.every, arm.deadline, arm.connect_within, found);
-    let urls = [
-        (key.at("base_url"), Some(&arm.base_url)),
-        (key.at("credential").at("authority"), arm.credential.authority.as_ref()),
-    ];
-    for (key, url) in urls {
-        let Some(url) = url else { continue };
-        let host = url.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
-        if host.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@'])) {
-            found.add(
-                &key,
-                format!("{url:?} is no address"),
-                "`https://` and a host, nothing else",
-            );
-        }
-    }
-    credential(arm.credential.kind, &arm.credential, &key.at("credential"), found);
-}
-
-fn pace(key: &Key, every: Span, deadline: Span, connect_within: Span, found: &mut Findings) {
+pub(super) fn pace(
+    key: &Key,
+    every: Span,
+    deadline: Span,
+    connect_within: Span,
+    found: &mut Findings,
+) {
     let spans = [("every", every), ("deadline", deadline), ("connect_within", connect_within)];
     for (name, span) in spans {
         positive(&key.at(name), Some(span), found);
@@ -209,39 +182,6 @@ fn pace(key: &Key, every: Span, deadline: Span, connect_within: Span, found: &mu
             format!("{connect_within} to connect is more than the {deadline} for everything"),
             "at most `deadline`",
         );
-    }
-}
-
-fn credential(
-    kind: CredentialKind,
-    given: &super::file::Credential,
-    key: &Key,
-    found: &mut Findings,
-) {
-    let (name, needed, taken): (_, &[&str], &[&str]) = match kind {
-        CredentialKind::ManagedIdentity => ("managed_identity", &[], &["client_id"]),
-        CredentialKind::WorkloadIdentity => {
-            ("workload_identity", &[], &["tenant", "client_id", "token_file"])
-        }
-        CredentialKind::ClientSecret => {
-            let keys = &["tenant", "client_id", "client_secret"];
-            ("client_secret", keys, keys)
-        }
-    };
-    let keys = [
-        ("tenant", given.tenant.is_some()),
-        ("client_id", given.client_id.is_some()),
-        ("client_secret", given.client_secret.is_some()),
-        ("token_file", given.token_file.is_some()),
-    ];
-    for (part, there) in keys {
-        if there && !taken.contains(&part) {
-            let right = format!("leave it out, or another `kind` than `{name}`");
-            found.add(&key.at(part), format!("`{name}` takes no `{part}`"), right);
-        } else if !there && needed.contains(&part) {
-            let right = format!("add `{part}`, or another `kind`");
-            found.add(&key.at(part), format!("`{name}` needs it"), right);
-        }
     }
 }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert_rules, alerts,
+    instance::Instance,
+    keeping::Recorder,
     locate::Document,
     problem::{ConfigError, Problem},
     secret::Source,
@@ -24,6 +26,8 @@ pub(super) struct File {
     pub(super) agent: Agent,
     #[serde(default)]
     pub(super) log: Log,
+    #[serde(default)]
+    pub(super) recorder: Recorder,
     #[serde(default)]
     pub(super) http: Http,
     pub(super) bus: Option<Bus>,
@@ -137,89 +141,6 @@ pub(super) struct BreakGlass {
 #[serde(deny_unknown_fields)]
 pub(super) struct Approver {
     pub(super) public_key: String,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Instance {
-    pub(super) name: String,
-    pub(super) host: String,
-    #[serde(default = "port")]
-    pub(super) port: u16,
-    pub(super) login: Login,
-    pub(super) action_login: Option<Login>,
-    #[serde(default)]
-    pub(super) trust: Trust,
-    #[serde(default)]
-    pub(super) probe: Probe,
-    /// Managed instances only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) arm: Option<Arm>,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Login {
-    pub(super) user: String,
-    pub(super) password: Source,
-}
-
-/// At most one of the first three; none is the trust of the operating system.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Trust {
-    pub(super) ca: Option<PathBuf>,
-    pub(super) certificate: Option<PathBuf>,
-    pub(super) fingerprint: Option<String>,
-    pub(super) name: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Probe {
-    pub(super) every: Span,
-    pub(super) deadline: Span,
-    pub(super) connect_within: Span,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Arm {
-    pub(super) subscription: String,
-    pub(super) resource_group: String,
-    pub(super) instance: String,
-    #[serde(default = "base_url")]
-    pub(super) base_url: String,
-    #[serde(default = "api_version")]
-    pub(super) api_version: String,
-    pub(super) ca: Option<PathBuf>,
-    #[serde(default = "arm_every")]
-    pub(super) every: Span,
-    #[serde(default = "arm_deadline")]
-    pub(super) deadline: Span,
-    #[serde(default = "arm_connect_within")]
-    pub(super) connect_within: Span,
-    #[serde(default)]
-    pub(super) credential: Credential,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Credential {
-    pub(super) kind: CredentialKind,
-    pub(super) authority: Option<String>,
-    pub(super) tenant: Option<String>,
-    pub(super) client_id: Option<String>,
-    pub(super) client_secret: Option<Source>,
-    pub(super) token_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum CredentialKind {
-    ManagedIdentity,
-    WorkloadIdentity,
-    ClientSecret,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -362,26 +283,6 @@ impl Default for Quorum {
     }
 }
 
-impl Default for Probe {
-    fn default() -> Self {
-        let deadline = Span::secs(3);
-        Self { every: Span::secs(1), deadline, connect_within: deadline }
-    }
-}
-
-impl Default for Credential {
-    fn default() -> Self {
-        Self {
-            kind: CredentialKind::ManagedIdentity,
-            authority: None,
-            tenant: None,
-            client_id: None,
-            client_secret: None,
-            token_file: None,
-        }
-    }
-}
-
 fn exchange() -> String {
     "dr-agent".into()
 }
@@ -396,30 +297,6 @@ fn one_minute() -> Span {
 
 fn two_hours() -> Span {
     Span::secs(7_200)
-}
-
-fn port() -> u16 {
-    1433
-}
-
-fn base_url() -> String {
-    "https://management.azure.com".into()
-}
-
-fn api_version() -> String {
-    "2025-01-01".into()
-}
-
-fn arm_every() -> Span {
-    Span::secs(5)
-}
-
-fn arm_deadline() -> Span {
-    Span::secs(8)
-}
-
-fn arm_connect_within() -> Span {
-    Span::secs(3)
 }
 
 fn unstated() -> String {

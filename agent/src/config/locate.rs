@@ -35,6 +35,15 @@ static KNOWN: LazyLock<Table> = LazyLock::new(|| {
             link.insert("policy".into(), policy.clone());
         }
     }
+    // The second login of an instance is as the first.
+    for section in ["sql_servers", "managed_instances"] {
+        let instances = known.get_mut(section).and_then(Value::as_array_mut);
+        for instance in instances.into_iter().flatten().filter_map(Value::as_table_mut) {
+            if let Some(login) = instance.get("login").cloned() {
+                instance.insert("action_login".into(), login);
+            }
+        }
+    }
     known
 });
 

@@ -9,7 +9,11 @@ mod alerts;
 mod build;
 mod check;
 mod file;
+mod instance;
+mod instances;
+mod keeping;
 mod locate;
+mod logins;
 mod planned;
 mod problem;
 mod secret;
@@ -40,6 +44,9 @@ pub use self::{
 /// The reference: every key with its default and its reason. It is a valid file of its own.
 pub const REFERENCE: &str = include_str!("../../../config/agent.toml");
 
+/// Name of the flight recorder's folder in the data folder, if no other is configured.
+pub const RECORDER_FOLDER: &str = "recorder";
+
 /// Name of the journal in the data folder.
 pub const JOURNAL_FILE: &str = "journal.db";
 
@@ -52,6 +59,8 @@ pub struct Config {
     pub digest: String,
     pub agent: AgentSettings,
     pub log: LogSettings,
+    /// None: what is seen is not recorded.
+    pub recorder: Option<RecorderSettings>,
     pub http: HttpSettings,
     /// None: nothing is published; the journal holds everything all the same.
     pub bus: Option<BusSettings>,
@@ -75,6 +84,16 @@ pub struct AgentSettings {
     pub data_dir: PathBuf,
     /// How long a part may take to stop before it is named and left behind.
     pub grace: Duration,
+}
+
+/// The flight recorder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecorderSettings {
+    pub folder: PathBuf,
+    /// Of all segments together.
+    pub keep_bytes: u64,
+    /// Room on the disk that is left to others.
+    pub leave_bytes: u64,
 }
 
 #[derive(Clone, Debug)]

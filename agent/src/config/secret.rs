@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use probes::Secret;
+use probes::{Secret, SecretSource};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A secret is a line, not a book.
@@ -23,6 +23,15 @@ const RIGHT: &str = "{ file = \"/path/to/it\" } or { env = \"NAME_OF_A_VARIABLE\
 pub(super) enum Source {
     File(PathBuf),
     Env(String),
+}
+
+/// How a secret is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// On one line, as a password.
+    Line,
+    /// On several, as PEM.
+    Text,
 }
 
 /// Why a secret can't be had. Never holds any part of it.
@@ -40,14 +49,36 @@ impl Source {
             Self::Env(name) => read_env(name),
         }
     }
+
+    /// Reads the secret in the form that it has.
+    pub(super) fn read_as(&self, form: Form, base: &Path) -> Result<Secret, Unusable> {
+        match (form, self) {
+            (Form::Line, _) => self.read(base),
+            (Form::Text, Self::File(path)) => read_text(&base.join(path)).map(Secret::from),
+            (Form::Text, Self::Env(name)) => {
+                std::env::var(name).map(Secret::from).map_err(|_| unset(name))
+            }
+        }
+    }
+
+    /// The secret, which was read as `first`, read again for each use: a file may be changed while
+    /// the agent runs, a variable of its environment can't.
+    pub(super) fn kept(&self, first: Secret, form: Form, base: &Path) -> SecretSource {
+        match self {
+            Self::Env(_) => SecretSource::fixed(first),
+            Self::File(_) => {
+                let (source, base) = (self.clone(), base.to_owned());
+                let again = move || source.read_as(form, &base).map_err(|unusable| unusable.what);
+                SecretSource::kept(first, again)
+            }
+        }
+    }
 }
 
 /// Reads a secret from a file that others can't read.
 pub(super) fn read_file(path: &Path) -> Result<Secret, Unusable> {
     let shown = path.display();
-    let mut text = String::new();
-    let read = open(path)?.take(LONGEST_BYTES).read_to_string(&mut text);
-    read.map_err(|error| unreadable(path, &error))?;
+    let text = read_text(path)?;
     one_line(&text).map(Secret::from).map_err(|what| Unusable {
         what: format!("the secret file {shown} {what}"),
         right: "a file with nothing but the secret in it, on one line".into(),
@@ -56,9 +87,7 @@ pub(super) fn read_file(path: &Path) -> Result<Secret, Unusable> {
 
 /// Reads the first token of a file that others can't read.
 pub(super) fn read_token(path: &Path) -> Result<Secret, Unusable> {
-    let mut text = String::new();
-    let read = open(path)?.take(LONGEST_BYTES).read_to_string(&mut text);
-    read.map_err(|error| unreadable(path, &error))?;
+    let text = read_text(path)?;
     let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     token.map(Secret::from).ok_or_else(|| Unusable {
         what: format!("the token file {} has no token in it", path.display()),
@@ -94,6 +123,13 @@ pub(super) fn open(path: &Path) -> Result<File, Unusable> {
     Ok(file)
 }
 
+fn read_text(path: &Path) -> Result<String, Unusable> {
+    let mut text = String::new();
+    let read = open(path)?.take(LONGEST_BYTES).read_to_string(&mut text);
+    read.map_err(|error| unreadable(path, &error))?;
+    Ok(text)
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> Unusable {
     Unusable {
         what: format!("the secret file {} can't be read: {error}", path.display()),
@@ -102,14 +138,18 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Unusable {
 }
 
 fn read_env(name: &str) -> Result<Secret, Unusable> {
-    let text = std::env::var(name).map_err(|_| Unusable {
-        what: format!("the environment variable {name} is not set, or is not UTF-8"),
-        right: format!("set {name} in the environment of the agent"),
-    })?;
+    let text = std::env::var(name).map_err(|_| unset(name))?;
     one_line(&text).map(Secret::from).map_err(|what| Unusable {
         what: format!("the environment variable {name} {what}"),
         right: "nothing but the secret, on one line".into(),
     })
+}
+
+fn unset(name: &str) -> Unusable {
+    Unusable {
+        what: format!("the environment variable {name} is not set, or is not UTF-8"),
+        right: format!("set {name} in the environment of the agent"),
+    }
 }
 
 fn one_line(text: &str) -> Result<&str, &'static str> {

@@ -1,19 +1,18 @@
 //! Instances as the probes and the actions take them.
 
-use std::path::Path;
-
 use agent_core::{InstanceId, LinkId, Side};
 use probes::{
-    ControlTarget, InstanceTarget, LinkTarget, Schedule,
-    arm::CredentialSource,
-    tds::{TdsEndpoint, Tls, Trust},
+    ControlTarget, InstanceTarget, LinkTarget, Replica, Schedule,
+    tds::{BROWSER_PORT, Encryption, Login, Port, TdsEndpoint, Tls, Trust},
 };
 
 use super::{
     ControlSettings, InstanceSettings,
     build::Builder,
-    file::{self, CredentialKind, File, Instance},
+    file::File,
+    instance::{self, Arm, Encrypt, Instance, PORT, Place},
     locate::Key,
+    logins,
 };
 
 /// All instances, SQL Servers first.
@@ -41,58 +40,125 @@ fn one(
 ) -> Option<InstanceSettings> {
     let right = "1 to 128 characters, none of them a control character";
     let id = builder.take(&key.at("name"), InstanceId::new(&instance.name), right);
-    let tls = tls(&instance.trust, &key.at("trust"), builder);
-    let control = instance.arm.as_ref().map(|arm| control(file, instance, arm, key, builder));
-    let look = login(&instance.login, &key.at("login"), builder);
+    let arm = instance.arm.as_ref();
+    let control = arm.map(|arm| control(file, instance, arm, key, builder));
+    let host = instance.host.as_deref().unwrap_or_default();
+    let look = logins::login(&instance.login, host, arm, &key.at("login"), builder);
     let act = match &instance.action_login {
-        Some(own) => login(own, &key.at("action_login"), builder),
+        Some(own) => logins::login(own, host, arm, &key.at("action_login"), builder),
         None => look.clone(),
     };
-    let (id, tls) = (id?, tls?);
-    let target = |(user, password)| InstanceTarget {
-        instance: id.clone(),
-        side,
-        links: links(file, side, &instance.name),
-        endpoint: TdsEndpoint {
-            host: instance.host.clone(),
-            port: instance.port,
-            user,
-            password,
+    let trusts = Trusts::read(instance, key, builder);
+    let (id, look, act, trusts) = (id?, look?, act?, trusts?);
+    let control = match control {
+        Some(control) => Some(control?),
+        None => None,
+    };
+    let target = |login| trusts.target(file, instance, id.clone(), side, &login);
+    let schedule = Schedule::new(instance.probe.every.0, instance.probe.deadline.0);
+    Some(InstanceSettings { look: target(look)?, act: target(act)?, schedule, control })
+}
+
+/// Whom to believe, and by which name.
+type Believed = (Tls, Option<String>);
+
+/// The same for the instance, and for each of its replicas.
+struct Trusts {
+    common: Believed,
+    replicas: Vec<Believed>,
+}
+
+impl Trusts {
+    fn read(instance: &Instance, key: &Key, builder: &mut Builder<'_>) -> Option<Self> {
+        let name = |trust: &instance::Trust| trust.name.clone();
+        let common = tls(&instance.trust, &key.at("trust"), builder)?;
+        let common = (common, name(&instance.trust));
+        let mut replicas = Vec::new();
+        for (at, replica) in instance.replicas.iter().enumerate() {
+            let key = key.at("replicas").nth(at).at("trust");
+            replicas.push(match &replica.trust {
+                Some(own) => (tls(own, &key, builder)?, name(own)),
+                None => common.clone(),
+            });
+        }
+        Some(Self { common, replicas })
+    }
+
+    fn target(
+        &self,
+        file: &File,
+        instance: &Instance,
+        id: InstanceId,
+        side: Side,
+        login: &Login,
+    ) -> Option<InstanceTarget> {
+        let places = instance.places();
+        let at = |place: Place<'_>| self.endpoint(file, instance, place, login);
+        let replicas = places.iter().filter_map(|place| {
+            let name = instance.replicas.get(place.replica?)?.name.clone();
+            Some(Replica { name, endpoint: at(*place) })
+        });
+        // The instance itself, or the listener beside its replicas, comes first if it is there.
+        let first = places.first()?;
+        Some(InstanceTarget {
+            instance: id,
+            side,
+            links: links(file, side, &instance.name),
+            endpoint: at(*first),
+            replicas: replicas.collect(),
+            listener: first.replica.is_none() && !instance.replicas.is_empty(),
+        })
+    }
+
+    fn endpoint(
+        &self,
+        file: &File,
+        instance: &Instance,
+        place: Place<'_>,
+        login: &Login,
+    ) -> TdsEndpoint {
+        let (tls, tls_name) = match place.replica {
+            Some(at) => &self.replicas[at],
+            None => &self.common,
+        };
+        let browser_port = instance.browser_port.unwrap_or(BROWSER_PORT);
+        TdsEndpoint {
+            host: place.host.to_owned(),
+            port: match place.instance {
+                Some(name) => Port::of_instance(name, browser_port),
+                None => Port::Number(place.port.unwrap_or(PORT)),
+            },
+            login: login.clone(),
+            encryption: match instance.encrypt {
+                Encrypt::Negotiated => Encryption::Negotiated,
+                Encrypt::Strict => Encryption::Strict,
+            },
             tls: tls.clone(),
-            tls_name: instance.trust.name.clone(),
+            tls_name: tls_name.clone(),
             app_name: file.agent.name.clone(),
             connect_within: instance.probe.connect_within.0,
-        },
-    };
-    let schedule = Schedule::new(instance.probe.every.0, instance.probe.deadline.0);
-    Some(InstanceSettings { look: target(look), act: target(act), schedule, control })
-}
-
-fn login(login: &file::Login, key: &Key, builder: &mut Builder<'_>) -> (String, probes::Secret) {
-    if login.user.is_empty() {
-        builder.found.add(&key.at("user"), "it is empty", "the name of an SQL login");
+        }
     }
-    (login.user.clone(), builder.secret(&key.at("password"), &login.password))
 }
 
-fn tls(trust: &file::Trust, key: &Key, builder: &mut Builder<'_>) -> Option<Tls> {
+fn tls(trust: &instance::Trust, key: &Key, builder: &mut Builder<'_>) -> Option<Tls> {
     let (key, trust) = match trust {
-        file::Trust { ca: Some(path), .. } => {
+        instance::Trust { ca: Some(path), .. } => {
             let key = key.at("ca");
             (key.clone(), Trust::CaBundlePem(builder.pem(&key, path)?))
         }
-        file::Trust { certificate: Some(path), .. } => {
+        instance::Trust { certificate: Some(path), .. } => {
             let key = key.at("certificate");
             let pem = builder.pem(&key, path)?;
             let pinned = Trust::pinned_pem(&pem);
             (key.clone(), builder.take(&key, pinned, "a PEM file with one certificate")?)
         }
-        file::Trust { fingerprint: Some(text), .. } => {
+        instance::Trust { fingerprint: Some(text), .. } => {
             let key = key.at("fingerprint");
             let right = "SHA-256, as `openssl x509 -noout -fingerprint -sha256` prints it";
             (key.clone(), builder.take(&key, Trust::pinned_fingerprint(text), right)?)
         }
-        file::Trust { ca: None, certificate: None, fingerprint: None, .. } => {
+        instance::Trust { ca: None, certificate: None, fingerprint: None, .. } => {
             (key.clone(), Trust::System)
         }
     };
@@ -102,10 +168,10 @@ fn tls(trust: &file::Trust, key: &Key, builder: &mut Builder<'_>) -> Option<Tls>
 fn control(
     file: &File,
     instance: &Instance,
-    arm: &file::Arm,
+    arm: &Arm,
     key: &Key,
     builder: &mut Builder<'_>,
-) -> ControlSettings {
+) -> Option<ControlSettings> {
     let key = key.at("arm");
     for (name, text) in [
         ("subscription", &arm.subscription),
@@ -118,28 +184,8 @@ fn control(
             builder.found.add(&key.at(name), format!("{text:?} is no such name"), right);
         }
     }
-    let given = &arm.credential;
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let credential = match given.kind {
-        CredentialKind::ManagedIdentity => {
-            CredentialSource::ManagedIdentity { client_id: given.client_id.clone() }
-        }
-        CredentialKind::WorkloadIdentity => CredentialSource::WorkloadIdentity {
-            tenant: given.tenant.clone(),
-            client_id: given.client_id.clone(),
-            token_file: given.token_file.as_deref().map(|path: &Path| builder.path(path)),
-        },
-        CredentialKind::ClientSecret => {
-            let key = key.at("credential").at("client_secret");
-            let source = given.client_secret.as_ref();
-            CredentialSource::ClientSecret {
-                tenant: text(&given.tenant),
-                client_id: text(&given.client_id),
-                secret: source.map(|source| builder.secret(&key, source)).unwrap_or_default(),
-            }
-        }
-    };
-    ControlSettings {
+    let credential = logins::credential(&arm.credential, &key.at("credential"), builder);
+    Some(ControlSettings {
         target: ControlTarget {
             subscription: arm.subscription.clone(),
             resource_group: arm.resource_group.clone(),
@@ -150,10 +196,10 @@ fn control(
         },
         ca_pem: arm.ca.as_ref().and_then(|ca| builder.pem(&key.at("ca"), ca)),
         connect_within: arm.connect_within.0,
-        credential,
-        authority: given.authority.clone(),
+        credential: credential?,
+        authority: arm.credential.authority.clone(),
         schedule: Schedule::new(arm.every.0, arm.deadline.0),
-    }
+    })
 }
 
 /// The links of one instance; what is wrong with them is told where they stand.

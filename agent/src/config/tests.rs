@@ -3,6 +3,7 @@
 mod alerts;
 mod contradictions;
 mod errors;
+mod instances;
 mod reference;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};

@@ -4,7 +4,8 @@ use agent_core::Policy;
 
 use super::{
     check::{Findings, positive},
-    file::{File, Instance, Link},
+    file::{File, Link},
+    instance::Instance,
     locate::Key,
     span::Span,
 };

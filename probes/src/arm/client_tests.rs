@@ -135,7 +135,7 @@ fn client(base_url: &str, pem: &str, authority: &str) -> ArmClient {
     let source = CredentialSource::ClientSecret {
         tenant: "tenant".into(),
         client_id: "client".into(),
-        secret: "a secret".to_owned().into(),
+        secret: crate::SecretSource::fixed("a secret".into()),
     };
     let http = http_client(Some(pem), LONG).expect("usable");
     let now = Arc::new(|| Timestamp::UNIX_EPOCH);

@@ -13,7 +13,10 @@ pub use body::{
 };
 pub use client::{Accepted, ArmClient, ArmSetupError, FailoverType, http_client};
 pub use control::ControlLook;
-pub use credential::{ARM_SCOPE, CredentialError, CredentialSource, KeptCredential};
+pub(crate) use credential::Kept;
+pub use credential::{
+    ARM_SCOPE, ArcEndpoint, CredentialError, CredentialSource, KeptCredential, check_certificate,
+};
 pub use error::ArmError;
 pub use operation::{OperationState, OperationUrl, OperationUrlError, Poll};
 pub use permissions::Permissions;

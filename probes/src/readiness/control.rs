@@ -148,7 +148,7 @@ impl Asking<'_> {
     async fn all(&mut self) {
         let question = self.question;
         let (subject, key) = (question.subject.as_str(), question.key.as_str());
-        let open = self.way(&question.target.base_url, subject, key, true).await;
+        let open = self.way(&question.target.base_url, subject, key, Peer::Azure).await;
         let tokens = self.token_service().await;
         if !open {
             self.because = Some(self.first_wrong(subject));
@@ -167,23 +167,25 @@ impl Asking<'_> {
         }
     }
 
-    /// Name, port and TLS of one of the two services; `dated`: its answer tells the time.
-    async fn way(&mut self, base: &str, subject: &str, key: &str, dated: bool) -> bool {
+    /// Name, port and TLS of one of the two services.
+    async fn way(&mut self, base: &str, subject: &str, key: &str, peer: Peer) -> bool {
         let url = Url::parse(base).ok();
         let Some(host) = url.as_ref().and_then(Url::host_str) else {
             let finding = reach::NAME.wrong(subject, format!("{} is no address", plain(base)));
-            let at = format!("{key}.base_url");
+            let name = if peer == Peer::Azure { "base_url" } else { "authority" };
+            let at = format!("{key}.{name}");
             self.found.push(finding.mend(How::Config, at, "`https://` and a host"));
             return false;
         };
         let port = url.as_ref().and_then(Url::port_or_known_default).unwrap_or(443);
-        let door = Door { subject, peer: Peer::Azure, host, port, key };
+        let door = Door { subject, peer, host, port, key };
         let (_, open) = reach::reach(&door, self.limits.each, self.now, &mut self.found).await;
-        open && self.handshake(&door, base, dated).await
+        open && self.handshake(&door, base).await
     }
 
     /// An answer of any kind shows that TLS is good; it is asked without a token.
-    async fn handshake(&mut self, door: &Door<'_>, base: &str, dated: bool) -> bool {
+    async fn handshake(&mut self, door: &Door<'_>, base: &str) -> bool {
+        let dated = door.peer == Peer::Azure;
         let question = self.question;
         let http = match http_client(question.ca_pem.as_deref(), question.connect_within) {
             Ok(http) => http,
@@ -232,7 +234,7 @@ impl Asking<'_> {
         let subject = self.token_subject();
         let base = question.authority.as_deref().unwrap_or(AUTHORITY);
         let key = format!("{}.credential", question.key);
-        if self.way(base, &subject, &key, false).await {
+        if self.way(base, &subject, &key, Peer::TokenService).await {
             return None;
         }
         Some(format!("{} of {subject}", self.first_wrong(&subject)))

@@ -47,7 +47,10 @@ enum Disk {
 pub fn data_dir(path: &Path) -> Vec<Finding> {
     let subject = "the agent's files";
     let shown = path.display().to_string();
-    let Some(there) = path.ancestors().find(|path| path.exists()) else {
+    // Above a relative path is the folder that the agent was started in.
+    let here = |path: &'_ Path| path.as_os_str().is_empty();
+    let mut above = path.ancestors().map(|path| if here(path) { Path::new(".") } else { path });
+    let Some(there) = above.find(|path| path.exists()) else {
         return vec![WRITABLE.wrong(subject, format!("{shown}: no folder above it exists"))];
     };
     let missing = there != path;

@@ -132,7 +132,7 @@ struct Asking<'q> {
 }
 
 impl<'q> Asking<'q> {
-    fn door(&self) -> Door<'q> {
+    fn door(&self, port: u16) -> Door<'q> {
         let endpoint = &self.question.look.endpoint;
         let peer = match self.question.look.side {
             Side::SqlServer => Peer::SqlServer,
@@ -142,14 +142,25 @@ impl<'q> Asking<'q> {
             subject: &self.question.subject,
             peer,
             host: &endpoint.host,
-            port: endpoint.port,
+            port,
             key: &self.question.key,
         }
     }
 
     async fn all(&mut self) {
-        let door = self.door();
         let each = self.limits.each;
+        let endpoint = &self.question.look.endpoint;
+        // The port of a named instance has to be asked for.
+        let port = match endpoint.port.find(&endpoint.host, each).await {
+            Ok(port) => port,
+            Err(error) => {
+                let finding = reach::browser(&self.door(0), &error.to_string());
+                self.because = Some(finding.check.to_owned());
+                self.found.push(finding);
+                return;
+            }
+        };
+        let door = self.door(port);
         let (addresses, open) = reach::reach(&door, each, self.now, &mut self.found).await;
         self.facts.addresses = addresses;
         if !open {
@@ -173,7 +184,8 @@ impl<'q> Asking<'q> {
         let asked = (self.now)();
         let answer = questions::engine(&mut session, self.limits.each).await;
         let around = (asked, (self.now)());
-        let user = question.look.endpoint.user.as_str();
+        let user = question.look.endpoint.login.name();
+        let user = user.as_str();
         let engine = match answer {
             Ok(engine) => engine,
             Err(error) => {
@@ -356,7 +368,7 @@ impl<'q> Asking<'q> {
             }
             // 229 is a missing right on the table, 916 a missing user in msdb.
             Err(TdsError::Server { number: 229 | 916, message, .. }) => {
-                let user = &self.question.look.endpoint.user;
+                let user = &self.question.look.endpoint.login.name();
                 let denied = database::backups_denied(door, subject, user, &message);
                 self.found.push(denied);
                 let because = database::FULL_BACKUP.id;

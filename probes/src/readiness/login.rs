@@ -68,6 +68,11 @@ pub fn refusal(
                 Reached::Asking => return None,
             }
         }
+        TdsError::NoToken { detail } => wrong(format!("no token: {detail}")).mend(
+            How::Config,
+            format!("{key}.credential"),
+            "a credential that the token service takes from this machine",
+        ),
         TdsError::Login { number, message, .. } => {
             let told = format!("error {number}: {}", plain(message));
             login_error(wrong(told), *number, door, user, key)

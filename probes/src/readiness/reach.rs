@@ -41,8 +41,10 @@ const ADDRESSES: usize = 8;
 pub enum Peer {
     SqlServer,
     ManagedInstance,
-    /// Azure Resource Manager, or the service that its tokens come from.
+    /// Azure Resource Manager.
     Azure,
+    /// Where its tokens come from; its section of the configuration is that of the credential.
+    TokenService,
     /// A RabbitMQ broker.
     Broker,
 }
@@ -135,7 +137,7 @@ pub fn tls_failed(door: &Door<'_>, detail: &str) -> Finding {
     if has("UnknownIssuer") {
         let at = trust_key(door, "ca");
         let text = match door.peer {
-            Peer::ManagedInstance | Peer::Azure => {
+            Peer::ManagedInstance | Peer::Azure | Peer::TokenService => {
                 "leave it out, so that the authorities of the operating system count (Azure's are \
                  among them), or name the PEM file of the authority that signed it"
             }
@@ -182,6 +184,7 @@ pub fn not_tls(door: &Door<'_>, evidence: &str, key: &str) -> Finding {
             "1433: the VNet-local endpoint; the public one (3342) can't be used for a link"
                 .to_owned()
         }
+        Peer::TokenService => "https:// and the host that tokens come from".to_owned(),
         Peer::Azure => {
             "https:// and the host of Azure Resource Manager, or of its proxy".to_owned()
         }
@@ -194,6 +197,7 @@ pub fn not_tls(door: &Door<'_>, evidence: &str, key: &str) -> Finding {
     let at = match door.peer {
         Peer::SqlServer | Peer::ManagedInstance => format!("{key}.port"),
         Peer::Azure => format!("{key}.base_url"),
+        Peer::TokenService => format!("{key}.authority"),
         Peer::Broker => format!("{key}.url"),
     };
     TLS.wrong(door.subject, evidence).mend(How::Config, at, text)
@@ -205,7 +209,7 @@ fn expired(door: &Door<'_>, evidence: &str) -> Finding {
             "give SQL Server a certificate that is valid (SQL Server Configuration Manager, \
              Protocols, Certificate) and restart it; meanwhile nobody can verify it"
         }
-        Peer::ManagedInstance | Peer::Azure => {
+        Peer::ManagedInstance | Peer::Azure | Peer::TokenService => {
             "Azure renews its certificates by itself: look at the clock of this machine, and at \
              what on the way presents a certificate of its own"
         }
@@ -237,6 +241,7 @@ fn unresolved(door: &Door<'_>, detail: &str, found: &mut Vec<Finding>) -> Vec<So
     let at = match door.peer {
         Peer::SqlServer | Peer::ManagedInstance => format!("{}.host", door.key),
         Peer::Azure => format!("{}.base_url", door.key),
+        Peer::TokenService => format!("{}.authority", door.key),
         Peer::Broker => format!("{}.url", door.key),
     };
     let right = match door.peer {
@@ -244,7 +249,9 @@ fn unresolved(door: &Door<'_>, detail: &str, found: &mut Vec<Finding>) -> Vec<So
             "the whole name of the managed instance, NAME.ZONE.database.windows.net; it resolves to a \
              private address only where its virtual network's DNS is asked"
         }
-        Peer::SqlServer | Peer::Azure | Peer::Broker => "a name that this machine can resolve",
+        Peer::SqlServer | Peer::Azure | Peer::TokenService | Peer::Broker => {
+            "a name that this machine can resolve"
+        }
     };
     let finding = NAME
         .wrong(door.subject, format!("{host} does not resolve: {}", plain(detail)))
@@ -282,7 +289,9 @@ fn closed(
                 "something on the way refuses: look at the firewall and the network security group, \
                  and whether the instance is stopped (`az sql mi show`)"
             }
-            Peer::Azure => "a proxy or firewall on the way refuses: let this machine reach Azure",
+            Peer::Azure | Peer::TokenService => {
+                "a proxy or firewall on the way refuses: let this machine reach Azure"
+            }
             Peer::Broker => {
                 "the host is alive and no broker listens there: start it, or mend the port"
             }
@@ -302,17 +311,34 @@ fn closed(
             "nobody answers: the network security group of its subnet has to let this machine in at \
              1433 and 11000-11999, and the route (VPN, ExpressRoute, peering) has to be there"
         }
-        Peer::Azure => {
+        Peer::Azure | Peer::TokenService => {
             "nobody answers: let this machine reach Azure by 443, directly or by a proxy"
         }
     };
     finding.mend(How::Words, format!("the way to {}:{}", door.host, door.port), text)
 }
 
+/// SQL Server Browser does not tell the port of a named instance.
+pub(crate) fn browser(door: &Door<'_>, why: &str) -> Finding {
+    PORT.wrong(door.subject, format!("the port of the instance is not told: {why}"))
+        .mend(
+            How::Words,
+            door.host,
+            "start SQL Server Browser there and let UDP 1434 through, and look whether the instance \
+             runs and listens on TCP",
+        )
+        .mend(
+            How::Config,
+            format!("{}.port", door.key),
+            "in place of `instance`: the port, if it is a fixed one",
+        )
+}
+
 fn place_of_port(peer: Peer) -> &'static str {
     match peer {
         Peer::SqlServer | Peer::ManagedInstance => "port",
         Peer::Azure => "base_url",
+        Peer::TokenService => "authority",
         Peer::Broker => "url",
     }
 }
@@ -321,6 +347,8 @@ fn trust_key(door: &Door<'_>, name: &str) -> String {
     match door.peer {
         Peer::SqlServer | Peer::ManagedInstance => format!("{}.trust.{name}", door.key),
         Peer::Azure | Peer::Broker => format!("{}.ca", door.key),
+        // It is believed by the same authorities as Azure Resource Manager.
+        Peer::TokenService => format!("{}.ca", door.key.trim_end_matches(".credential")),
     }
 }
 
@@ -334,6 +362,10 @@ fn name_fix(door: &Door<'_>, detail: &str) -> (String, String) {
             format!(
                 "the name that the certificate carries, if the host is really that one: {names}"
             ),
+        ),
+        Peer::TokenService => (
+            format!("{}.authority", door.key),
+            format!("a host that the certificate carries: {names}"),
         ),
         Peer::Azure => (
             format!("{}.base_url", door.key),

@@ -76,7 +76,10 @@ pub(crate) fn client_id(source: &CredentialSource) -> Option<&str> {
     match source {
         CredentialSource::ManagedIdentity { client_id }
         | CredentialSource::WorkloadIdentity { client_id, .. } => client_id.as_deref(),
-        CredentialSource::ClientSecret { client_id, .. } => Some(client_id),
+        CredentialSource::ClientSecret { client_id, .. }
+        | CredentialSource::ClientCertificate { client_id, .. }
+        | CredentialSource::ClientAssertion { client_id, .. } => Some(client_id),
+        CredentialSource::ArcManagedIdentity(_) => None,
     }
 }
 
@@ -98,7 +101,21 @@ fn without_number(whose: Whose<'_>, finding: Finding) -> Finding {
             format!("{}.token_file", whose.key),
             "the file with the pod's token; the AZURE_ variables come from the workload identity webhook",
         ),
-        CredentialSource::ClientSecret { .. } => finding.mend(
+        CredentialSource::ArcManagedIdentity(_) => finding
+            .mend(
+                How::Words,
+                "this machine",
+                "`azcmagent show` has to say Connected, and the user of the agent has to be in the \
+                 group himds",
+            )
+            .mend(
+                How::Config,
+                format!("{}.kind", whose.key),
+                "another kind, if Azure Arc does not connect this machine",
+            ),
+        CredentialSource::ClientSecret { .. }
+        | CredentialSource::ClientCertificate { .. }
+        | CredentialSource::ClientAssertion { .. } => finding.mend(
             How::Words,
             "the token service",
             "it was not reached or did not answer: what is told above of the way there comes first",
@@ -123,7 +140,7 @@ mod tests {
         let source = CredentialSource::ClientSecret {
             tenant: "t".into(),
             client_id: "app".into(),
-            secret: "hidden".into(),
+            secret: crate::SecretSource::fixed("hidden".into()),
         };
         let whose = Whose { subject: "s", key: "arm.credential", source: &source };
         let cases = [

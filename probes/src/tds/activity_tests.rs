@@ -1,8 +1,10 @@
 //! Who is at work, and backups: what is made of the rows, and of rows that are not there.
 
 use super::*;
+use crate::SecretSource;
 use crate::tds::{
-    BackupTaken, TdsEndpoint, Tls, Trust, backup_running, backup_taken, log_backups,
+    BackupTaken, Encryption, Login, Port, TdsEndpoint, Tls, Trust, backup_running, backup_taken,
+    log_backups,
     peer::{Cell, Heard, Peer, Reply, Table},
 };
 use Cell::{Int, Text};
@@ -30,9 +32,9 @@ async fn session(results: Vec<Rows>) -> Session {
     .await;
     Session::new(TdsEndpoint {
         host: "localhost".into(),
-        port: peer.port,
-        user: "eyes".into(),
-        password: "secret".into(),
+        port: Port::Number(peer.port),
+        login: Login::Sql { user: "eyes".into(), password: SecretSource::fixed("secret".into()) },
+        encryption: Encryption::Negotiated,
         tls: Tls::new(&Trust::pinned_pem(&peer.pem).expect("a pin")).expect("usable"),
         tls_name: None,
         app_name: "dr-agent".into(),

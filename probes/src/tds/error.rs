@@ -35,6 +35,9 @@ pub enum TdsError {
     /// The peer's certificate is not the expected one, or it has no encryption to offer.
     #[error("TLS failed: {detail}")]
     Tls { detail: String },
+    /// The peer is there, and there is no token to log in with.
+    #[error("no token to log in with: {detail}")]
+    NoToken { detail: String },
     /// The peer answered and refused the login.
     #[error("login refused with error {number}, state {state}: {message}")]
     Login { number: u32, class: u8, state: u8, message: String },
@@ -62,6 +65,7 @@ impl TdsError {
             Self::Refused { .. }
             | Self::Unroutable { .. }
             | Self::Tls { .. }
+            | Self::NoToken { .. }
             | Self::Login { .. } => true,
             Self::TimedOut { stage } | Self::Io { stage, .. } | Self::Garbled { stage, .. } => {
                 *stage < Stage::Asking
@@ -80,6 +84,7 @@ impl TdsError {
             | Self::TimedOut { .. }
             | Self::Io { .. }
             | Self::Tls { .. }
+            | Self::NoToken { .. }
             | Self::Login { .. }
             | Self::Garbled { .. } => !self.nothing_sent(),
         }
@@ -101,6 +106,7 @@ impl TdsError {
             | Self::TimedOut { .. }
             | Self::Io { .. }
             | Self::Tls { .. }
+            | Self::NoToken { .. }
             | Self::Garbled { .. } => None,
         }
     }
@@ -120,7 +126,8 @@ impl TdsError {
             {
                 SilenceKind::Throttled
             }
-            Self::Login { .. } => SilenceKind::LoginFailed,
+            // The peer has shown its certificate by then, so it lives.
+            Self::NoToken { .. } | Self::Login { .. } => SilenceKind::LoginFailed,
             Self::Server { .. } => SilenceKind::Denied,
             Self::Garbled { .. } => SilenceKind::Garbled,
         };
@@ -218,6 +225,7 @@ mod tests {
                 SilenceKind::Refused,
             ),
             (TdsError::Tls { detail: String::new() }, "nothing sent", SilenceKind::TlsFailed),
+            (TdsError::NoToken { detail: String::new() }, "nothing sent", SilenceKind::LoginFailed),
             (login(18456), "nothing sent", SilenceKind::LoginFailed),
             (login(40613), "nothing sent", SilenceKind::Throttled),
             (server(47517, 16), "refused", SilenceKind::Denied),

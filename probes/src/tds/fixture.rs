@@ -41,6 +41,8 @@ pub(crate) fn healthy(nonce: i64) -> Vec<Table> {
             "role",
             "connected_state",
             "synchronization_health",
+            "local_group",
+            "local_role",
         ],
         rows: vec![vec![
             Int(Some(nonce)),
@@ -49,6 +51,8 @@ pub(crate) fn healthy(nonce: i64) -> Vec<Table> {
             Int(Some(2)),
             Int(Some(1)),
             Int(Some(2)),
+            Text(None),
+            Int(None),
         ]],
     };
     let databases = Table {

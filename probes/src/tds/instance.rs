@@ -1,27 +1,41 @@
 //! One look at an instance by way of TDS, for all its links at once.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use agent_core::{LinkId, Seen, Vantage};
+use agent_core::{LinkId, Seen, Side, Vantage};
+use futures_util::future::join_all;
 use tiberius::{Row, ToSql};
 
-use super::{error::TdsError, reading, rows, session::Session};
-use crate::{target::InstanceTarget, watch::Look};
+use super::{
+    error::TdsError,
+    reading, rows,
+    session::{Session, TdsEndpoint},
+    side,
+};
+use crate::{
+    target::{InstanceTarget, LinkTarget},
+    watch::Look,
+};
 
-/// The eye on one instance; it keeps its connection between looks.
+/// The eye on one instance, or on all replicas of one; it keeps its connections between looks.
 #[derive(Debug)]
 pub struct InstanceLook {
     target: InstanceTarget,
-    session: Session,
+    /// One for each way to it.
+    sessions: Vec<Session>,
+    /// Of each link, the way to the server that spoke for the side at the last look.
+    spoke: BTreeMap<LinkId, usize>,
     sql: String,
 }
 
 impl InstanceLook {
     #[must_use]
     pub fn new(target: InstanceTarget) -> Self {
-        let session = Session::new(target.endpoint.clone());
+        let ways = target.ways();
+        let sessions = ways.into_iter().map(|(_, endpoint)| Session::new(endpoint.clone()));
+        let sessions = sessions.collect();
         let sql = sql(target.links.len());
-        Self { target, session, sql }
+        Self { target, sessions, spoke: BTreeMap::new(), sql }
     }
 
     #[must_use]
@@ -29,14 +43,17 @@ impl InstanceLook {
         &self.target
     }
 
-    async fn ask(&mut self, limit: Duration) -> Result<reading::Answer, TdsError> {
-        let nonce = fastrand::i64(..);
-        let mut parameters: Vec<&dyn ToSql> = vec![&nonce];
-        for link in &self.target.links {
-            parameters.push(&link.database);
-        }
-        let read = |results: &[Vec<Row>]| rows::answer(results, nonce);
-        self.session.ask(&self.sql, &parameters, limit, read).await
+    /// The server that spoke for the side at the last look: the one instance, or the replica that
+    /// was primary of the side's own group. None where nobody did.
+    #[must_use]
+    pub fn speaker(&self, link: &LinkId) -> Option<&TdsEndpoint> {
+        self.sessions.get(self.speaker_at(link)?).map(Session::endpoint)
+    }
+
+    /// Its place among [`InstanceTarget::ways`].
+    #[must_use]
+    pub fn speaker_at(&self, link: &LinkId) -> Option<usize> {
+        self.spoke.get(link).copied()
     }
 }
 
@@ -46,16 +63,48 @@ impl Look for InstanceLook {
     }
 
     async fn look(&mut self, limit: Duration) -> Vec<(LinkId, Seen)> {
-        let answer = self.ask(limit).await;
-        let each = self.target.links.iter().map(|target| {
-            let seen = match &answer {
-                Ok(answer) => reading::seen(answer, target),
-                Err(error) => Seen::Silence(error.silence()),
+        let (sql, links) = (&self.sql, &self.target.links);
+        let asked = self.sessions.iter_mut().map(|session| ask(session, sql, links, limit));
+        let answers = join_all(asked).await;
+        let ways = self.target.ways();
+        let mut all = Vec::new();
+        for target in &self.target.links {
+            let said = ways.iter().zip(&answers).map(|((name, _), answer)| {
+                let mut told = match answer {
+                    Ok(answer) => reading::told(answer, target),
+                    Err(error) => Err(error.silence()),
+                };
+                // A managed instance leads to its primary by itself, and what its views say of
+                // the groups inside of it is its own affair.
+                if let (Ok(told), Side::ManagedInstance) = (&mut told, self.target.side) {
+                    told.local = None;
+                }
+                (*name, told)
+            });
+            let (seen, at) = side::seen(said.collect(), self.target.listener);
+            match at {
+                Some(at) => self.spoke.insert(target.link.clone(), at),
+                None => self.spoke.remove(&target.link),
             };
-            (target.link.clone(), seen)
-        });
-        each.collect()
+            all.push((target.link.clone(), seen));
+        }
+        all
     }
+}
+
+async fn ask(
+    session: &mut Session,
+    sql: &str,
+    links: &[LinkTarget],
+    limit: Duration,
+) -> Result<reading::Answer, TdsError> {
+    let nonce = fastrand::i64(..);
+    let mut parameters: Vec<&dyn ToSql> = vec![&nonce];
+    for link in links {
+        parameters.push(&link.database);
+    }
+    let read = |results: &[Vec<Row>]| rows::answer(results, nonce);
+    session.ask(sql, &parameters, limit, read).await
 }
 
 /// The three questions in one batch, with a parameter for the database of each link.

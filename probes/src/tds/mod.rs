@@ -2,14 +2,19 @@
 
 mod activity;
 mod backup;
+mod browser;
 mod error;
 mod in_flight;
 mod instance;
+mod login;
+mod ntlm;
 mod prelogin;
 mod reading;
 pub(crate) mod rows;
 mod session;
+mod side;
 mod tls;
+mod windows;
 
 #[cfg(test)]
 mod fixture;
@@ -18,9 +23,12 @@ mod peer;
 
 pub use activity::{Activity, User, activity};
 pub use backup::{BackupTaken, JobStep, LogBackups, backup_running, backup_taken, log_backups};
+pub use browser::{BROWSER_PORT, Port};
 pub use error::{Stage, TdsError};
 pub use in_flight::in_flight;
 pub use instance::InstanceLook;
+pub use login::Login;
+pub use prelogin::Encryption;
 pub use session::{Session, TdsEndpoint};
 pub use tls::{Tls, Trust, TrustError};
 

@@ -103,7 +103,7 @@ where
     S: Fn(Heard) -> Reply + Send + Sync + 'static,
 {
     if message(&mut stream).await.is_none()
-        || stream.write_all(&packet(REPLY, &options(1))).await.is_err()
+        || stream.write_all(&packet(REPLY, &options(1, &[0], None))).await.is_err()
     {
         return;
     }

@@ -1,11 +1,13 @@
-//! The opening of a TDS 7.4 connection up to the point where both sides are inside TLS
+//! The opening of a TDS connection up to the point where both sides are inside TLS
 //! ([MS-TDS] 2.2.6.5 and 3.2.5.1).
 //!
-//! PRELOGIN and the TLS handshake are done here. tiberius is then given a stream that is already
-//! encrypted and plays a server without encryption to it: its own PRELOGIN is swallowed and
-//! answered from here. So the verification of the certificate is ours alone (see [`super::tls`]).
+//! In TDS 7.4 the handshake follows PRELOGIN and travels inside of its packets; in TDS 8 ("strict")
+//! it comes first. Both are done here. tiberius is then given a stream that is already encrypted
+//! and plays a server without encryption to it: its own PRELOGIN is swallowed and answered from
+//! here. So the verification of the certificate is ours alone (see [`super::tls`]).
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -22,34 +24,83 @@ use super::{
 use crate::text::plain;
 
 /// Before the login no packet is larger.
-const PACKET: usize = 4096;
-const HEADER: usize = 8;
+pub(crate) const PACKET: usize = 4096;
+pub(crate) const HEADER: usize = 8;
 const PRELOGIN: u8 = 0x12;
-const REPLY: u8 = 0x04;
-const END_OF_MESSAGE: u8 = 0x01;
+pub(crate) const REPLY: u8 = 0x04;
+pub(crate) const END_OF_MESSAGE: u8 = 0x01;
 
 /// Options of PRELOGIN and values of its ENCRYPTION option.
+const VERSION: u8 = 0;
 const ENCRYPTION: u8 = 1;
+const INSTANCE: u8 = 2;
+const THREAD: u8 = 3;
+const MARS: u8 = 4;
+const FEDAUTH: u8 = 6;
 const TERMINATOR: u8 = 0xFF;
 const ENCRYPT_ON: u8 = 1;
 const ENCRYPT_NOT_SUPPORTED: u8 = 2;
 const ENCRYPT_REQUIRED: u8 = 3;
 
+/// Bytes of messages of the client library that are swallowed at most.
+const SWALLOWED: usize = 64 * 1024;
+
+/// When a connection is encrypted. Never not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// After the first packets, as TDS 7.4 has it; insisted on.
+    Negotiated,
+    /// From the first byte, as TDS 8 has it.
+    Strict,
+}
+
+/// What a connection asks for before the login.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hello<'a> {
+    pub(crate) encryption: Encryption,
+    /// The instance that has to answer, if it has a name.
+    pub(crate) instance: Option<&'a str>,
+    /// The login will show a token.
+    pub(crate) token: bool,
+}
+
 /// Asks for encryption, insists on it, and shakes hands.
 pub(crate) async fn secure<S>(
-    mut stream: S,
+    stream: S,
     tls: &Tls,
     name: ServerName<'static>,
+    hello: Hello<'_>,
 ) -> Result<Secured<S>, TdsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let (inside, reply) = match hello.encryption {
+        Encryption::Negotiated => wrapped(stream, tls, name, hello).await?,
+        Encryption::Strict => strict(stream, tls, name, hello).await?,
+    };
+    if let (Some(instance), Some(verdict)) = (hello.instance, value_of(&reply, INSTANCE))
+        && verdict != 0
+    {
+        let detail = format!("another instance than {} answers there", plain(instance));
+        return Err(TdsError::Garbled { stage: Stage::Securing, detail });
+    }
+    let token = value_of(&reply, FEDAUTH).filter(|_| hello.token);
+    let answer = packet(REPLY, &options(ENCRYPT_NOT_SUPPORTED, &[0], token));
+    Ok(Secured { inside, answers: VecDeque::from([answer]), act: Act::listen() })
+}
+
+async fn wrapped<S>(
+    mut stream: S,
+    tls: &Tls,
+    name: ServerName<'static>,
+    hello: Hello<'_>,
+) -> Result<(TlsStream<Framed<S>>, Vec<u8>), TdsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let broken = |error: io::Error| TdsError::from_io(Stage::Securing, &error);
-    let hello = packet(PRELOGIN, &options(ENCRYPT_ON));
-    stream.write_all(&hello).await.map_err(broken)?;
-    stream.flush().await.map_err(broken)?;
-    let reply = read_reply(&mut stream).await?;
-    match encryption_of(&reply) {
+    let reply = greet(&mut stream, hello).await?;
+    match value_of(&reply, ENCRYPTION) {
         Some(ENCRYPT_ON | ENCRYPT_REQUIRED) => {}
         Some(other) => {
             let detail = format!("the server does not offer encryption (it answered {other})");
@@ -60,7 +111,7 @@ where
             return Err(TdsError::Garbled { stage: Stage::Securing, detail });
         }
     }
-    let connector = TlsConnector::from(tls.config.clone());
+    let connector = TlsConnector::from(tls.wrapped.clone());
     let mut inside = connector.connect(name, Framed::new(stream)).await.map_err(broken)?;
     let framed = inside.get_mut().0;
     if framed.left_in_packet > 0 {
@@ -68,21 +119,109 @@ where
         return Err(TdsError::Garbled { stage: Stage::Securing, detail });
     }
     framed.raw = true;
-    Ok(Secured { inside, act: Act::Listen(Vec::new()) })
+    Ok((inside, reply))
 }
 
-/// An encrypted stream that answers one PRELOGIN itself before it becomes transparent.
+async fn strict<S>(
+    stream: S,
+    tls: &Tls,
+    name: ServerName<'static>,
+    hello: Hello<'_>,
+) -> Result<(TlsStream<Framed<S>>, Vec<u8>), TdsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let connector = TlsConnector::from(tls.strict.clone());
+    let mut framed = Framed::new(stream);
+    framed.raw = true;
+    let mut inside = connector
+        .connect(name, framed)
+        .await
+        .map_err(|error| TdsError::from_io(Stage::Securing, &error))?;
+    let reply = greet(&mut inside, hello).await?;
+    Ok((inside, reply))
+}
+
+/// PRELOGIN and its answer.
+async fn greet<S>(stream: &mut S, hello: Hello<'_>) -> Result<Vec<u8>, TdsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let broken = |error: io::Error| TdsError::from_io(Stage::Securing, &error);
+    let instance = [hello.instance.unwrap_or_default().as_bytes(), &[0]].concat();
+    let asked = options(ENCRYPT_ON, &instance, hello.token.then_some(1));
+    stream.write_all(&packet(PRELOGIN, &asked)).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    read_reply(stream).await
+}
+
+/// An encrypted stream that swallows the first messages of the client library and answers them
+/// itself, before it becomes transparent.
 pub(crate) struct Secured<S> {
     inside: TlsStream<Framed<S>>,
+    /// For the messages that are still to be swallowed.
+    answers: VecDeque<Vec<u8>>,
     act: Act,
 }
 
 enum Act {
-    /// Collecting the PRELOGIN of the client library.
-    Listen(Vec<u8>),
+    /// Collecting a message of the client library, packet by packet: the packet at hand, and the
+    /// bytes of all.
+    Listen {
+        packet: Vec<u8>,
+        heard: usize,
+    },
     /// Giving it its answer; the bytes given so far.
-    Answer(usize),
+    Answer(Vec<u8>, usize),
     Over,
+}
+
+impl Act {
+    fn listen() -> Self {
+        Self::Listen { packet: Vec::new(), heard: 0 }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Secured<S> {
+    /// The stream itself, for what is said before the client library has its turn.
+    pub(crate) fn inside(&mut self) -> &mut TlsStream<Framed<S>> {
+        &mut self.inside
+    }
+
+    /// One more message of the client library is swallowed, and answered by `answer`.
+    pub(crate) fn answer_also(&mut self, answer: Vec<u8>) {
+        self.answers.push_back(answer);
+    }
+
+    /// Takes what the client library says, up to the end of a packet; the bytes taken.
+    fn swallow(&mut self, data: &[u8]) -> io::Result<usize> {
+        let Act::Listen { packet, heard } = &mut self.act else { return Ok(0) };
+        let known = |packet: &[u8]| match packet {
+            [_, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])).max(HEADER),
+            _ => HEADER,
+        };
+        let mut taken = 0;
+        for byte in data {
+            packet.push(*byte);
+            taken += 1;
+            if packet.len() >= HEADER && packet.len() >= known(packet) {
+                break;
+            }
+        }
+        *heard += taken;
+        if *heard > SWALLOWED {
+            return Err(io::Error::other("the login is longer than any"));
+        }
+        if packet.len() >= HEADER && packet.len() >= known(packet) {
+            let last = packet.get(1).is_some_and(|status| status & END_OF_MESSAGE != 0);
+            packet.clear();
+            if last {
+                let answer = self.answers.pop_front().unwrap_or_default();
+                self.act = Act::Answer(answer, 0);
+            }
+        }
+        Ok(taken)
+    }
 }
 
 /// While TLS shakes hands, its records travel as payload of TDS packets; afterwards they are bare.
@@ -121,20 +260,20 @@ pub(crate) fn packet(kind: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// PRELOGIN options of a client, or of a server, that says this about encryption.
-pub(crate) fn options(encryption: u8) -> Vec<u8> {
-    const VERSION: u8 = 0;
-    const INSTANCE: u8 = 2;
-    const THREAD: u8 = 3;
-    const MARS: u8 = 4;
+/// PRELOGIN options of a client, or of a server: what it says about encryption, the instance that
+/// is meant (or whether it is that), and whether the login is to show a token.
+pub(crate) fn options(encryption: u8, instance: &[u8], token: Option<u8>) -> Vec<u8> {
     // Name, offset and length of each, then the terminator, then the data.
-    let data: [(u8, &[u8]); 5] = [
+    let encryption = [encryption];
+    let token = token.map(|token| [token]);
+    let mut data: Vec<(u8, &[u8])> = vec![
         (VERSION, &[0, 1, 0, 0, 0, 0]),
-        (ENCRYPTION, &[encryption]),
-        (INSTANCE, &[0]),
+        (ENCRYPTION, &encryption),
+        (INSTANCE, instance),
         (THREAD, &[]),
         (MARS, &[0]),
     ];
+    data.extend(token.as_ref().map(|token| (FEDAUTH, &token[..])));
     let mut head = Vec::new();
     let mut body = Vec::new();
     let start = data.len() * 5 + 1;
@@ -165,12 +304,13 @@ async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, Tds
     Ok(payload)
 }
 
-fn encryption_of(options: &[u8]) -> Option<u8> {
+/// The first byte of an option of PRELOGIN.
+fn value_of(options: &[u8], wanted: u8) -> Option<u8> {
     for option in options.chunks(5) {
         let [token, o1, o2, ..] = option else { return None };
         match *token {
             TERMINATOR => return None,
-            ENCRYPTION => {
+            token if token == wanted => {
                 return options.get(usize::from(u16::from_be_bytes([*o1, *o2]))).copied();
             }
             _ => {}
@@ -280,16 +420,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Secured<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.act {
-            Act::Listen(_) => {
-                let detail = "an answer was read before PRELOGIN had been written";
+        match &mut this.act {
+            Act::Listen { .. } => {
+                let detail = "an answer was read before the question had been written";
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, detail)))
             }
-            Act::Answer(given) => {
-                let answer = packet(REPLY, &options(ENCRYPT_NOT_SUPPORTED));
-                let end = answer.len().min(given + buf.remaining());
-                buf.put_slice(&answer[given..end]);
-                this.act = if end == answer.len() { Act::Over } else { Act::Answer(end) };
+            Act::Answer(answer, given) => {
+                let end = answer.len().min(*given + buf.remaining());
+                buf.put_slice(&answer[*given..end]);
+                *given = end;
+                if end == answer.len() {
+                    this.act = if this.answers.is_empty() { Act::Over } else { Act::listen() };
+                }
                 Poll::Ready(Ok(()))
             }
             Act::Over => Pin::new(&mut this.inside).poll_read(cx, buf),
@@ -304,19 +446,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secured<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let Act::Listen(heard) = &mut this.act else {
-            return Pin::new(&mut this.inside).poll_write(cx, buf);
-        };
-        heard.extend_from_slice(buf);
-        if heard.len() > PACKET {
-            return Poll::Ready(Err(io::Error::other("PRELOGIN is larger than one packet")));
+        match this.act {
+            Act::Listen { .. } => Poll::Ready(this.swallow(buf)),
+            Act::Answer(..) => {
+                let detail = "a question was written before the answer had been read";
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, detail)))
+            }
+            Act::Over => Pin::new(&mut this.inside).poll_write(cx, buf),
         }
-        if let [_, _, high, low, ..] = heard[..]
-            && heard.len() >= usize::from(u16::from_be_bytes([high, low]))
-        {
-            this.act = Act::Answer(0);
-        }
-        Poll::Ready(Ok(buf.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -332,14 +469,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secured<S> {
 mod tests {
     use super::*;
 
+    const HELLO: Hello<'_> =
+        Hello { encryption: Encryption::Negotiated, instance: None, token: false };
+
     #[test]
-    fn the_encryption_option_is_found_where_it_is() {
+    fn options_are_found_where_they_are() {
         for said in [0, ENCRYPT_ON, ENCRYPT_NOT_SUPPORTED, ENCRYPT_REQUIRED] {
-            assert_eq!(encryption_of(&options(said)), Some(said));
+            let options = options(said, b"DR\0", Some(1));
+            assert_eq!(value_of(&options, ENCRYPTION), Some(said));
+            assert_eq!(value_of(&options, INSTANCE), Some(b'D'));
+            assert_eq!(value_of(&options, FEDAUTH), Some(1));
         }
-        assert_eq!(encryption_of(&[TERMINATOR]), None);
-        assert_eq!(encryption_of(&[ENCRYPTION, 0xFF, 0xFF, 0, 1, TERMINATOR]), None);
-        assert_eq!(encryption_of(&[ENCRYPTION, 0]), None);
+        assert_eq!(value_of(&options(0, &[0], None), FEDAUTH), None);
+        assert_eq!(value_of(&[TERMINATOR], ENCRYPTION), None);
+        assert_eq!(value_of(&[ENCRYPTION, 0xFF, 0xFF, 0, 1, TERMINATOR], ENCRYPTION), None);
+        assert_eq!(value_of(&[ENCRYPTION, 0], ENCRYPTION), None);
     }
 
     #[tokio::test]
@@ -365,12 +509,14 @@ mod tests {
         let server = tokio::spawn(async move {
             let mut hello = [0; 64];
             let read = far.read(&mut hello).await.expect("PRELOGIN");
-            far.write_all(&packet(REPLY, &options(ENCRYPT_NOT_SUPPORTED))).await.expect("reply");
+            far.write_all(&packet(REPLY, &options(ENCRYPT_NOT_SUPPORTED, &[0], None)))
+                .await
+                .expect("reply");
             (read, far)
         });
         let tls = Tls::new(&super::super::tls::Trust::PinnedCertificate([0; 32])).expect("a pin");
         let name = ServerName::try_from("sql.example").expect("a name");
-        let error = secure(near, &tls, name).await.err().expect("no encryption, no login");
+        let error = secure(near, &tls, name, HELLO).await.err().expect("no encryption, no login");
         assert!(matches!(error, TdsError::Tls { .. }), "{error}");
         assert!(server.await.expect("server ends").0 > HEADER);
     }
@@ -384,7 +530,7 @@ mod tests {
         });
         let tls = Tls::new(&super::super::tls::Trust::PinnedCertificate([0; 32])).expect("a pin");
         let name = ServerName::try_from("sql.example").expect("a name");
-        let error = secure(near, &tls, name).await.err().expect("not TDS");
+        let error = secure(near, &tls, name, HELLO).await.err().expect("not TDS");
         assert!(matches!(error, TdsError::Garbled { stage: Stage::Securing, .. }), "{error}");
         drop(server.await);
     }

@@ -1,8 +1,8 @@
-//! From rows to evidence: what one instance says of each of its links. Pure.
+//! From rows to evidence: what one server says of each of its links. Pure.
 
 use agent_core::{
-    DatabaseReading, DatabaseState, Lsn, PartnerReading, Role, Seen, SideReading, Silence,
-    SilenceKind, SyncHealth, SyncState,
+    DatabaseReading, DatabaseState, Lsn, PartnerReading, Role, SideReading, Silence, SilenceKind,
+    SyncHealth, SyncState,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -36,6 +36,10 @@ pub(crate) struct GroupRow {
     pub(crate) role: Option<i32>,
     pub(crate) connected_state: Option<i32>,
     pub(crate) synchronization_health: Option<i32>,
+    /// The group of this server that the row's replica is, if it is one.
+    pub(crate) local_group: Option<String>,
+    /// What this server is within that group.
+    pub(crate) local_role: Option<i32>,
 }
 
 /// One database with one of its replica rows, if it has any.
@@ -62,39 +66,42 @@ pub(crate) struct DatabaseRow {
     pub(crate) lag_s: Option<i64>,
 }
 
-/// What the answer says of one link.
-pub(crate) fn seen(answer: &Answer, target: &LinkTarget) -> Seen {
-    match side(answer, target) {
-        Ok(reading) => Seen::Side(reading),
-        Err(silence) => Seen::Silence(silence),
-    }
+/// What one server says of one link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) reading: SideReading,
+    /// Its role in the side's own availability group; None where it knows of none.
+    pub(crate) local: Option<Role>,
 }
 
-fn side(answer: &Answer, target: &LinkTarget) -> Result<SideReading, Silence> {
+/// What the answer of one server says of one link.
+pub(crate) fn told(answer: &Answer, target: &LinkTarget) -> Result<Told, Silence> {
     let clock = Clock::read(&answer.server)?;
     let rows: Vec<_> =
         answer.groups.iter().filter(|row| same(row.group.as_deref(), &target.dag)).collect();
-    let local = local_row(answer, target, &rows)?;
-    let role = match local {
-        Some(row) => role(row)?,
-        None => Role::Absent,
-    };
-    Ok(SideReading {
+    let own = own_row(answer, target, &rows)?;
+    let role = own.map_or(Ok(Role::Absent), |row| role("role", row.role))?;
+    let local = own.and_then(|row| row.local_role);
+    let local =
+        local.map(|local| self::role("role in the local group", Some(local))).transpose()?;
+    let reading = SideReading {
         product_version: plain(&answer.server.product_version),
         edition: plain(&answer.server.edition),
         engine_edition: answer.server.engine_edition,
         server_time: clock.utc,
         role,
         // On a primary the local row says CONNECTED of itself; what it hears stands in `partner`.
-        connected: local.filter(|_| role != Role::Primary).map(connected).transpose()?.flatten(),
-        sync_health: local.map(health).transpose()?.flatten(),
+        connected: own.filter(|_| role != Role::Primary).map(connected).transpose()?.flatten(),
+        sync_health: own.map(health).transpose()?.flatten(),
         database: database(answer, target, clock)?,
         partner: if role == Role::Primary { partner(answer, target, &rows, clock)? } else { None },
-    })
+        replicas: Vec::new(),
+    };
+    Ok(Told { reading, local })
 }
 
 /// The row that tells this side's own role. Everything else is hearsay.
-fn local_row<'a>(
+fn own_row<'a>(
     answer: &Answer,
     target: &LinkTarget,
     rows: &[&'a GroupRow],
@@ -106,14 +113,19 @@ fn local_row<'a>(
         }
         return Ok(None);
     }
-    let mut local = rows.iter().filter(|row| row.is_local == Some(true));
-    let Some(first) = local.next() else {
+    let mut own = rows.iter().filter(|row| is_own(row));
+    let Some(first) = own.next() else {
         return Err(garbled(format!("group `{}` has no state row of this side", target.dag)));
     };
-    if local.any(|other| other.role != first.role) {
+    if own.any(|other| other.role != first.role) {
         return Err(garbled(format!("group `{}` has two roles on this side", target.dag)));
     }
     Ok(Some(first))
+}
+
+/// Of this side: by its own word, or because its replica is a group of this server.
+fn is_own(row: &GroupRow) -> bool {
+    row.is_local == Some(true) || row.local_group.is_some()
 }
 
 fn database(
@@ -159,7 +171,7 @@ fn partner(
     groups: &[&GroupRow],
     clock: Clock,
 ) -> Result<Option<PartnerReading>, Silence> {
-    let group = groups.iter().find(|row| row.is_local == Some(false));
+    let group = groups.iter().find(|row| row.is_local == Some(false) && !is_own(row));
     let database = answer
         .databases
         .iter()
@@ -229,12 +241,12 @@ fn amount(value: Option<i64>) -> Option<u64> {
     value.and_then(|value| u64::try_from(value).ok())
 }
 
-fn role(row: &GroupRow) -> Result<Role, Silence> {
-    match row.role {
+fn role(what: &str, value: Option<i32>) -> Result<Role, Silence> {
+    match value {
         Some(0) => Ok(Role::Resolving),
         Some(1) => Ok(Role::Primary),
         Some(2) => Ok(Role::Secondary),
-        other => Err(unheard_of("role", other)),
+        other => Err(unheard_of(what, other)),
     }
 }
 

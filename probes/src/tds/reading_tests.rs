@@ -1,4 +1,4 @@
-use agent_core::LinkId;
+use agent_core::{LinkId, Seen};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -36,6 +36,8 @@ fn group(is_local: bool, role: i32) -> GroupRow {
         role: Some(role),
         connected_state: Some(1),
         synchronization_health: Some(2),
+        local_group: is_local.then(|| "ag1".into()),
+        local_role: is_local.then_some(1),
     }
 }
 
@@ -71,6 +73,13 @@ fn primary() -> Answer {
             database("dag1", true, false, 90),
             database("ag1", false, true, 100),
         ],
+    }
+}
+
+fn seen(answer: &Answer, target: &LinkTarget) -> Seen {
+    match told(answer, target) {
+        Ok(told) => Seen::Side(told.reading),
+        Err(silence) => Seen::Silence(silence),
     }
 }
 
@@ -136,6 +145,7 @@ fn a_primary_tells_of_itself_and_of_what_it_heard() {
                             redo_rate_kb_per_s: Some(
                                 900,
                             ),
+                            end_of_log_lsn: None,
                         },
                     ),
                     partner: Some(
@@ -168,6 +178,7 @@ fn a_primary_tells_of_itself_and_of_what_it_heard() {
                             ),
                         },
                     ),
+                    replicas: [],
                 },
             )
         "#]],

@@ -14,7 +14,9 @@ use std::{
 use futures_util::{TryStreamExt, future::select_ok};
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret;
-use tiberius::{AuthMethod, Client, EncryptionLevel, QueryItem, QueryStream, Row, ToSql};
+use tiberius::{
+    AuthMethod, Client, EncryptionLevel, QueryItem, QueryStream, Row, ToSql, error::Error,
+};
 use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
@@ -23,11 +25,14 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use tracing::instrument::WithSubscriber;
 
 use super::{
+    browser::Port,
     error::{Stage, TdsError},
-    prelogin::{Secured, secure},
+    login::Login,
+    prelogin::{Encryption, Hello, Secured, secure},
     tls::Tls,
+    windows::{self, Visitor},
 };
-use crate::{Secret, text::plain};
+use crate::{arm::Kept, text::plain};
 
 /// Redirections that are followed for one connection.
 const REDIRECTIONS: usize = 2;
@@ -35,6 +40,7 @@ const REDIRECTIONS: usize = 2;
 const ADDRESSES: usize = 8;
 /// Rows of one answer; no question of ours has a tenth of it.
 const ROWS: usize = 10_000;
+const LOGIN_FAILED: u32 = 18_456;
 
 type Connection = Client<Compat<Secured<TcpStream>>>;
 
@@ -43,9 +49,9 @@ type Connection = Client<Compat<Secured<TcpStream>>>;
 pub struct TdsEndpoint {
     /// Name or address; of a side with several replicas, its listener.
     pub host: String,
-    pub port: u16,
-    pub user: String,
-    pub password: Secret,
+    pub port: Port,
+    pub login: Login,
+    pub encryption: Encryption,
     pub tls: Tls,
     /// The name that the certificate must carry, if it is not `host` (a CNAME, for example).
     pub tls_name: Option<String>,
@@ -59,7 +65,13 @@ pub struct TdsEndpoint {
 /// At most one open connection.
 pub struct Session {
     endpoint: TdsEndpoint,
-    held: Option<Connection>,
+    held: Option<Held>,
+}
+
+struct Held {
+    connection: Connection,
+    /// With which it was opened.
+    token: Option<Kept>,
 }
 
 impl Session {
@@ -108,33 +120,53 @@ impl Session {
         limit: Duration,
         read: impl FnOnce(&[Vec<Row>]) -> Result<T, TdsError>,
     ) -> Result<T, TdsError> {
-        let held = self.held.take();
         let endpoint = &self.endpoint;
+        let held = self.held.take().filter(|held| !held.is_outlived(&endpoint.login));
         let progress = Progress::default();
         let answered = timeout(limit, async {
-            let mut connection = match held {
-                Some(connection) => connection,
-                None => timeout(endpoint.connect_within, open(endpoint, &progress))
-                    .await
-                    .map_err(|_| TdsError::TimedOut { stage: progress.stage() })??,
+            let mut held = match held {
+                Some(held) => held,
+                None => {
+                    let within = endpoint.connect_within.min(limit);
+                    timeout(within, open(endpoint, within, &progress))
+                        .await
+                        .map_err(|_| TdsError::TimedOut { stage: progress.stage() })??
+                }
             };
             progress.at(Stage::Asking);
             let results = question
-                .put_to(&mut connection)
+                .put_to(&mut held.connection)
                 .await
                 .map_err(|error| TdsError::from_tiberius(Stage::Asking, &error))?
                 .ok_or_else(|| TdsError::garbled(format!("more than {ROWS} rows")))?;
-            Ok((connection, results))
+            Ok((held, results))
         })
         .await;
         match answered {
-            Ok(Ok((connection, results))) => {
+            Ok(Ok((held, results))) => {
                 let meaning = read(&results)?;
-                self.held = Some(connection);
+                self.held = Some(held);
                 Ok(meaning)
             }
-            Ok(Err(error)) => Err(error),
+            Ok(Err(error)) => {
+                let refused = matches!(error, TdsError::Login { number: LOGIN_FAILED, .. });
+                if let Some(credential) = endpoint.login.credential().filter(|_| refused) {
+                    credential.forget_unless_new();
+                }
+                Err(error)
+            }
             Err(_) => Err(TdsError::TimedOut { stage: progress.stage() }),
+        }
+    }
+}
+
+impl Held {
+    /// The token that it was opened with is about to end, and there is a newer one. Without one it
+    /// serves on for as long as the server lets it.
+    fn is_outlived(&self, login: &Login) -> bool {
+        match (login.credential(), &self.token) {
+            (Some(credential), Some(token)) => credential.replaces(token),
+            (None | Some(_), _) => false,
         }
     }
 }
@@ -203,30 +235,83 @@ impl Progress {
     }
 }
 
-async fn open(endpoint: &TdsEndpoint, progress: &Progress) -> Result<Connection, TdsError> {
-    let mut host = endpoint.host.clone();
-    let mut port = endpoint.port;
-    for _ in 0..=REDIRECTIONS {
-        let stream = connect(&host, port, progress).await?;
-        progress.at(Stage::Securing);
-        let expected = endpoint.tls_name.as_deref().unwrap_or(&host);
-        let name = ServerName::try_from(expected.to_owned()).map_err(|_| {
-            let detail = format!("`{}` cannot be the name of a server", plain(expected));
-            TdsError::Tls { detail }
-        })?;
-        let secured = secure(stream, &endpoint.tls, name).await?;
+async fn open(
+    endpoint: &TdsEndpoint,
+    within: Duration,
+    progress: &Progress,
+) -> Result<Held, TdsError> {
+    // The token is got while the way is opened, in half of the time: that there is none must not
+    // look like the silence of the instance.
+    let credential = endpoint.login.credential();
+    let token = async {
+        let credential = credential?;
+        Some(timeout(within / 2, credential.current()).await)
+    };
+    let (way, token) = tokio::join!(way(endpoint, within, progress), token);
+    let (mut host, mut port, mut secured) = way?;
+    let token = match token {
+        None => None,
+        Some(Ok(Ok(token))) => Some(token),
+        Some(Ok(Err(error))) => return Err(TdsError::NoToken { detail: plain(&error.detail) }),
+        Some(Err(_)) => {
+            let detail = format!("none within {:?}", within / 2);
+            return Err(TdsError::NoToken { detail });
+        }
+    };
+    for redirected in 0.. {
         progress.at(Stage::LoggingIn);
-        match log_in(endpoint, &host, port, secured).await {
-            Err(tiberius::error::Error::Routing { host: other, port: other_port }) => {
-                host = other;
-                port = other_port;
+        match log_in(endpoint, &host, port, token.as_ref(), secured).await? {
+            LoggedIn::Here(connection) => return Ok(Held { connection, token }),
+            LoggedIn::Elsewhere(..) if redirected == REDIRECTIONS => break,
+            LoggedIn::Elsewhere(other, other_port) => {
+                (host, port) = (other, other_port);
+                secured = open_way(endpoint, &host, port, progress).await?;
             }
-            Err(error) => return Err(TdsError::from_tiberius(Stage::LoggingIn, &error)),
-            Ok(connection) => return Ok(connection),
         }
     }
     let detail = format!("redirected more than {REDIRECTIONS} times, last to {}", plain(&host));
     Err(TdsError::Garbled { stage: Stage::LoggingIn, detail })
+}
+
+#[expect(clippy::large_enum_variant, reason = "the large variant is the ordinary one")]
+enum LoggedIn {
+    Here(Connection),
+    /// The server knows of a better one.
+    Elsewhere(String, u16),
+}
+
+/// To the instance itself, inside TLS.
+async fn way(
+    endpoint: &TdsEndpoint,
+    within: Duration,
+    progress: &Progress,
+) -> Result<(String, u16, Secured<TcpStream>), TdsError> {
+    progress.at(Stage::Connecting);
+    let host = endpoint.host.clone();
+    let port = endpoint.port.find(&host, within / 3).await?;
+    let secured = open_way(endpoint, &host, port, progress).await?;
+    Ok((host, port, secured))
+}
+
+async fn open_way(
+    endpoint: &TdsEndpoint,
+    host: &str,
+    port: u16,
+    progress: &Progress,
+) -> Result<Secured<TcpStream>, TdsError> {
+    let stream = connect(host, port, progress).await?;
+    progress.at(Stage::Securing);
+    let expected = endpoint.tls_name.as_deref().unwrap_or(host);
+    let name = ServerName::try_from(expected.to_owned()).map_err(|_| {
+        let detail = format!("`{}` cannot be the name of a server", plain(expected));
+        TdsError::Tls { detail }
+    })?;
+    let hello = Hello {
+        encryption: endpoint.encryption,
+        instance: endpoint.port.instance(),
+        token: endpoint.login.credential().is_some(),
+    };
+    secure(stream, &endpoint.tls, name, hello).await
 }
 
 /// Of a name with several addresses, such as a listener over several subnets, the first one that
@@ -249,24 +334,45 @@ async fn log_in(
     endpoint: &TdsEndpoint,
     host: &str,
     port: u16,
-    secured: Secured<TcpStream>,
-) -> tiberius::Result<Connection> {
+    token: Option<&Kept>,
+    mut secured: Secured<TcpStream>,
+) -> Result<LoggedIn, TdsError> {
+    if let Login::Windows { domain, user, password } = &endpoint.login {
+        let app_name = &endpoint.app_name;
+        let visitor = Visitor { domain, user, password, app_name, host, port };
+        windows::log_in(&mut secured, &visitor).await?;
+    }
     let mut config = tiberius::Config::new();
     config.host(host);
     config.port(port);
     config.database("master");
     config.application_name(&endpoint.app_name);
-    config
-        .authentication(AuthMethod::sql_server(&endpoint.user, endpoint.password.expose_secret()));
+    config.authentication(match &endpoint.login {
+        Login::Sql { user, password } => {
+            AuthMethod::sql_server(user, password.now().await.expose_secret())
+        }
+        // Done; the library is not heard.
+        Login::Windows { .. } => AuthMethod::None,
+        Login::Entra(_) => {
+            AuthMethod::aad_token(token.map(|kept| kept.token.secret()).unwrap_or_default())
+        }
+        #[cfg(feature = "kerberos")]
+        Login::Kerberos => AuthMethod::Integrated,
+    });
     // The stream is encrypted already.
     config.encryption(EncryptionLevel::NotSupported);
     // Deadlines are ours, and for the whole; those of tiberius are per token and by another clock.
     config.handshake_timeout(None);
     config.command_timeout(None);
     // It would warn at each login that nothing is encrypted.
-    Client::connect(config, secured.compat())
+    let opened = Client::connect(config, secured.compat())
         .with_subscriber(tracing::subscriber::NoSubscriber::default())
-        .await
+        .await;
+    match opened {
+        Ok(connection) => Ok(LoggedIn::Here(connection)),
+        Err(Error::Routing { host, port }) => Ok(LoggedIn::Elsewhere(host, port)),
+        Err(error) => Err(TdsError::from_tiberius(Stage::LoggingIn, &error)),
+    }
 }
 
 #[cfg(test)]

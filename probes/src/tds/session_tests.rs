@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
-    InstanceTarget, LinkTarget, Look,
+    InstanceTarget, LinkTarget, Look, SecretSource,
     tds::{
         InstanceLook, Trust,
         fixture::{LSN, healthy},
@@ -23,9 +23,12 @@ const SHORT: Duration = Duration::from_millis(300);
 fn endpoint(port: u16, trust: &Trust) -> TdsEndpoint {
     TdsEndpoint {
         host: "localhost".into(),
-        port,
-        user: "eyes".into(),
-        password: "not to be shown".into(),
+        port: Port::Number(port),
+        login: Login::Sql {
+            user: "eyes".into(),
+            password: SecretSource::fixed("not to be shown".into()),
+        },
+        encryption: Encryption::Negotiated,
         tls: Tls::new(trust).expect("usable"),
         tls_name: None,
         app_name: "dr-agent".into(),
@@ -47,6 +50,8 @@ fn look(endpoint: TdsEndpoint) -> InstanceLook {
             database: "Orders".into(),
         }],
         endpoint,
+        replicas: Vec::new(),
+        listener: false,
     })
 }
 

@@ -16,6 +16,9 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
+/// The protocol that TDS 8 asks for in its handshake.
+const TDS_8: &[u8] = b"tds/8.0";
+
 /// How the peer's certificate is judged.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Trust {
@@ -32,7 +35,10 @@ pub enum Trust {
 /// A [`Trust`] that was checked and is ready for use; cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
-    pub(crate) config: Arc<ClientConfig>,
+    /// For a handshake inside of TDS 7.4.
+    pub(crate) wrapped: Arc<ClientConfig>,
+    /// For TDS 8, around everything.
+    pub(crate) strict: Arc<ClientConfig>,
     trust: &'static str,
 }
 
@@ -88,25 +94,40 @@ impl Tls {
             .unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
         // TDS 7.4 wraps the handshake in its own packets and ends that with `Finished`. What TLS
         // 1.3 sends after it would fall between the two framings, so 1.2 is all there is.
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS12])
-            .map_err(|error| TrustError::Provider(error.to_string()))?;
-        let (builder, name) = match trust {
-            Trust::System => (builder.with_root_certificates(system()?), "system authorities"),
-            Trust::CaBundlePem(pem) => {
-                (builder.with_root_certificates(bundle(pem)?), "own authorities")
-            }
-            Trust::PinnedCertificate(pin) => {
-                let algorithms = provider.signature_verification_algorithms;
-                let verifier = Arc::new(Pin { pin: *pin, algorithms });
-                (builder.dangerous().with_custom_certificate_verifier(verifier), "pinned")
-            }
+        let wrapped = client(trust, &provider, &[&rustls::version::TLS12])?;
+        let versions = [&rustls::version::TLS12, &rustls::version::TLS13];
+        let mut strict = client(trust, &provider, &versions)?;
+        strict.alpn_protocols = vec![TDS_8.to_vec()];
+        let trust = match trust {
+            Trust::System => "system authorities",
+            Trust::CaBundlePem(_) => "own authorities",
+            Trust::PinnedCertificate(_) => "pinned",
         };
-        let mut config = builder.with_no_client_auth();
-        // In a resumed handshake the client has the last word, which moves the end of the framing.
-        config.resumption = Resumption::disabled();
-        Ok(Self { config: Arc::new(config), trust: name })
+        Ok(Self { wrapped: Arc::new(wrapped), strict: Arc::new(strict), trust })
     }
+}
+
+fn client(
+    trust: &Trust,
+    provider: &Arc<CryptoProvider>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Result<ClientConfig, TrustError> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(versions)
+        .map_err(|error| TrustError::Provider(error.to_string()))?;
+    let builder = match trust {
+        Trust::System => builder.with_root_certificates(system()?),
+        Trust::CaBundlePem(pem) => builder.with_root_certificates(bundle(pem)?),
+        Trust::PinnedCertificate(pin) => {
+            let algorithms = provider.signature_verification_algorithms;
+            let verifier = Arc::new(Pin { pin: *pin, algorithms });
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_no_client_auth();
+    // In a resumed handshake the client has the last word, which moves the end of the framing.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 impl fmt::Debug for Trust {

@@ -143,6 +143,13 @@ name = "lost"
 match = { severity = [] }
 kind = "forced_failover"
 age_most = "0s"
+
+[[alert_rules]]
+name = "again"
+match = { severity = "page" }
+link_label = "link"
+kind = "forced_failover"
+age_most = "2h"
 "#,
         &expect![[r#"
             agent.toml:2:3: alert_rules: nobody can hand in an alert: there is no token for it
@@ -158,6 +165,8 @@ age_most = "0s"
             agent.toml:10:11: alert_rules[1].match.severity: no value matches
               right: at least one value
             agent.toml:12:1: alert_rules[1].age_most: no time at all
-              right: more than 0"#]],
+              right: more than 0
+            agent.toml:14:1: alert_rules[2].cooldown: after 1h one and the same alert would ask again, for it may be 2h old
+              right: at least `age_most`"#]],
     );
 }

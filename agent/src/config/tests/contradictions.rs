@@ -65,8 +65,8 @@ fn names_twice() {
         "host = \"sql-1.example.com\"",
         "host = \"sql-1.example.com,1433\"",
         &expect![[r#"
-        agent.toml:12:1: sql_servers[0].host: "sql-1.example.com,1433" is not a host
-          right: a host name or an address alone; the port has a key of its own"#]],
+            agent.toml:12:1: sql_servers[0].host: "sql-1.example.com,1433" is not a host
+              right: a host name or an address alone; port and instance have keys of their own"#]],
     );
 }
 
@@ -245,7 +245,7 @@ fn control_plane() {
         &arm("credential = { kind = \"password\" }"),
         &expect![[r#"
             agent.toml:26:23: managed_instances[0].arm.credential.kind: it can't be `password`
-              right: one of `managed_identity`, `workload_identity`, `client_secret`"#]],
+              right: one of `managed_identity`, `arc_managed_identity`, `workload_identity`, `client_secret`, `client_certificate`, `client_assertion`"#]],
     );
     check(
         "[[links]]",
@@ -266,7 +266,7 @@ fn control_plane() {
         "[sql_servers.arm]\nsubscription = \"s\"\n\n[[managed_instances]]",
         &expect![[r#"
             agent.toml:16:14: sql_servers[0].arm: there is no such key in sql_servers[0]
-              right: one of `action_login`, `host`, `login`, `name`, `port`, `probe`, `trust`"#]],
+              right: one of `action_login`, `browser_port`, `encrypt`, `host`, `instance`, `login`, `name`, `port`, `probe`, `replicas`, `trust`"#]],
     );
 }
 

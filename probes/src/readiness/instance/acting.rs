@@ -20,7 +20,8 @@ impl Asking<'_> {
             self.unasked_acting(door, why);
             return;
         }
-        let user = question.act.endpoint.user.as_str();
+        let user = question.act.endpoint.login.name();
+        let user = user.as_str();
         let mut session = self.session(&question.act);
         let rights = match questions::rights(&mut session, self.limits.each).await {
             Ok(rights) => rights,
@@ -28,7 +29,7 @@ impl Asking<'_> {
                 // If the login that looks has told the same already, it is the same trouble.
                 let key = format!("{}.action_login", question.key);
                 let refusal = login::refusal(&login::ACTION_LOGIN, door, user, &key, &error);
-                let same = user == question.look.endpoint.user;
+                let same = user == question.look.endpoint.login.name();
                 let told = self.because.clone().filter(|_| same || refusal.is_none());
                 let because = match (told, refusal) {
                     (Some(told), _) => told,

@@ -167,8 +167,36 @@ async fn those_who_wait_for_the_first_token_share_one_question() {
     let both = tokio::join!(token(&kept), token(&kept));
     assert_eq!(both, (Ok("token 1".into()), Ok("token 1".into())));
     assert_eq!(service.asked(), 1);
-    kept.forget();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_not_accepted_is_replaced_but_not_again_and_again() {
+    let service = Service::start();
+    let kept = service.kept();
+    assert_eq!(token(&kept).await, Ok("token 1".into()));
+    kept.forget_unless_new();
+    assert_eq!(token(&kept).await, Ok("token 1".into()), "it was just got");
+    sleep(MINUTE).await;
+    kept.forget_unless_new();
     assert_eq!(token(&kept).await, Ok("token 2".into()));
+    kept.forget();
+    assert_eq!(token(&kept).await, Ok("token 3".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_opened_with_a_token_is_replaced_before_its_end_if_there_is_a_newer_one() {
+    let service = Service::start();
+    let kept = service.kept();
+    let used = kept.current().await.expect("a token");
+    sleep(31 * MINUTE).await;
+    kept.renew().await.expect("another one");
+    assert!(!kept.replaces(&used), "it is good for half an hour");
+    sleep(28 * MINUTE).await;
+    assert!(kept.replaces(&used), "one minute is left");
+
+    let used = kept.current().await.expect("the second");
+    sleep(31 * MINUTE).await;
+    assert!(!kept.replaces(&used), "there is no newer one");
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +204,7 @@ async fn no_token_is_shown() {
     let service = Service::start();
     let kept = service.kept();
     token(&kept).await.expect("a token");
-    let secret = Secret::from("do not show".to_owned());
+    let secret = crate::SecretSource::fixed("do not show".into());
     let source =
         CredentialSource::ClientSecret { tenant: "t".into(), client_id: "c".into(), secret };
     let shown = format!("{kept:?} {source:?}");
@@ -194,7 +222,7 @@ fn a_source_that_cannot_work_is_refused_at_once() {
     let secret = |text: &str| CredentialSource::ClientSecret {
         tenant: "72f988bf".into(),
         client_id: "c".into(),
-        secret: text.to_owned().into(),
+        secret: crate::SecretSource::fixed(text.into()),
     };
     assert_eq!(make(secret("s"), None), Ok(()));
     assert_eq!(make(secret("s"), Some("https://login.example")), Ok(()));

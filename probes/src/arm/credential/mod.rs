@@ -1,66 +1,47 @@
-//! Tokens for Azure Resource Manager, from azure_identity, and kept for as long as they are valid.
+//! Tokens for Azure Resource Manager and for instances, kept for as long as they are valid.
 //!
 //! azure_identity throws a token away that is still good for minutes when the token service cannot
 //! be reached, which is just when a disaster recovery agent needs it. [`KeptCredential`] does not,
 //! and it renews early, so that an outage of the token service is survived for at least half the
 //! life of a token.
 
+mod arc;
+mod assertion;
+mod source;
+
 use std::{
     fmt,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use agent_core::SilenceKind;
 use azure_core::{
-    cloud::CustomConfiguration,
     credentials::{Secret as Token, TokenCredential},
     error::ErrorKind,
-    http::{ClientOptions, RetryOptions, Transport},
-};
-use azure_identity::{
-    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
-    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
-    WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Now, Secret, text::causes};
+pub use self::{arc::ArcEndpoint, assertion::check_certificate, source::CredentialSource};
+use crate::{Now, text::causes};
 
 /// What Azure Resource Manager of the public cloud wants to be asked for.
 pub const ARM_SCOPE: &str = "https://management.azure.com/.default";
 
 /// A token is renewed at half its life, or this long before its end if that is earlier.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(5);
+/// A connection that was opened with a token is opened anew this long before the token's end, if
+/// there is a newer one by then.
+const REPLACED_BEFORE: SignedDuration = SignedDuration::from_secs(60);
+/// A token that was just got and is not accepted is not thrown away for another one.
+const TOO_YOUNG: SignedDuration = SignedDuration::from_secs(60);
 /// A token is not used in its last seconds, which the way to the service would eat.
 const TOO_SHORT: SignedDuration = SignedDuration::from_secs(10);
 /// Between attempts to renew: after a success at least the first, after failures up to the second.
 const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Who the agent is towards Azure.
-#[derive(Clone, Debug)]
-pub enum CredentialSource {
-    /// Of the machine; `client_id` chooses a user-assigned one.
-    ManagedIdentity {
-        client_id: Option<String>,
-    },
-    /// Of a Kubernetes pod; what is missing comes from the `AZURE_*` variables of its environment.
-    WorkloadIdentity {
-        tenant: Option<String>,
-        client_id: Option<String>,
-        token_file: Option<PathBuf>,
-    },
-    ClientSecret {
-        tenant: String,
-        client_id: String,
-        secret: Secret,
-    },
-}
 
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,9 +66,11 @@ pub struct KeptCredential {
     renewing: tokio::sync::Mutex<()>,
 }
 
+/// A token with its life.
 #[derive(Clone)]
-struct Kept {
-    token: Token,
+pub(crate) struct Kept {
+    pub(crate) token: Token,
+    got_at: Timestamp,
     expires_at: Timestamp,
 }
 
@@ -104,8 +87,10 @@ impl KeptCredential {
         now: Now,
         within: Duration,
     ) -> Result<Self, CredentialError> {
-        let fresh: Fresh =
-            Box::new(move || credential(&source, authority.as_deref(), http.clone()));
+        let clock = Arc::clone(&now);
+        let fresh: Fresh = Box::new(move || {
+            source::credential(&source, authority.as_deref(), http.clone(), &clock)
+        });
         fresh().map_err(|error| refused(&error))?;
         Ok(Self::with(fresh, scope, now, within))
     }
@@ -123,20 +108,42 @@ impl KeptCredential {
 
     /// A token that is valid now: the kept one, or a new one. Takes two renewals' time at most.
     pub(crate) async fn token(&self) -> Result<Token, CredentialError> {
+        Ok(self.current().await?.token)
+    }
+
+    /// The same with its end.
+    pub(crate) async fn current(&self) -> Result<Kept, CredentialError> {
         if let Some(kept) = self.valid() {
-            return Ok(kept.token);
+            return Ok(kept);
         }
         let _one = timeout(self.within, self.renewing.lock()).await.map_err(|_| self.late())?;
         // Whoever was here before may have got one.
         if let Some(kept) = self.valid() {
-            return Ok(kept.token);
+            return Ok(kept);
         }
-        Ok(self.renew().await?.token)
+        self.renew().await
+    }
+
+    /// Whether what was opened with `used` ought to be opened anew: its end is near, and there is
+    /// a newer token.
+    pub(crate) fn replaces(&self, used: &Kept) -> bool {
+        let near = used.expires_at.duration_since((self.now)()) <= REPLACED_BEFORE;
+        near && self.valid().is_some_and(|kept| kept.expires_at > used.expires_at)
     }
 
     /// Forgets the token, because it was not accepted.
     pub(crate) fn forget(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The same for one who asks every second: a token that was just got is kept, because another
+    /// one would not fare better and the token service would be asked again and again.
+    pub(crate) fn forget_unless_new(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (self.now)();
+        if kept.as_ref().is_some_and(|kept| now.duration_since(kept.got_at) >= TOO_YOUNG) {
+            *kept = None;
+        }
     }
 
     /// Keeps a fresh token at hand until told to stop: renews at half-life, tries again when the
@@ -193,7 +200,7 @@ impl KeptCredential {
             let detail = "the token expires at an impossible time".into();
             CredentialError { kind: SilenceKind::Garbled, detail }
         })?;
-        let kept = Kept { token: got.token, expires_at };
+        let kept = Kept { token: got.token, got_at: (self.now)(), expires_at };
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept.clone());
         Ok(kept)
     }
@@ -208,48 +215,6 @@ impl fmt::Debug for KeptCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeptCredential").field("scope", &self.scope).finish_non_exhaustive()
     }
-}
-
-fn credential(
-    source: &CredentialSource,
-    authority: Option<&str>,
-    http: reqwest::Client,
-) -> azure_core::Result<Arc<dyn TokenCredential>> {
-    let client_options = ClientOptions {
-        transport: Some(Transport::new(Arc::new(http))),
-        // Trying again is done here, under our own deadline.
-        retry: RetryOptions::none(),
-        cloud: authority.map(|authority| {
-            let mut cloud = CustomConfiguration::default();
-            authority.clone_into(&mut cloud.authority_host);
-            Arc::new(cloud.into())
-        }),
-        ..ClientOptions::default()
-    };
-    Ok(match source {
-        CredentialSource::ManagedIdentity { client_id } => {
-            ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
-                user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                client_options,
-            }))?
-        }
-        CredentialSource::WorkloadIdentity { tenant, client_id, token_file } => {
-            WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
-                credential_options: ClientAssertionCredentialOptions { client_options },
-                client_id: client_id.clone(),
-                tenant_id: tenant.clone(),
-                token_file_path: token_file.clone(),
-            }))?
-        }
-        CredentialSource::ClientSecret { tenant, client_id, secret } => {
-            ClientSecretCredential::new(
-                tenant,
-                client_id.clone(),
-                secret.expose_secret().to_owned().into(),
-                Some(ClientSecretCredentialOptions { client_options }),
-            )?
-        }
-    })
 }
 
 fn refused(error: &azure_core::Error) -> CredentialError {
@@ -272,5 +237,4 @@ fn has_cause(error: &azure_core::Error, is: impl Fn(&ErrorKind) -> bool) -> bool
 }
 
 #[cfg(test)]
-#[path = "credential_tests.rs"]
 mod tests;
