@@ -135,7 +135,8 @@ fn a_link_that_breaks_before_the_roles_change_lets_the_application_in_again() {
     ended(&mut journal, "undone");
     rig.commits(5);
     assert_eq!(handed_over(&rig), 0);
-    assert!(rig.hooks_run().contains(&format!("start {id}/0/1")), "{:#?}", rig.hooks_run());
+    let started = format!("start {id}/0/1/undo");
+    assert!(rig.hooks_run().contains(&started), "{:#?}", rig.hooks_run());
     rig.heal(SQL, MI);
     nothing_lost(&rig, SQL);
 }

@@ -113,6 +113,8 @@ impl Rig {
             let path = hook(folder.path(), &twin);
             let command = vec![Setting::from(path.display().to_string())];
             setup.set("links.0.planned.applications.command", command).expect("a hook is set");
+        } else {
+            setup.unset("links.0.planned.applications").expect("a key is taken out");
         }
         let config = setup.write().expect("the configuration is written");
         let agent = Agent::new(setup.port, &setup.token).expect("an address");
@@ -164,6 +166,10 @@ impl Rig {
     pub(crate) fn hooks_run(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.path().join("hook.log"));
         text.unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.setup.data_dir()
     }
 
     /// The journal's file, whether the agent runs or not.

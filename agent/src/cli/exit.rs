@@ -4,7 +4,9 @@ use std::{fmt, process::ExitCode};
 
 use serde_json::{Value, json};
 
-use crate::{config::ConfigError, journal::JournalError, keys::KeyError, run::RunError};
+use crate::{
+    config::ConfigError, journal::JournalError, keys::KeyError, replay::ReplayError, run::RunError,
+};
 
 /// It is done, or the answer is yes.
 pub const OK: u8 = 0;
@@ -139,6 +141,15 @@ impl From<JournalError> for Failure {
             | JournalError::Unusable { .. }
             | JournalError::Io { .. } => Self::file(error),
             JournalError::Unsettled { .. } | JournalError::Disk { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Journal(error) => error.into(),
+            ReplayError::Recording(_) => Self::file(error),
         }
     }
 }

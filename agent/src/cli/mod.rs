@@ -15,6 +15,7 @@ mod key;
 mod man;
 mod output;
 mod propose;
+mod replay;
 mod review;
 mod run;
 mod show;
@@ -71,6 +72,8 @@ enum Command {
     Acknowledge(acknowledge::Acknowledge),
     /// Read the journal, of a running agent or from its file, and check its chain
     Journal(journal::Journal),
+    /// Decide once more what the flight recorder kept, and compare it with the journal
+    Replay(replay::Replay),
     /// Make and show the keys of approvers
     Key(key::Key),
     /// Check the configuration and show what counts, or every key there is
@@ -126,6 +129,7 @@ impl Command {
             Self::Verify(command) => command.run(context),
             Self::Acknowledge(command) => command.run(context),
             Self::Journal(command) => command.run(context),
+            Self::Replay(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Completions(command) => command.run(context),

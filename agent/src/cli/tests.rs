@@ -189,6 +189,7 @@ fn reading(role: Role, connected: bool, commit: i64) -> SideReading {
             end_of_log_lsn: None,
         }),
         partner: None,
+        replicas: Vec::new(),
     }
 }
 

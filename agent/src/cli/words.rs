@@ -1,8 +1,9 @@
 //! What the core knows, in words for people.
 
 use agent_core::{
-    ControlReading, DatabaseReading, Decision, Entry, Event, Forecast, Loss, PartnerReading,
-    Proposal, Seen, SideReading, StepRef, Subject, SyncHealth, Texts, seconds,
+    ControlReading, DatabaseReading, Decision, Entry, Event, Forecast, Health, Loss,
+    PartnerReading, Proposal, Seen, SideReading, StateReport, StepRef, Subject, SyncHealth, Texts,
+    seconds,
 };
 
 use super::text::{Page, lasting, time};
@@ -103,7 +104,35 @@ fn event(event: &Event) -> String {
         Event::StepUnknown { step, why } => format!("{}, nobody can tell: {why}", place(step)),
         Event::UndoStarted { proposal, why } => format!("proposal {proposal} is taken back: {why}"),
         Event::EpisodeAcknowledged { by, note } => format!("{by}: {note}"),
+        Event::StateReported { report } => reported(report),
+        Event::RunbookIssued { runbook } => {
+            let places = if runbook.places.is_empty() {
+                "nowhere else".to_owned()
+            } else {
+                runbook.places.join(", ")
+            };
+            format!("{} bytes, {}, kept in {places}", runbook.bytes, runbook.digest)
+        }
     }
+}
+
+fn reported(report: &StateReport) -> String {
+    let StateReport { missed, happened, links, more_links, since: _ } = report;
+    let well = links.iter().filter(|link| link.health == Health::Healthy).count();
+    let all = links.len() + more_links;
+    let mut words = format!("{} of {all} links are healthy", well + more_links);
+    for link in links.iter().filter(|link| link.health != Health::Healthy).take(3) {
+        words.push_str(&format!(", {} is {}", link.link, link.health));
+    }
+    let open = links.iter().filter(|link| link.proposal.is_some()).count();
+    words.push_str(&format!(
+        "; {open} proposals are open; since the last report {} episodes and {} proposals",
+        happened.episodes, happened.proposals
+    ));
+    if *missed > 0 {
+        words.push_str(&format!("; {missed} reports were missed"));
+    }
+    words
 }
 
 fn opened(texts: &Texts) -> String {

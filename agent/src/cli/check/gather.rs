@@ -74,8 +74,11 @@ async fn asked(
     now: &Now,
     (wish, running): (Wish, Option<Running>),
 ) -> (Vec<Finding>, Facts) {
-    let instances = config.instances.iter().map(async |settings| {
-        let question = instance_question(config, settings, problems);
+    let questions = config.instances.iter().flat_map(|settings| {
+        let questions = instance_questions(config, settings, problems);
+        questions.into_iter().map(move |question| (settings, question))
+    });
+    let instances = questions.map(async |(settings, question)| {
         let (found, facts) = instance(&question, limits, now).await;
         (settings.look.instance.to_string(), settings.look.side, found, facts)
     });
@@ -121,24 +124,33 @@ fn limits(config: &Config, wish: Wish) -> Limits {
     Limits { each: wish.each, endpoint: wish.within, clocks }
 }
 
-fn instance_question(
+/// One for each way to it: of a side with several replicas each of them must be ready to take over.
+fn instance_questions(
     config: &Config,
     settings: &InstanceSettings,
     problems: &[Problem],
-) -> InstanceQuestion {
+) -> Vec<InstanceQuestion> {
     let (side, name) = (settings.look.side, settings.look.instance.as_str());
     let key = config.section_of(side, name).unwrap_or_default();
     let look_withheld = withheld(problems, &format!("{key}.login"));
-    let same = settings.look.endpoint.user == settings.act.endpoint.user;
+    let same = settings.look.endpoint.login.name() == settings.act.endpoint.login.name();
     let act_withheld = withheld(problems, &format!("{key}.action_login"));
-    InstanceQuestion {
-        subject: subject(side, name),
-        look: settings.look.clone(),
-        act: settings.act.clone(),
-        act_withheld: act_withheld.or_else(|| look_withheld.clone().filter(|_| same)),
-        look_withheld,
-        key,
-    }
+    let act_withheld = act_withheld.or_else(|| look_withheld.clone().filter(|_| same));
+    let alone = settings.look.replicas.is_empty();
+    let ways = settings.look.apart().into_iter().zip(settings.act.apart());
+    let one = |((way, look), (_, act))| InstanceQuestion {
+        subject: if alone {
+            subject(side, name)
+        } else {
+            format!("{}, {way}", subject(side, name))
+        },
+        look,
+        act,
+        look_withheld: look_withheld.clone(),
+        act_withheld: act_withheld.clone(),
+        key: key.clone(),
+    };
+    ways.map(one).collect()
 }
 
 fn control_question(

@@ -1,0 +1,111 @@
+//! Azure: the token, the place of the instance, its state, the role of the agent.
+
+use twin::world::setup::{Change, LinkChange};
+
+use super::{
+    super::rig::MI,
+    bench::{Bench, Case, Mend},
+};
+
+const ARM: &str = "Azure Resource Manager for mi-dr";
+const FAILOVER: &str =
+    "Microsoft.Sql/managedInstances/distributedAvailabilityGroups/failover/action";
+const POLL: &str = "Microsoft.Sql/locations/distributedAvailabilityGroupsAzureAsyncOperation/read";
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        id: "arm.token",
+        subject: ARM,
+        words: "AADSTS7000215",
+        broken: |bench| bench.write_secret("arm-secret", "not-this-one"),
+        mend: Mend::Config,
+    },
+    Case {
+        id: "arm.token",
+        subject: ARM,
+        words: "AADSTS700016",
+        broken: |bench| {
+            let key = "managed_instances.0.arm.credential.client_id";
+            bench.set(key, "00000000-0000-0000-0000-00000000dead");
+        },
+        mend: Mend::Config,
+    },
+    Case {
+        id: "arm.token",
+        subject: ARM,
+        words: "AADSTS90002",
+        broken: |bench| {
+            let key = "managed_instances.0.arm.credential.tenant";
+            bench.set(key, "00000000-0000-0000-0000-00000000dead");
+        },
+        mend: Mend::Config,
+    },
+    Case {
+        id: "arm.instance",
+        subject: ARM,
+        words: "SubscriptionNotFound",
+        broken: |bench| {
+            let key = "managed_instances.0.arm.subscription";
+            bench.set(key, "00000000-0000-0000-0000-00000000dead");
+        },
+        mend: Mend::Config,
+    },
+    Case {
+        id: "arm.instance",
+        subject: ARM,
+        words: "ResourceGroupNotFound",
+        broken: |bench| bench.set("managed_instances.0.arm.resource_group", "rg-gone"),
+        mend: Mend::Config,
+    },
+    Case {
+        id: "arm.instance",
+        subject: ARM,
+        words: "ResourceNotFound",
+        broken: |bench| bench.set("managed_instances.0.arm.instance", "mi-gone"),
+        mend: Mend::Config,
+    },
+    Case {
+        id: "arm.api_version",
+        subject: ARM,
+        words: "supported",
+        broken: |bench| bench.set("managed_instances.0.arm.api_version", "2019-06-01-preview"),
+        mend: Mend::Config,
+    },
+    Case {
+        id: "arm.instance_state",
+        subject: ARM,
+        words: "Stopped",
+        broken: |bench| bench.change(MI, Change::State("Stopped".to_owned())),
+        mend: Mend::Hand(|bench| bench.change(MI, Change::State("Ready".to_owned()))),
+    },
+    Case {
+        id: "arm.right_failover",
+        subject: ARM,
+        words: FAILOVER,
+        broken: |bench| action(bench, FAILOVER, false),
+        mend: Mend::Hand(|bench| action(bench, FAILOVER, true)),
+    },
+    Case {
+        id: "arm.right_operations",
+        subject: ARM,
+        words: POLL,
+        broken: |bench| action(bench, POLL, false),
+        mend: Mend::Hand(|bench| action(bench, POLL, true)),
+    },
+    Case {
+        id: "link.failover_mode",
+        subject: "link LinkSales in Azure Resource Manager",
+        words: "one-way link",
+        broken: |bench| two_way(bench, false),
+        mend: Mend::Hand(|bench| two_way(bench, true)),
+    },
+];
+
+fn action(bench: &mut Bench, action: &str, granted: bool) {
+    bench.change(MI, Change::Action { action: action.to_owned(), granted });
+}
+
+fn two_way(bench: &mut Bench, two_way: bool) {
+    let change = LinkChange::TwoWay(two_way);
+    bench.change(MI, Change::Link { link: "LinkSales".to_owned(), change });
+}
