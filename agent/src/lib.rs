@@ -16,5 +16,7 @@ pub mod http;
 pub mod journal;
 pub mod keys;
 pub mod metrics;
+pub mod recorder;
+pub mod replay;
 pub mod run;
 pub mod turn;

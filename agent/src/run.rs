@@ -8,6 +8,8 @@
 mod alerting;
 mod parts;
 mod places;
+mod record;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::places::{SetupError, token_scope};
-use self::{parts::Parts, places::Places};
+use self::{parts::Parts, places::Places, record::Recording, supervisor::Supervisor};
 use crate::{
     bus::{self, BusStatus},
     clock::Clock,
@@ -42,6 +44,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const AHEAD: Duration = Duration::from_secs(5);
 /// For the journal to take the first entry. A disk that takes longer is no disk to guard with.
 const FIRST_ENTRY: Duration = Duration::from_secs(60);
+/// For the flight recorder to write the turn that could not be stored.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why the agent could not begin, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +107,9 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     });
     let metrics = Metrics::new(VERSION, agent.found).map_err(SetupError::Metrics)?;
     let metrics = Arc::new(metrics.on_machine(clock.clone(), config.journal_path()));
+    if let Some(recording) = &agent.recording {
+        recording.tell(&metrics).map_err(SetupError::Metrics)?;
+    }
     places.watch(&mut sources, &metrics, inbox);
 
     // Entries that the stop itself brings about go out too, so the bus is told last.
@@ -128,9 +135,14 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     });
     let grace = config.agent.grace;
     sources.fallible("HTTP", |stop| bound.serve(router, stop, grace));
+    let supervisor = Supervisor::of_environment();
+    if let Some(watch) = supervisor.watch(inbox.clone(), sources.stop().clone()) {
+        sources.once("the word to the supervisor", |_| watch);
+    }
+    supervisor.ready(&url);
     tracing::info!(%url, version = VERSION, links = config.links.len(), "ready");
 
-    agent.wait(stop, sources, sinks, grace).await
+    agent.wait(stop, sources, sinks, grace, &supervisor).await
 }
 
 /// The parts that everything else rests on.
@@ -141,6 +153,7 @@ struct Agent {
     /// The newest entry that was found.
     found: Seq,
     started_at: Timestamp,
+    recording: Option<Recording>,
     /// How the loop ended, when it has.
     ended: oneshot::Receiver<Result<(), RunError>>,
 }
@@ -175,12 +188,17 @@ impl Opened {
     async fn begin(self, config: &Config) -> Result<Agent, RunError> {
         let Self { journal, estate, head, term, clock } = self;
         let (found, started_at) = (estate.last_seq(), clock.now());
-        let turn = Turn::new(estate, journal, head, term);
+        let mut turn = Turn::new(estate, journal, head, term);
+        let mut recording = None;
+        if let Some((recorder, begun)) = record::begin(config, term).map_err(no_thread)? {
+            turn = turn.recorded(recorder);
+            recording = Some(begun);
+        }
         let (inbox, told, thread) = turn::spawn(turn, clock.clone()).map_err(no_thread)?;
         let ended = watch_loop(thread)?;
         let start =
             Input::Start { version: VERSION.to_owned(), config_digest: config.digest.clone() };
-        let mut agent = Agent { inbox, told, clock, found, started_at, ended };
+        let mut agent = Agent { inbox, told, clock, found, started_at, recording, ended };
         match tokio::time::timeout(FIRST_ENTRY, agent.inbox.input(start)).await {
             Ok(Ok(Ok(_entry))) => Ok(agent),
             Ok(Ok(Err(refusal))) => Err(RunError::NoStart(refusal.to_string())),
@@ -198,15 +216,23 @@ impl Agent {
         mut sources: Parts,
         mut sinks: Parts,
         grace: Duration,
+        supervisor: &Supervisor,
     ) -> Result<(), RunError> {
         tokio::select! {
             biased;
-            ended = &mut self.ended => return Err(fatal(ended)),
+            ended = &mut self.ended => {
+                // What it was given last is what everybody will want to see.
+                if let Some(recording) = self.recording.take() {
+                    drop(tokio::time::timeout(LAST_WORDS, recording.ended()).await);
+                }
+                return Err(fatal(ended));
+            }
             part = sources.fallen() => return Err(RunError::PartEnded(part)),
             part = sinks.fallen() => return Err(RunError::PartEnded(part)),
             () = stop.cancelled() => {}
         }
         tracing::info!(?grace, "stopping");
+        supervisor.stopping();
         let patience = tokio::time::sleep(grace);
         tokio::pin!(patience);
         let mut late = sources.finish(patience.as_mut()).await;
@@ -220,6 +246,13 @@ impl Agent {
             () = patience.as_mut() => late.push("the loop that decides".to_owned()),
         }
         late.extend(sinks.finish(patience.as_mut()).await);
+        if let Some(recording) = self.recording.take() {
+            tokio::select! {
+                biased;
+                () = recording.ended() => {}
+                () = patience.as_mut() => late.push("the flight recorder".to_owned()),
+            }
+        }
         if late.is_empty() {
             tracing::info!("stopped");
         } else {

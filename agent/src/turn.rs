@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     clock::Clock,
     journal::{Hash, JournalError, Store},
+    recorder::Recorder,
 };
 
 /// Inputs of one turn at the most: what group commit makes of an append.
@@ -39,6 +40,7 @@ pub struct Turn<S> {
     store: S,
     head: Hash,
     term: u64,
+    recorder: Option<Recorder>,
 }
 
 /// What a turn lets out, all of it durable.
@@ -49,6 +51,15 @@ pub struct Taken {
     pub appended: Vec<Entry>,
     pub work: Vec<Work>,
     pub wake: Option<Timestamp>,
+}
+
+/// What comes of a turn before it is durable.
+#[derive(Default)]
+struct Decided {
+    entries: Vec<Entry>,
+    verdicts: Vec<Result<Entry, Refusal>>,
+    /// The inputs that were; filled where somebody records them.
+    accepted: Vec<Input>,
 }
 
 /// Handle to the loop for everyone else.
@@ -82,7 +93,13 @@ enum Message {
 impl<S: Store> Turn<S> {
     /// `estate` is folded from all entries up to the head of `store`, and `head` is its hash.
     pub fn new(estate: Estate, store: S, head: Hash, term: u64) -> Self {
-        Self { estate, store, head, term }
+        Self { estate, store, head, term, recorder: None }
+    }
+
+    /// Everything that a turn is given is recorded, as far as there is room for it.
+    #[must_use]
+    pub fn recorded(self, recorder: Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     pub fn estate(&self) -> &Estate {
@@ -105,28 +122,47 @@ impl<S: Store> Turn<S> {
         inputs: Vec<Input>,
     ) -> Result<Taken, JournalError> {
         let before = self.estate.last_seq();
-        let mut entries = Vec::new();
-        for seen in observations {
-            self.estate.observe(now, seen);
+        let recorder = self.recorder.as_ref();
+        let begun = recorder.map(|recorder| recorder.begin(&self.estate, now, &observations));
+        let mut decided = Decided::default();
+        let outcome = self.decide(now, observations, inputs, &mut decided);
+        let Decided { entries, verdicts, accepted } = decided;
+        // Before the append, so that one that fails can be explained as well.
+        if let (Some(recorder), Some(begun)) = (self.recorder.as_mut(), begun) {
+            recorder.end(begun, accepted, !entries.is_empty());
         }
-        self.settle(now, &mut entries)?;
-        let mut verdicts = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let verdict = match self.estate.admit(now, input) {
-                Ok((subject, event)) => Ok(self.apply(now, subject, None, event, &mut entries)?),
-                Err(refusal) => Err(refusal),
-            };
-            let taken = verdict.is_ok();
-            verdicts.push(verdict);
-            if taken {
-                self.settle(now, &mut entries)?;
-            }
-        }
+        outcome?;
         if !entries.is_empty() {
             self.head = self.store.append(before, &self.head, self.term, &entries)?;
         }
         let (work, wake) = (self.estate.work(), self.estate.wake(now));
         Ok(Taken { verdicts, appended: entries, work, wake })
+    }
+
+    fn decide(
+        &mut self,
+        now: Timestamp,
+        observations: Vec<Observation>,
+        inputs: Vec<Input>,
+        decided: &mut Decided,
+    ) -> Result<(), JournalError> {
+        for seen in observations {
+            self.estate.observe(now, seen);
+        }
+        self.settle(now, &mut decided.entries)?;
+        for input in inputs {
+            let kept = self.recorder.is_some().then(|| input.clone());
+            match self.estate.admit(now, input) {
+                Ok((subject, event)) => {
+                    decided.accepted.extend(kept);
+                    let entry = self.apply(now, subject, None, event, &mut decided.entries)?;
+                    decided.verdicts.push(Ok(entry));
+                    self.settle(now, &mut decided.entries)?;
+                }
+                Err(refusal) => decided.verdicts.push(Err(refusal)),
+            }
+        }
+        Ok(())
     }
 
     fn settle(&mut self, now: Timestamp, entries: &mut Vec<Entry>) -> Result<(), JournalError> {

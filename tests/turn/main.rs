@@ -3,5 +3,6 @@
 
 mod crash;
 mod disk;
+mod record;
 mod run;
 mod story;

@@ -8,6 +8,7 @@ use agent_core::{
     Roster, Seen, SideReading, Silence, SilenceKind, StepRef, StormBrake, SyncHealth, SyncState,
     Vantage,
 };
+use dr_agent::recorder::Settings;
 use ed25519_dalek::SigningKey;
 use jiff::{SignedDuration, Timestamp};
 
@@ -48,6 +49,11 @@ fn spec(name: &str) -> LinkSpec {
 
 /// An estate of these links, as its configuration makes it.
 pub(crate) fn estate(names: &[&str]) -> Estate {
+    settings(names).estate()
+}
+
+/// What the configuration says of these links.
+pub(crate) fn settings(names: &[&str]) -> Settings {
     let approvers = APPROVERS
         .iter()
         .map(|name| Approver {
@@ -57,7 +63,7 @@ pub(crate) fn estate(names: &[&str]) -> Estate {
         .collect();
     let roster = Roster { approvers, planned_quorum: 1, forced_quorum: 2, break_glass: None };
     let links = names.iter().map(|name| spec(name)).collect();
-    Estate::new(links, roster, StormBrake::default())
+    Settings { links, roster, brake: StormBrake::default() }
 }
 
 fn key(name: &str) -> SigningKey {
@@ -121,6 +127,7 @@ fn reading(role: Role, connected: bool, second: i64) -> SideReading {
         sync_health: connected.then_some(SyncHealth::Healthy),
         database: Some(database),
         partner: None,
+        replicas: Vec::new(),
     }
 }
 

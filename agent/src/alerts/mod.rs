@@ -21,9 +21,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use agent_core::Seq;
+use agent_core::{LinkId, Seq};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +44,8 @@ pub struct Common {
     pub external_url: Option<String>,
     /// How long a primary may be lost before that alone is a page.
     pub page_after: Duration,
+    /// The links that are configured.
+    pub links: BTreeSet<LinkId>,
     pub clock: Clock,
     /// Place of the newest durable entry.
     pub head: watch::Receiver<Seq>,
@@ -118,7 +120,7 @@ pub async fn run(
     let post = to.post()?;
     let name = format!("alerts/{}/{}", to.kind(), to.name());
     let tail = Tail::new(Files::new(&name, reader, cursors), common.page_after);
-    let Common { agent, external_url, clock, head, .. } = common;
+    let Common { agent, external_url, clock, head, links, .. } = common;
     match to {
         Receiver::Alertmanager(to) => {
             let make = alertmanager::Make {
@@ -128,12 +130,12 @@ pub async fn run(
                 repeat_every: to.repeat_every,
             };
             let shape = Alertmanager::new(make);
-            Pump { tail, shape, post, head, clock, cancel, status }.run().await;
+            Pump { tail, shape, post, links, head, clock, cancel, status }.run().await;
         }
         Receiver::Webhook(to) => {
             let make = webhook::Make { agent, external_url, min_severity: to.to.min_severity };
             let shape = webhook::Webhook::new(make, to.secret);
-            Pump { tail, shape, post, head, clock, cancel, status }.run().await;
+            Pump { tail, shape, post, links, head, clock, cancel, status }.run().await;
         }
     }
     Ok(())

@@ -58,6 +58,9 @@ fn of_proposal(proposed: &Proposed, health: Health) -> Option<Need> {
     let id = proposed.id();
     match proposed.status {
         Status::Closed(End::Stuck) if !proposed.acknowledged => Some(Need::Stuck(id)),
+        Status::Closed(End::Overtaken) if !proposed.acknowledged && !lost(health) => {
+            Some(Need::Stuck(id))
+        }
         Status::Open if proposed.proposal.terms.kind == PlanKind::ForcedFailover => {
             Some(Need::Decide(id))
         }

@@ -1,8 +1,8 @@
 //! The one loop of every sink: read, shape, send, and only then move the cursor.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use agent_core::Seq;
+use agent_core::{LinkId, Seq};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub(super) struct Pump<S> {
     pub(super) tail: Tail,
     pub(super) shape: S,
     pub(super) post: Post,
+    /// Those that are configured.
+    pub(super) links: BTreeSet<LinkId>,
     pub(super) head: watch::Receiver<Seq>,
     pub(super) clock: Clock,
     pub(super) cancel: CancellationToken,
@@ -116,7 +118,7 @@ impl<S: Shape> Pump<S> {
     }
 
     async fn begin(&mut self) -> Result<Next, AlertError> {
-        let begun = self.tail.begin().await?;
+        let begun = self.tail.begin(&self.links, self.clock.now()).await?;
         self.shape.resume(begun.standing, self.clock.now());
         begun.untold.into_iter().for_each(|item| self.shape.queue(item));
         self.settle().await?;

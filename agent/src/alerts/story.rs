@@ -9,7 +9,10 @@
 //! is one page. Those two follow from time alone; they take their place among the entries by the
 //! time at which they are due.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use agent_core::{
     Again, ApproverId, End, Entry, Event, Health, LinkId, Proposal, ProposalId, Reason, Seq, Side,
@@ -99,6 +102,8 @@ pub(super) enum News {
     Lasting { started: Seq },
     /// Nobody has had to act for a while.
     Calm { started: Seq },
+    /// The configuration does not name the link any more.
+    Dropped,
     /// Nothing new: the receiver is, and is told how things stand.
     Standing,
 }
@@ -148,6 +153,21 @@ impl Stories {
     /// Takes for told what began to run with an entry up to `started`.
     pub(super) fn told(&mut self, started: Seq) {
         while self.expire(|timer| timer.started <= started).is_some() {}
+    }
+
+    /// Ends the episodes of links that are not configured any more: nobody looks at them. A proposal
+    /// that is live is closed by the core first.
+    pub(super) fn drop_others(&mut self, links: &BTreeSet<LinkId>, now: Timestamp) -> Vec<Change> {
+        let gone = |link: &LinkId, episode: &mut Episode| !links.contains(link) && !episode.waits();
+        let end = |(_, mut episode): (LinkId, Episode)| {
+            let paged_before = episode.paging();
+            let now = now.max(episode.health_since);
+            episode.over = Some(now);
+            episode.calm_down(now);
+            episode.sequence += 1;
+            Change { at: now, news: News::Dropped, paged_before, episode }
+        };
+        self.open.extract_if(.., gone).map(end).collect()
     }
 
     /// When something is due next.
@@ -213,7 +233,9 @@ impl Episode {
             | Event::StepNotDone { .. }
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
-            | Event::EpisodeAcknowledged { .. } => return None,
+            | Event::EpisodeAcknowledged { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => return None,
         };
         Some(Self {
             link: link.clone(),
@@ -282,9 +304,11 @@ impl Episode {
             Event::StepSending { .. } | Event::StepDone { .. } | Event::StepUnknown { .. } => true,
             // It is tried again, up to twenty times: that it began to fail is news.
             Event::StepNotDone { step, again, .. } => step.attempt == 1 || *again == Again::Never,
-            Event::StepStarted { .. } | Event::StepNoted { .. } | Event::AgentStarted { .. } => {
-                false
-            }
+            Event::StepStarted { .. }
+            | Event::StepNoted { .. }
+            | Event::AgentStarted { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => false,
         }
     }
 
@@ -355,19 +379,28 @@ impl Episode {
         if entry.rule.as_deref() == Some(LINK_DROPPED) {
             return true;
         }
-        let waits = self.proposal.as_ref().is_some_and(|proposed| match proposed.status {
+        let stuck = self.proposal.as_ref().is_some_and(|proposed| {
+            // Overtaken: the applications may be out, and nothing lets them in by itself.
+            let ends = [End::Stuck, End::Overtaken].map(Status::Closed);
+            ends.contains(&proposed.status) && !proposed.acknowledged
+        });
+        self.health == Health::Healthy && !stuck && !self.waits()
+    }
+
+    /// Whether a proposal is open or being carried out.
+    fn waits(&self) -> bool {
+        self.proposal.as_ref().is_some_and(|proposed| match proposed.status {
             Status::Open | Status::Approved { .. } | Status::Undoing { .. } => true,
-            Status::Closed(End::Stuck) => !proposed.acknowledged,
             Status::Closed(
                 End::Succeeded
                 | End::Undone
+                | End::Stuck
                 | End::Rejected
                 | End::Expired
                 | End::Withdrawn
                 | End::Overtaken,
             ) => false,
-        });
-        self.health == Health::Healthy && !waits
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The journal as a sink follows it: changes, each with the place to which its telling leads.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use agent_core::Seq;
+use agent_core::{LinkId, Seq};
 use jiff::Timestamp;
 
 use super::{
@@ -25,7 +25,8 @@ pub(super) struct Item {
 
 /// What there is to do at the beginning.
 pub(super) struct Begun {
-    /// What a new receiver is told of what was before it.
+    /// What follows from the beginning itself: a new receiver is told how things stand, an old one
+    /// of the links that are not configured any more.
     pub(super) untold: Vec<Item>,
     /// All open episodes, told or not.
     pub(super) standing: Vec<Change>,
@@ -48,7 +49,11 @@ impl Tail {
 
     /// Reads again what has been told already, from the last place at which no episode was open.
     /// To a sink that is new here all has been told: it begins with how things stand.
-    pub(super) async fn begin(&mut self) -> Result<Begun, AlertError> {
+    pub(super) async fn begin(
+        &mut self,
+        links: &BTreeSet<LinkId>,
+        now: Timestamp,
+    ) -> Result<Begun, AlertError> {
         let Found { place, base, head } = self.files.find().await?;
         let end = place.map_or(head, |place| place.mark);
         self.stories.clear();
@@ -67,15 +72,14 @@ impl Tail {
             self.stories.told(place.timed);
             self.at.timed = place.timed;
         }
+        let dropped = self.stories.drop_others(links, now);
         self.at.calm = self.stories.calm();
         let standing = self.stories.standing();
-        let mut untold: Vec<Item> = Vec::new();
-        if place.is_none() {
-            untold
-                .extend(standing.iter().map(|change| Item { change: change.clone(), place: None }));
-            if let Some(last) = untold.last_mut() {
-                last.place = Some(self.at);
-            }
+        let untold = if place.is_some() { dropped } else { standing.clone() };
+        let item = |change| Item { change, place: None };
+        let mut untold: Vec<Item> = untold.into_iter().map(item).collect();
+        if let Some(last) = untold.last_mut() {
+            last.place = Some(self.at);
         }
         Ok(Begun { untold, standing })
     }
@@ -138,7 +142,7 @@ impl Tail {
             News::Lasting { started } | News::Calm { started } => {
                 self.at.timed = started;
             }
-            News::Entry { .. } | News::Standing => {}
+            News::Entry { .. } | News::Dropped | News::Standing => {}
         }
         Item { change, place: Some(self.at) }
     }

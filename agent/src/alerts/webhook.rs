@@ -118,6 +118,7 @@ impl Make {
             News::Entry { seq, event } => (event.name(), Some(*seq)),
             News::Lasting { .. } => ("page_begun", None),
             News::Calm { .. } => ("page_ended", None),
+            News::Dropped => ("link_dropped", None),
             News::Standing => ("standing", None),
         };
         let proposed = episode.proposal.as_ref();

@@ -19,6 +19,7 @@ pub(super) fn title(change: &Change) -> String {
             None => health(episode),
         },
         News::Calm { .. } => "nobody has to act any more".to_owned(),
+        News::Dropped => "the configuration does not name the link any more".to_owned(),
         News::Standing => format!("as it stands: {}", health(episode)),
     };
     let over = if episode.over.is_some() { "; the episode is over" } else { "" };
@@ -146,9 +147,11 @@ fn event_title(episode: &Episode, event: &Event) -> String {
         }
         Event::EpisodeAcknowledged { by, .. } => format!("acknowledged by {}", quote(by)),
         // None of them is told; their names are right all the same.
-        Event::AgentStarted { .. } | Event::StepStarted { .. } | Event::StepNoted { .. } => {
-            event.name().replace('_', " ")
-        }
+        Event::AgentStarted { .. }
+        | Event::StepStarted { .. }
+        | Event::StepNoted { .. }
+        | Event::StateReported { .. }
+        | Event::RunbookIssued { .. } => event.name().replace('_', " "),
     }
 }
 
@@ -167,7 +170,9 @@ fn detail(event: &Event) -> Option<String> {
         | Event::ProposalApproved { .. }
         | Event::StepStarted { .. }
         | Event::StepSending { .. }
-        | Event::StepNoted { .. } => None,
+        | Event::StepNoted { .. }
+        | Event::StateReported { .. }
+        | Event::RunbookIssued { .. } => None,
     }
 }
 

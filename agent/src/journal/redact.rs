@@ -24,7 +24,9 @@ pub fn redact(entry: &Entry) -> Entry {
         | Event::StepNotDone { .. }
         | Event::StepUnknown { .. }
         | Event::UndoStarted { .. }
-        | Event::EpisodeAcknowledged { .. } => {}
+        | Event::EpisodeAcknowledged { .. }
+        | Event::StateReported { .. }
+        | Event::RunbookIssued { .. } => {}
     }
     entry
 }

@@ -32,6 +32,7 @@ pub(super) fn tell(
         agent: config.agent.name.clone(),
         external_url: config.alerts.external_url.clone(),
         page_after: config.alerts.page_after,
+        links: config.links.iter().map(|link| link.id.clone()).collect(),
         clock: agent.clock.clone(),
         head: agent.told.head.clone(),
     };

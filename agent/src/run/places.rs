@@ -82,12 +82,15 @@ impl Places {
     pub(super) fn watch(&self, parts: &mut Parts, metrics: &Arc<Metrics>, inbox: &Inbox) {
         for (instance, control) in &self.all {
             let name = instance.look.instance.to_string();
-            if let Some(control) = control {
-                let credential = Arc::clone(&control.credential);
-                parts.again(&format!("the credential for {name}"), move |stop| {
+            let logins = logins(instance);
+            for credential in control.iter().map(|control| &control.credential).chain(&logins) {
+                let credential = Arc::clone(credential);
+                parts.again(&format!("a credential for {name}"), move |stop| {
                     let credential = Arc::clone(&credential);
                     async move { credential.keep_fresh(stop).await }
                 });
+            }
+            if let Some(control) = control {
                 let (client, links) =
                     (Arc::clone(&control.client), control.settings.target.links.clone());
                 let look = move || ControlLook::new(Arc::clone(&client), links.clone());
@@ -114,6 +117,19 @@ impl Places {
         parts
             .again(name, move |stop| watch(look(), schedule, Arc::clone(&now), told.clone(), stop));
     }
+}
+
+/// The tokens that are logged in with, each once.
+fn logins(instance: &InstanceSettings) -> Vec<Arc<KeptCredential>> {
+    let mut all: Vec<Arc<KeptCredential>> = Vec::new();
+    for target in [&instance.look, &instance.act] {
+        for credential in target.ways().iter().filter_map(|(_, way)| way.login.credential()) {
+            if !all.iter().any(|other| Arc::ptr_eq(other, credential)) {
+                all.push(Arc::clone(credential));
+            }
+        }
+    }
+    all
 }
 
 /// Hands a look to the loop, and counts it.

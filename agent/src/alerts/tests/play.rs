@@ -236,5 +236,6 @@ fn reading(role: Role, connected: bool, commit: Timestamp) -> SideReading {
         sync_health: connected.then_some(SyncHealth::Healthy),
         database: Some(database),
         partner: primary.then_some(partner),
+        replicas: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::{Entry, from_hex, to_hex};
+use agent_core::{Entry, Report, from_hex, to_hex};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
@@ -171,14 +171,14 @@ async fn begun_anew_after_each_message_it_says_the_same() {
         stage.page_after = Duration::from_secs(page_after);
         stage.write(&play.entries[..1]);
         let mut tail = stage.tail("x");
-        tail.begin().await.expect("readable");
+        tail.begin(&stage.links, play.now()).await.expect("readable");
         tail.save(tail.at()).await.expect("writable");
         stage.write(&play.entries);
         let (head, now) = (play.entries.last().expect("some").seq, play.now());
         let mut said = Vec::new();
         loop {
             let mut tail = stage.tail("x");
-            let begun = tail.begin().await.expect("readable");
+            let begun = tail.begin(&stage.links, play.now()).await.expect("readable");
             assert!(begun.untold.is_empty(), "it is known here");
             let mut first = None;
             while first.is_none() && tail.at().mark.seq < head {
@@ -346,5 +346,86 @@ async fn one_that_is_down_holds_up_no_other() {
     assert!(silent_sink.report().pending_entries > 0 && broken_sink.report().pending_entries > 0);
     for sink in [sink, silent_sink, broken_sink] {
         sink.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_left_the_configuration_is_told_once() {
+    let mut play = Play::of(&["orders", "stock"]);
+    play.see(Scene::Healthy, 10);
+    play.see(Scene::Lost, 20);
+    let mut stage = Stage::new();
+    stage.write(&play.entries[..1]);
+    let (hook, pushed) = (Receiver::start(&[]).await, Receiver::start(&[]).await);
+    let first = stage.begin(webhook(hook.url("/hook")));
+    let second = stage.begin(alertmanager(pushed.url("/")));
+    first.told().await;
+    second.told().await;
+    stage.write(&play.entries);
+    hook.until_taken(4).await;
+    pushed.until_taken(1).await;
+    first.stop().await;
+    second.stop().await;
+    stage.links.clear();
+    let (told, told_pushes) = (hook.taken().len(), pushed.taken().len());
+    for _ in 0..2 {
+        let first = stage.begin(webhook(hook.url("/hook")));
+        let second = stage.begin(alertmanager(pushed.url("/")));
+        hook.until_taken(told + 2).await;
+        pushed.until_taken(told_pushes + 1).await;
+        first.stop().await;
+        second.stop().await;
+    }
+    let taken = hook.taken();
+    assert_eq!(taken.len(), told + 2, "once");
+    for request in &taken[told..] {
+        let message = request.json();
+        assert_eq!(
+            (&message["event"], &message["status"]),
+            (&"link_dropped".into(), &"resolved".into())
+        );
+    }
+    assert_eq!(pushed.taken().len(), told_pushes + 1, "and not pushed again");
+}
+
+#[tokio::test]
+async fn the_signed_address_of_an_operation_never_leaves() {
+    let mut play = Play::new();
+    play.see(Scene::Healthy, 10);
+    play.see(Scene::Lost, 65);
+    play.approve("alice");
+    play.approve("bob");
+    play.report(&done());
+    let operation = "https://management.example/operations/1?t=s3cret".to_owned();
+    play.report(&[Report::Sending, Report::Noted { operation }]);
+    play.report(&done()[1..]);
+    assert!(play.entries.iter().any(|entry| entry.event.name() == "step_noted"));
+    let mut stage = Stage::new();
+    stage.write(&play.entries[..1]);
+    let (hook, pushed) = (Receiver::start(&[]).await, Receiver::start(&[]).await);
+    let first = stage.begin(webhook(hook.url("/hook")));
+    let second = stage.begin(alertmanager(pushed.url("/")));
+    first.told().await;
+    second.told().await;
+    stage.write(&play.entries);
+    hook.until_taken(expected(&play.entries).len()).await;
+    pushed.until_taken(1).await;
+    first.stop().await;
+    second.stop().await;
+    for request in hook.seen().into_iter().chain(pushed.seen()) {
+        let body = String::from_utf8(request.body).expect("text");
+        assert!(!body.contains("s3cret") && !body.contains("management.example"), "{body}");
+    }
+}
+
+#[test]
+fn what_can_not_be_a_way_is_told_at_the_start() {
+    let url = || "https://alerts.example.com".parse().expect("an address");
+    assert!(webhook(url()).check().is_ok());
+    for pem in ["no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let To::Webhook(mut settings) = webhook(url()) else { panic!("it is one") };
+        settings.to.ca_pem = Some(pem.to_owned());
+        let error = To::Webhook(settings).check().expect_err("no authorities");
+        assert!(error.to_string().starts_with("alerts can't be sent to hook: "), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! A journal on disk that grows as a play goes on, and sinks that run on it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use agent_core::{Entry, Seq};
+use agent_core::{Entry, LinkId, Seq};
 use jiff::Timestamp;
 use probes::Secret;
 use reqwest::Url;
@@ -14,7 +14,7 @@ use super::{
     super::{
         AlertError, Common, Receiver as To, SinkReport, SinkStatus, files::Files, run, tail::Tail,
     },
-    play::start,
+    play::{link, start},
     receiver::LIMIT,
 };
 use crate::{
@@ -32,6 +32,8 @@ pub(super) struct Stage {
     pub(super) clock: Clock,
     hand: Hand,
     pub(super) page_after: Duration,
+    /// Those that are configured.
+    pub(super) links: BTreeSet<LinkId>,
     folder: TempDir,
 }
 
@@ -53,6 +55,7 @@ impl Stage {
             clock,
             hand,
             page_after: Duration::from_secs(90),
+            links: ["orders", "stock"].map(link).into(),
             folder,
         }
     }
@@ -100,6 +103,7 @@ impl Stage {
             agent: "dr-agent".into(),
             external_url: None,
             page_after: self.page_after,
+            links: self.links.clone(),
             clock: self.clock.clone(),
             head: self.head.subscribe(),
         };

@@ -232,6 +232,7 @@ fn healthy(vantage: Vantage, now: Timestamp) -> Observation {
         sync_health: Some(SyncHealth::Healthy),
         database: Some(database),
         partner: primary.then_some(partner),
+        replicas: Vec::new(),
     };
     let seen = Seen::Side(reading);
     Observation { link: link(), vantage, begun_at: now, at: now, late: false, seen }
