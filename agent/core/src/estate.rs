@@ -155,7 +155,7 @@ impl Estate {
         match &entry.subject {
             Subject::Agent | Subject::Instance(_) => {
                 if matches!(entry.event, Event::AgentStarted { .. }) {
-                    self.links.values_mut().for_each(|link| link.record.restarted());
+                    self.links.values_mut().for_each(|link| link.record.restarted(entry.at));
                 }
                 self.tally.count(entry, None);
             }

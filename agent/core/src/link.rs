@@ -83,10 +83,10 @@ impl Record {
     }
 
     /// The agent has started anew.
-    pub(crate) fn restarted(&mut self) {
+    pub(crate) fn restarted(&mut self, at: Timestamp) {
         if let Some(run) = self.run.as_mut().filter(|run| !matches!(run.status, Status::Closed(_)))
         {
-            run.restarted();
+            run.restarted(at);
         }
     }
 

@@ -226,8 +226,9 @@ impl Run {
         self.proposal.terms.proposal
     }
 
-    /// The agent has started anew: whoever waited for the reply of a command is gone.
-    pub(crate) fn restarted(&mut self) {
+    /// The agent has started anew: whoever waited for the reply of a command is gone. Counted from
+    /// the start, since the clock may have been set meanwhile.
+    pub(crate) fn restarted(&mut self, at: Timestamp) {
         for lane in 0..self.lanes.len() {
             let step = self.current(lane).cloned();
             let progress = &mut self.lanes[lane];
@@ -235,7 +236,7 @@ impl Run {
                 &progress.state
             {
                 let route = step.as_ref().and_then(|step| step.routes.get(started.route));
-                let until = started.sent_at.and_then(|sent_at| outlasts(route, sent_at));
+                let until = started.sent_at.and_then(|_| outlasts(route, at));
                 progress.orphan_until = progress.orphan_until.max(until);
             }
         }
