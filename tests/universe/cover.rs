@@ -99,7 +99,6 @@ impl Coverage {
             "end Rejected",
             "end Withdrawn",
             "undo started",
-            "undo by a rejection",
             "step done back",
             "step not done back",
             "step done to SQL Server",
