@@ -6,6 +6,7 @@
 //! period is for all of it, and names whoever did not finish. `kill -9` is safe at any line.
 
 mod alerting;
+mod calendar;
 mod parts;
 mod places;
 mod record;
@@ -34,6 +35,7 @@ use crate::{
     http::{self, Bound, BusLook, ServeError, TokenError, Tokens, view::BusView},
     journal::{Cursors, Hash, Journal, JournalError, Reader},
     metrics::Metrics,
+    schedule,
     turn::{self, Ended, Inbox, Turn},
 };
 
@@ -110,6 +112,10 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     if let Some(recording) = &agent.recording {
         recording.tell(&metrics).map_err(SetupError::Metrics)?;
     }
+    let jobs = calendar::jobs(&config, broker.as_ref(), inbox, agent.last_jobs);
+    calendar::tell(&jobs, &metrics).map_err(SetupError::Metrics)?;
+    let wall = calendar::wall(clock.clone());
+    sources.again("the calendar", move |stop| schedule::run(jobs.clone(), wall.clone(), stop));
     places.watch(&mut sources, &metrics, inbox);
 
     // Entries that the stop itself brings about go out too, so the bus is told last.
@@ -154,6 +160,7 @@ struct Agent {
     found: Seq,
     started_at: Timestamp,
     recording: Option<Recording>,
+    last_jobs: calendar::Last,
     /// How the loop ended, when it has.
     ended: oneshot::Receiver<Result<(), RunError>>,
 }
@@ -188,6 +195,7 @@ impl Opened {
     async fn begin(self, config: &Config) -> Result<Agent, RunError> {
         let Self { journal, estate, head, term, clock } = self;
         let (found, started_at) = (estate.last_seq(), clock.now());
+        let last_jobs = estate.last_jobs();
         let mut turn = Turn::new(estate, journal, head, term);
         let mut recording = None;
         if let Some((recorder, begun)) = record::begin(config, term).map_err(no_thread)? {
@@ -198,7 +206,8 @@ impl Opened {
         let ended = watch_loop(thread)?;
         let start =
             Input::Start { version: VERSION.to_owned(), config_digest: config.digest.clone() };
-        let mut agent = Agent { inbox, told, clock, found, started_at, recording, ended };
+        let mut agent =
+            Agent { inbox, told, clock, found, started_at, recording, last_jobs, ended };
         match tokio::time::timeout(FIRST_ENTRY, agent.inbox.input(start)).await {
             Ok(Ok(Ok(_entry))) => Ok(agent),
             Ok(Ok(Err(refusal))) => Err(RunError::NoStart(refusal.to_string())),

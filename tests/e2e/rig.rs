@@ -484,6 +484,8 @@ fn quick() -> Vec<(&'static str, Setting)> {
         ("links.0.planned.quiesce_within", "30s"),
         ("links.0.planned.quiet_for", "1s"),
         ("links.0.planned.catch_up_within", "30s"),
+        // At six in the morning too nothing happens that a test does not ask for.
+        ("schedule.daily_report", "off"),
     ] {
         settings.push((key, span.into()));
     }

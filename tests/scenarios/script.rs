@@ -110,6 +110,10 @@ impl Stage {
             }
             ["people", "stop", "the", "applications"] => self.people(true),
             ["people", "let", "the", "applications", "in", "again"] => self.people(false),
+            ["report", "the", "state"] => self.report(0),
+            ["report", "the", "state", "after", missed, "missed", "times"] => {
+                self.report(missed.parse().map_err(|_| "a number of times")?)
+            }
             ["explain"] => self.explain(),
             ["truth"] => self.truth(),
             ["ask", "for", "a", "forced", "failover"] => self.ask(PlanKind::ForcedFailover),
@@ -245,6 +249,11 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    fn report(&mut self, missed: u64) -> Result<(), String> {
+        let placement = vec!["SQL Server sql01: it is in the network of this machine".into()];
+        self.input(Input::ReportState { missed, placement })
     }
 
     fn explain(&mut self) -> Result<(), String> {

@@ -1,6 +1,9 @@
 //! Entries in words.
 
-use agent_core::{Decision, Entry, Event, Plan, Proposal, Side, Step, StepRef, Undo};
+use agent_core::{
+    Decision, Entry, Event, Happened, OpenProposal, Plan, Proposal, Side, SideState, StateReport,
+    Step, StepRef, Undo,
+};
 
 /// One entry, with a line of its own for each thing that a DBA would ask about.
 pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
@@ -63,12 +66,51 @@ pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
         }
         Event::UndoStarted { why, .. } => vec![format!("what was done is taken back: {why}")],
         Event::EpisodeAcknowledged { by, note } => vec![format!("{by} acknowledges: {note}")],
-        Event::StateReported { report } => {
-            vec![format!("{} links are reported", report.links.len())]
-        }
+        Event::StateReported { report } => reported(report),
         Event::RunbookIssued { runbook } => vec![format!("a runbook of {} bytes", runbook.bytes)],
     };
     lines[0] = format!("{}  {}{rule}", clock(entry.at), lines[0]);
+    lines
+}
+
+fn reported(report: &StateReport) -> Vec<String> {
+    let StateReport { since, missed, happened, links, more_links, placement } = report;
+    let since = since.map_or_else(|| "the beginning".to_owned(), clock);
+    let mut lines = vec![format!("state report; the one before: {since}, missed: {missed}")];
+    let Happened { starts, episodes, proposals, succeeded, .. } = happened;
+    lines.push(format!(
+        "since then: {starts} starts, {episodes} episodes, {proposals} proposals, {succeeded} succeeded"
+    ));
+    for link in links {
+        let since = link.since.map_or_else(|| "ever".to_owned(), clock);
+        lines.push(format!("{} is {} since {since}", link.link, link.health));
+        lines.extend(link.reasons.iter().map(|reason| format!("  because {reason}")));
+        for SideState { side, role, silence, .. } in &link.sides {
+            lines.push(match (role, silence) {
+                (Some(role), _) => format!("  {side}: {role}"),
+                (None, Some(silence)) => format!("  {side}: no answer ({silence:?})"),
+                (None, None) => format!("  {side}: nothing"),
+            });
+        }
+        let known = |number: Option<u64>| number.map_or("unknown".to_owned(), |n| n.to_string());
+        let (lag, queue) = (known(link.lag_s), known(link.log_send_queue_kb));
+        lines.push(format!("  lag: {lag} s; to be sent: {queue} KB"));
+        lines.extend(link.forecast.map(|forecast| format!("  forced now: {}", forecast.loss)));
+        lines.extend(link.last_failover.map(|moved| {
+            let by = moved.proposal.map_or_else(|| "others".to_owned(), |id| id.to_string());
+            format!("  last failover: {} to {}, by {by}", clock(moved.at), moved.to)
+        }));
+        lines.extend(link.proposal.map(|open| {
+            let OpenProposal { proposal, signatures, quorum, .. } = open;
+            format!("  proposal {proposal} waits: {signatures} of {quorum}")
+        }));
+        lines.extend(link.unacknowledged.map(|id| format!("  not acknowledged: {id}")));
+        lines.extend(link.blocked_by.iter().map(|why| format!("  no proposal, since {why}")));
+    }
+    if *more_links > 0 {
+        lines.push(format!("{more_links} further links"));
+    }
+    lines.extend(placement.iter().map(|words| format!("placement: {words}")));
     lines
 }
 

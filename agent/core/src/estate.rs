@@ -118,7 +118,9 @@ impl Estate {
                 }
                 Ok((Subject::Link(link), Event::EpisodeAcknowledged { by, note }))
             }
-            Input::ReportState { missed } => Ok(report::reported(self, &self.tally, missed, now)),
+            Input::ReportState { missed, placement } => {
+                Ok(report::reported(self, &self.tally, missed, &placement, now))
+            }
             Input::IssueRunbook { runbook } => Ok(report::issued(runbook)),
         }
     }

@@ -37,8 +37,13 @@ pub enum Input {
     Report { step: StepRef, report: Report },
     /// A human has seen how the episode went.
     Acknowledge { link: LinkId, by: String, note: String },
-    /// It is time for a report. `missed` such times went by without one.
-    ReportState { missed: u64 },
+    /// It is time for a report. `missed` such times went by without one. `placement` is what would
+    /// die together with a primary, as the shell finds it.
+    ReportState {
+        missed: u64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        placement: Vec<String>,
+    },
     /// A runbook has been put where it is to be found.
     IssueRunbook { runbook: Runbook },
 }

@@ -53,7 +53,7 @@ pub use explain::Explanation;
 pub use forecast::{Basis, Bounds, Forecast, Ignorance, Loss, Sample, seconds};
 pub use health::{Assessment, Health, Reason};
 pub use input::{Input, Refusal, Report};
-pub use link::{Illegal, Record};
+pub use link::{Illegal, Move, Record};
 pub use names::{ApproverId, FailureDomain, InstanceId, LinkId, Lsn, ProposalId, Seq, Side};
 pub use plan::{Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, digest};
 pub use policy::{
@@ -61,7 +61,8 @@ pub use policy::{
 };
 pub use proposal::{End, Origin, Proposal, Received, Status, Terms, Texts};
 pub use report::{
-    Happened, LinkState, OpenProposal, REPORTED_LINKS, RUNBOOK_BYTES, Runbook, StateReport,
+    Happened, LinkState, OpenProposal, REPORTED_LINKS, RUNBOOK_BYTES, Runbook, SideState,
+    StateReport,
 };
 pub use rules::rule_names;
 pub use run::{Progress, Run, Started, StepState};

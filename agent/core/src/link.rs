@@ -4,6 +4,7 @@
 use alloc::{format, string::String, vec::Vec};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Entry, Event},
@@ -43,6 +44,20 @@ pub struct Record {
     pub silenced: bool,
     /// A human has seen how the newest proposal ended.
     pub acknowledged: bool,
+    /// When the primary was last seen on another side than before.
+    pub moved: Option<Move>,
+}
+
+/// The primary has moved from one side to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// When it was seen.
+    pub at: Timestamp,
+    pub to: Side,
+    /// The proposal that it was moved by; None if it was not the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<ProposalId>,
 }
 
 impl Default for Record {
@@ -57,6 +72,7 @@ impl Default for Record {
             run: None,
             silenced: false,
             acknowledged: true,
+            moved: None,
         }
     }
 }
@@ -140,6 +156,15 @@ impl Record {
         Ok(())
     }
 
+    /// The proposal whose command may have moved the primary there, since it was last seen to move.
+    fn mover(&self, to: Side) -> Option<ProposalId> {
+        let run = self.run.as_ref().filter(|run| run.committed())?;
+        let terms = &run.proposal.terms;
+        let newer = self.moved.is_none_or(|moved| moved.at < terms.opened_at);
+        let goes = run.proposal.plan.lanes.iter().any(|lane| lane.target == to);
+        (newer && goes).then_some(terms.proposal)
+    }
+
     fn health_changed(
         &mut self,
         entry: &Entry,
@@ -151,7 +176,11 @@ impl Record {
         self.health = to;
         self.health_since = Some(entry.at);
         self.reasons = reasons.to_vec();
-        if primary.is_some() {
+        if let Some(to) = primary {
+            if self.primary.is_some_and(|before| before != to) {
+                let proposal = self.mover(to);
+                self.moved = Some(Move { at: entry.at, to, proposal });
+            }
             self.primary = primary;
         }
         match to {

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     estate::Estate,
     event::{Entry, Event, Subject},
-    evidence::{Observation, Seen},
+    evidence::{Observation, Role, Seen, SilenceKind},
     forecast::Forecast,
     health::Health,
-    link::Record,
+    link::{Move, Record},
     names::{LinkId, ProposalId, Side},
     proposal::{End, Status},
     run::Run,
@@ -27,8 +27,10 @@ pub const REPORTED_LINKS: usize = 64;
 /// Bytes of a runbook that go into the journal, and with it to everybody; a longer one is named by
 /// its digest and the places where it is kept.
 pub const RUNBOOK_BYTES: usize = 64 << 10;
-/// Obstacles told of one link at the most, and characters of each.
+/// Obstacles, and reasons, told of one link at the most, and characters of each.
 const OBSTACLES: usize = 8;
+/// Warnings of one report at the most.
+const WARNINGS: usize = 16;
 const WORDS: usize = 300;
 
 /// How everything is at one time.
@@ -43,6 +45,9 @@ pub struct StateReport {
     pub links: Vec<LinkState>,
     /// Further links, which are as they should be as far as the others are.
     pub more_links: usize,
+    /// What would die together with a primary: placement as `dr-agent check` warns of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement: Vec<String>,
 }
 
 /// What has happened since the report before.
@@ -85,6 +90,28 @@ pub struct LinkState {
     pub unacknowledged: Option<ProposalId>,
     /// What would keep a proposal from being opened now; empty if it would be.
     pub blocked_by: Vec<String>,
+    /// What each side was seen to be when it was last looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sides: Vec<SideState>,
+    /// Why the health is what it is, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// When the primary was last seen to move, by whomever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failover: Option<Move>,
+}
+
+/// What the newest look at a side showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SideState {
+    pub side: Side,
+    /// None: it did not answer.
+    pub role: Option<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<SilenceKind>,
+    /// When that look was begun.
+    pub at: Timestamp,
 }
 
 /// A proposal that is open or being carried out.
@@ -186,9 +213,12 @@ pub(crate) fn reported(
     estate: &Estate,
     tally: &Tally,
     missed: u64,
+    placement: &[String],
     now: Timestamp,
 ) -> (Subject, Event) {
-    (Subject::Agent, Event::StateReported { report: report(estate, tally, missed, now) })
+    let mut report = report(estate, tally, missed, now);
+    report.placement = placement.iter().take(WARNINGS).map(|words| short(words)).collect();
+    (Subject::Agent, Event::StateReported { report })
 }
 
 /// What follows from a runbook that was made.
@@ -205,7 +235,14 @@ fn report(estate: &Estate, tally: &Tally, missed: u64, now: Timestamp) -> StateR
     links.sort_by_key(|link| link.health == Health::Healthy && link.proposal.is_none());
     let more_links = links.len().saturating_sub(REPORTED_LINKS);
     links.truncate(REPORTED_LINKS);
-    StateReport { since: tally.since, missed, happened: tally.happened, links, more_links }
+    StateReport {
+        since: tally.since,
+        missed,
+        happened: tally.happened,
+        links,
+        more_links,
+        placement: Vec::new(),
+    }
 }
 
 fn link(
@@ -216,11 +253,11 @@ fn link(
     now: Timestamp,
 ) -> LinkState {
     let explanation = estate.explain(id, now);
-    let (forecast, because) = match explanation {
-        Some(told) => (Some(told.forecast), told.because),
+    let (forecast, because, reasons) = match explanation {
+        Some(told) => (Some(told.forecast), told.because, told.reasons),
         None => {
             let why = "the link is not in the configuration any more".to_string();
-            (None, Vec::from([why]))
+            (None, Vec::from([why]), Vec::new())
         }
     };
     let looks = estate.newest(id);
@@ -239,6 +276,9 @@ fn link(
         silenced: record.silenced,
         unacknowledged: ended.map(|run| run.proposal.terms.proposal),
         blocked_by: because.iter().take(OBSTACLES).map(|words| short(words)).collect(),
+        sides: looks.iter().filter_map(side).collect(),
+        reasons: reasons.iter().take(OBSTACLES).map(|words| short(words)).collect(),
+        last_failover: record.moved,
     }
 }
 
@@ -250,6 +290,16 @@ fn heard_by_primary(look: &Observation) -> Option<(Option<u64>, Option<u64>)> {
         }
         Seen::Control(_) | Seen::Silence(_) => None,
     }
+}
+
+fn side(look: &Observation) -> Option<SideState> {
+    let side = Side::BOTH.into_iter().find(|side| look.vantage == (*side).into())?;
+    let (role, silence) = match &look.seen {
+        Seen::Side(reading) => (Some(reading.role), None),
+        Seen::Silence(silence) => (None, Some(silence.kind)),
+        Seen::Control(_) => return None,
+    };
+    Some(SideState { side, role, silence, at: look.begun_at })
 }
 
 fn open(run: &Run) -> OpenProposal {

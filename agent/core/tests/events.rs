@@ -8,9 +8,9 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use agent_core::{
     Again, ApproverId, Ballot, Decision, End, Entry, Event, FORMAT, Forecast, Happened, Health,
-    Ignorance, InstanceId, LinkId, LinkState, Loss, Observation, OpenProposal, Reason, Runbook,
-    Sample, Seen, Side, Silence, SilenceKind, StateReport, StepRef, Subject, Texts, Vantage, read,
-    write,
+    Ignorance, InstanceId, LinkId, LinkState, Loss, Move, Observation, OpenProposal, Reason, Role,
+    Runbook, Sample, Seen, Side, SideState, Silence, SilenceKind, StateReport, StepRef, Subject,
+    Texts, Vantage, read, write,
 };
 use jiff::Timestamp;
 
@@ -18,10 +18,11 @@ use jiff::Timestamp;
 fn every_event_has_a_golden_file_that_reads_and_writes_the_same() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/events");
     let mut names = BTreeSet::new();
-    for entry in entries() {
+    let full = fuller().into_iter().map(|entry| (".full", entry));
+    for (kind, entry) in entries().into_iter().map(|entry| ("", entry)).chain(full) {
         let name = entry.event.name();
         names.insert(name);
-        let path = folder.join(format!("v{FORMAT}.{name}.json"));
+        let path = folder.join(format!("v{FORMAT}.{name}{kind}.json"));
         let text = write(&entry);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::create_dir_all(&folder).expect("the folder can be made");
@@ -90,6 +91,27 @@ fn events() -> Vec<Event> {
     ])
 }
 
+/// The same with what was added to it later.
+fn fuller() -> Vec<Entry> {
+    let mut report = state_report();
+    report.placement = vec!["link orders: both are unstated".into()];
+    report.links[0].sides = vec![
+        SideState { side: Side::SqlServer, role: Some(Role::Primary), silence: None, at: time(9) },
+        SideState {
+            side: Side::ManagedInstance,
+            role: None,
+            silence: Some(SilenceKind::TimedOut),
+            at: time(9),
+        },
+    ];
+    report.links[0].reasons = vec!["SQL Server is primary".into()];
+    let moved = Move { at: time(3), to: Side::SqlServer, proposal: Some(5) };
+    report.links[0].last_failover = Some(moved);
+    let event = Event::StateReported { report };
+    let subject = Subject::Agent;
+    vec![Entry { v: FORMAT, seq: 17, at: time(10), subject, rule: None, event }]
+}
+
 fn state_report() -> StateReport {
     let link = LinkState {
         link: link(),
@@ -108,10 +130,20 @@ fn state_report() -> StateReport {
         silenced: false,
         unacknowledged: Some(5),
         blocked_by: vec!["the health is Degraded, not a lost primary".into()],
+        sides: Vec::new(),
+        reasons: Vec::new(),
+        last_failover: None,
     };
     let happened =
         Happened { starts: 1, episodes: 2, proposals: 3, expired: 1, ..Happened::default() };
-    StateReport { since: Some(time(1)), missed: 1, happened, links: vec![link], more_links: 0 }
+    StateReport {
+        since: Some(time(1)),
+        missed: 1,
+        happened,
+        links: vec![link],
+        more_links: 0,
+        placement: Vec::new(),
+    }
 }
 
 fn health_changed() -> Event {

@@ -13,6 +13,12 @@ impl BrokerUrl {
         &self.0
     }
 
+    /// Name or address of the broker.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.0.authority.host
+    }
+
     /// Whether the connection is encrypted.
     #[must_use]
     pub fn tls(&self) -> bool {

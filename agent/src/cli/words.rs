@@ -117,7 +117,7 @@ fn event(event: &Event) -> String {
 }
 
 fn reported(report: &StateReport) -> String {
-    let StateReport { missed, happened, links, more_links, since: _ } = report;
+    let StateReport { missed, happened, links, more_links, placement, since: _ } = report;
     let well = links.iter().filter(|link| link.health == Health::Healthy).count();
     let all = links.len() + more_links;
     let mut words = format!("{} of {all} links are healthy", well + more_links);
@@ -131,6 +131,9 @@ fn reported(report: &StateReport) -> String {
     ));
     if *missed > 0 {
         words.push_str(&format!("; {missed} reports were missed"));
+    }
+    if !placement.is_empty() {
+        words.push_str(&format!("; {} warnings of placement", placement.len()));
     }
     words
 }

@@ -58,6 +58,7 @@ pub(super) fn examined(path: &Path, text: &str, mut file: File) -> (Config, Vec<
     let roster = builder.roster(&file);
     let log = builder.log(&file.log);
     let recorder = builder.recorder(&file);
+    let schedule = builder.schedule(&file);
     let agent = AgentSettings {
         name: file.agent.name.clone(),
         data_dir: builder.path(&file.agent.data_dir),
@@ -72,6 +73,7 @@ pub(super) fn examined(path: &Path, text: &str, mut file: File) -> (Config, Vec<
         agent,
         log,
         recorder,
+        schedule,
         http,
         bus,
         alerts,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     alert_rules, alerts,
     instance::Instance,
-    keeping::Recorder,
+    keeping::{Recorder, Schedule},
     locate::Document,
     problem::{ConfigError, Problem},
     secret::Source,
@@ -28,6 +28,8 @@ pub(super) struct File {
     pub(super) log: Log,
     #[serde(default)]
     pub(super) recorder: Recorder,
+    #[serde(default)]
+    pub(super) schedule: Schedule,
     #[serde(default)]
     pub(super) http: Http,
     pub(super) bus: Option<Bus>,

@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{RecorderSettings, build::Builder, check::Findings, file::File, locate::Key};
+use super::{
+    RecorderSettings, ScheduleSettings, build::Builder, check::Findings, file::File, locate::Key,
+};
+use crate::schedule::{Cron, RIGHT};
 
 /// A mebibyte.
 const MIB: u64 = 1 << 20;
@@ -24,6 +28,19 @@ impl Default for Recorder {
     }
 }
 
+/// Times of the calendar, or `off`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Schedule {
+    pub(super) daily_report: String,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { daily_report: "0 0 6 * * *".into() }
+    }
+}
+
 /// What has to hold of these sections.
 pub(super) fn check(file: &File, found: &mut Findings) {
     let key = Key::new("recorder").at("keep_mib");
@@ -33,7 +50,32 @@ pub(super) fn check(file: &File, found: &mut Findings) {
     }
 }
 
+/// Runs of a job closer together than this would fill the journal.
+const CLOSEST: i64 = 10;
+/// Runs that are looked at for that.
+const LOOKED_AT: usize = 100;
+
 impl Builder<'_> {
+    pub(super) fn schedule(&mut self, file: &File) -> ScheduleSettings {
+        ScheduleSettings { daily_report: self.cron("daily_report", &file.schedule.daily_report) }
+    }
+
+    fn cron(&mut self, name: &str, text: &str) -> Option<Cron> {
+        if text == "off" {
+            return None;
+        }
+        let key = Key::new("schedule").at(name);
+        let right = format!("`off`, or {RIGHT}");
+        let cron = self.take(&key, Cron::parse(text), &right)?;
+        let times = std::iter::successors(Some(Timestamp::UNIX_EPOCH), |at| cron.next_after(*at));
+        let times: Vec<i64> = times.take(LOOKED_AT).map(Timestamp::as_second).collect();
+        if times.windows(2).skip(1).any(|pair| pair[1] - pair[0] < CLOSEST) {
+            let what = "every run is an entry of the journal, and these are too many";
+            self.found.add(&key, what, format!("at least {CLOSEST} seconds from one to the next"));
+        }
+        Some(cron)
+    }
+
     pub(super) fn recorder(&self, file: &File) -> Option<RecorderSettings> {
         let Recorder { enabled, folder, keep_mib, leave_mib } = &file.recorder;
         let beside = file.agent.data_dir.join(super::RECORDER_FOLDER);

@@ -35,6 +35,8 @@ use agent_core::{LinkSpec, Roster, Side, StormBrake};
 use ed25519_dalek::VerifyingKey;
 use probes::{ControlTarget, InstanceTarget, Schedule, Secret, arm::CredentialSource};
 
+use crate::schedule::Cron;
+
 pub use self::{
     alert_rules::{AlertLink, AlertRule},
     alerts::{AlertSettings, AlertmanagerSettings, Destination, Login, Severity, WebhookSettings},
@@ -61,6 +63,7 @@ pub struct Config {
     pub log: LogSettings,
     /// None: what is seen is not recorded.
     pub recorder: Option<RecorderSettings>,
+    pub schedule: ScheduleSettings,
     pub http: HttpSettings,
     /// None: nothing is published; the journal holds everything all the same.
     pub bus: Option<BusSettings>,
@@ -84,6 +87,12 @@ pub struct AgentSettings {
     pub data_dir: PathBuf,
     /// How long a part may take to stop before it is named and left behind.
     pub grace: Duration,
+}
+
+/// Calendar jobs; None: that one is off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleSettings {
+    pub daily_report: Option<Cron>,
 }
 
 /// The flight recorder.

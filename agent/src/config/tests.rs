@@ -5,6 +5,7 @@ mod contradictions;
 mod errors;
 mod instances;
 mod reference;
+mod schedule;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 

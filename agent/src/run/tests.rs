@@ -141,6 +141,8 @@ fn config(folder: &Path) -> Config {
         listen = "127.0.0.1:0"
         token_files = ["tokens"]
         address_file = "address"
+        [schedule]
+        daily_report = "off"
         [quorum]
         forced = 1
         [approvers.alice]

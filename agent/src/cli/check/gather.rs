@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use probes::{
     Now,
     readiness::{
-        ControlFacts, ControlQuestion, Domains, Finding, InstanceFacts, InstanceQuestion, Limits,
+        ControlFacts, ControlQuestion, Finding, InstanceFacts, InstanceQuestion, Limits,
         PairQuestion, Placed, PlacementQuestion, control, instance, pair, placement,
     },
 };
@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     config::{Config, ControlSettings, InstanceSettings, Problem},
     http::view::Status,
+    placement::question,
     run,
 };
 
@@ -208,26 +209,13 @@ fn of_link(config: &Config, link: &LinkSpec, facts: &Facts) -> Vec<Finding> {
 }
 
 fn placed(config: &Config, facts: &Facts) -> PlacementQuestion {
-    let domains = |link: &LinkSpec| Domains {
-        link: link.id.to_string(),
-        agent: link.agent_domain.to_string(),
-        managed_instance: link.managed_instance_domain.to_string(),
-    };
     let servers = facts.instances.iter().filter(|(_, side, _)| *side == Side::SqlServer);
     let servers = servers.map(|(name, side, of)| Placed {
         name: subject(*side, name),
         addresses: of.addresses.clone(),
     });
     let broker = Placed { name: bus::SUBJECT.to_owned(), addresses: facts.broker.clone() };
-    PlacementQuestion {
-        links: config.links.iter().map(domains).collect(),
-        servers: servers.collect(),
-        parts: vec![broker],
-        listen: Some(config.http.listen),
-        approvers: config.roster.approvers.len(),
-        forced_quorum: config.roster.forced_quorum,
-        break_glass: config.roster.break_glass.is_some(),
-    }
+    question(config, servers.collect(), vec![broker])
 }
 
 fn subject(side: Side, name: &str) -> String {

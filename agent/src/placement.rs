@@ -1,0 +1,111 @@
+//! Where everything is that people and the agent rest on, and what of it would die together with a
+//! primary: the question that `check` and the state report ask.
+
+use std::{net::SocketAddr, time::Duration};
+
+use agent_core::{LinkSpec, Side};
+use futures_util::future::join_all;
+use probes::readiness::{Domains, Placed, PlacementQuestion, Verdict, placement};
+use tokio::{net::lookup_host, task, time::timeout};
+
+use crate::config::Config;
+
+/// For the resolver to answer; who is not found then is not warned of.
+const RESOLVE: Duration = Duration::from_secs(5);
+
+/// Everything that has a place, by name. Nothing in it is a secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    question: PlacementQuestion,
+    servers: Vec<Door>,
+    parts: Vec<Door>,
+}
+
+/// Something with a host.
+#[derive(Clone, Debug)]
+struct Door {
+    /// As the warnings name it.
+    name: String,
+    host: String,
+}
+
+/// The question, where addresses are known already.
+#[must_use]
+pub(crate) fn question(
+    config: &Config,
+    servers: Vec<Placed>,
+    parts: Vec<Placed>,
+) -> PlacementQuestion {
+    let domains = |link: &LinkSpec| Domains {
+        link: link.id.to_string(),
+        agent: link.agent_domain.to_string(),
+        managed_instance: link.managed_instance_domain.to_string(),
+    };
+    PlacementQuestion {
+        links: config.links.iter().map(domains).collect(),
+        servers,
+        parts,
+        listen: Some(config.http.listen),
+        approvers: config.roster.approvers.len(),
+        forced_quorum: config.roster.forced_quorum,
+        break_glass: config.roster.break_glass.is_some(),
+    }
+}
+
+impl Places {
+    /// `broker` is the host of the bus, if there is one.
+    #[must_use]
+    pub(crate) fn of(config: &Config, broker: Option<&str>) -> Self {
+        let mut servers = Vec::new();
+        for settings in config.instances.iter().filter(|all| all.look.side == Side::SqlServer) {
+            let name = format!("SQL Server {}", settings.look.instance);
+            let replicas = settings.look.replicas.iter().map(|replica| &replica.endpoint);
+            let own = std::iter::once(&settings.look.endpoint);
+            servers.extend(
+                own.chain(replicas)
+                    .map(|endpoint| Door { name: name.clone(), host: endpoint.host.clone() }),
+            );
+        }
+        let mut parts = Vec::new();
+        parts.extend(
+            broker.map(|host| Door { name: "the broker".to_owned(), host: host.to_owned() }),
+        );
+        let webhooks = config.alerts.webhooks.iter().map(|to| &to.to);
+        let receivers = config.alerts.alertmanagers.iter().map(|to| &to.to).chain(webhooks);
+        parts.extend(receivers.filter_map(|to| {
+            let host = to.url.host_str()?.trim_matches(['[', ']']).to_owned();
+            Some(Door { name: format!("the receiver of alerts {}", to.name), host })
+        }));
+        Self { question: question(config, Vec::new(), Vec::new()), servers, parts }
+    }
+
+    /// What would die together, a line each. Takes as long as a resolver may take, and no longer.
+    pub(crate) async fn warnings(&self) -> Vec<String> {
+        let (servers, parts) = tokio::join!(found(&self.servers), found(&self.parts));
+        let question = PlacementQuestion { servers, parts, ..self.question.clone() };
+        // It asks the routing table, which is a call that waits for nobody.
+        let judged = task::spawn_blocking(move || placement(&question)).await.unwrap_or_default();
+        let warnings = judged.into_iter().filter(|finding| finding.verdict == Verdict::Warning);
+        warnings.map(|finding| format!("{}: {}", finding.subject, finding.evidence)).collect()
+    }
+}
+
+/// All doors of one name are one place.
+async fn found(doors: &[Door]) -> Vec<Placed> {
+    let asked = join_all(doors.iter().map(async |door| (&door.name, addresses(door).await))).await;
+    let mut placed: Vec<Placed> = Vec::new();
+    for (name, addresses) in asked {
+        match placed.iter_mut().find(|other| other.name == *name) {
+            Some(other) => other.addresses.extend(addresses),
+            None => placed.push(Placed { name: name.clone(), addresses }),
+        }
+    }
+    placed
+}
+
+async fn addresses(door: &Door) -> Vec<SocketAddr> {
+    match timeout(RESOLVE, lookup_host((door.host.as_str(), 0))).await {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,89 @@
+//! The calendar jobs of the daemon. Each hands an input to the loop and waits for its verdict; what
+//! takes time is done before that, beside the loop.
+
+use std::sync::Arc;
+
+use agent_core::{Input, Refusal};
+use jiff::Timestamp;
+
+use crate::{
+    bus::BusSettings,
+    clock::Clock,
+    config::Config,
+    metrics::{Kind, Metrics},
+    placement::Places,
+    schedule::{Gauge, Job, Run, Wall},
+    turn::{Ended, Inbox},
+};
+
+/// When each was done last: the report, and the runbook.
+pub(super) type Last = (Option<Timestamp>, Option<Timestamp>);
+
+/// The jobs that are configured.
+pub(super) fn jobs(
+    config: &Config,
+    broker: Option<&BusSettings>,
+    inbox: &Inbox,
+    last: Last,
+) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    if let Some(when) = config.schedule.daily_report.clone() {
+        let places = Arc::new(Places::of(config, broker.map(|broker| broker.url.host())));
+        let inbox = inbox.clone();
+        let run: Run = Arc::new(move |missed| {
+            let (inbox, places) = (inbox.clone(), Arc::clone(&places));
+            Box::pin(async move {
+                let placement = places.warnings().await;
+                told(inbox.input(Input::ReportState { missed, placement }).await)
+            })
+        });
+        jobs.push(Job { name: "daily_report", when, last: last.0, run, gauge: Gauge::default() });
+    }
+    jobs
+}
+
+/// Calendars go by the machine's wall clock, whatever the agent's own one has to be.
+pub(super) fn wall(clock: Clock) -> Wall {
+    Arc::new(move || {
+        let now = clock.now();
+        now.checked_sub(clock.offset()).unwrap_or(now)
+    })
+}
+
+/// Has each scrape tell how the jobs go.
+pub(super) fn tell(jobs: &[Job], metrics: &Metrics) -> prometheus::Result<()> {
+    for job in jobs {
+        let labels = &[("job", job.name)];
+        let [done, failed, missed] = [(); 3].map(|()| job.gauge.clone());
+        metrics.ask(
+            "dr_agent_schedule_runs_total",
+            "Runs of calendar jobs that did what they were to do.",
+            labels,
+            Kind::Counter,
+            move || done.done(),
+        )?;
+        metrics.ask(
+            "dr_agent_schedule_failures_total",
+            "Runs of calendar jobs that failed; the log says why.",
+            labels,
+            Kind::Counter,
+            move || failed.failed(),
+        )?;
+        metrics.ask(
+            "dr_agent_schedule_missed_total",
+            "Times of the calendar that went by unused: the agent was down, or the machine slept.",
+            labels,
+            Kind::Counter,
+            move || missed.missed(),
+        )?;
+    }
+    Ok(())
+}
+
+fn told<T>(verdict: Result<Result<T, Refusal>, Ended>) -> Result<(), String> {
+    match verdict {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(refusal)) => Err(refusal.to_string()),
+        Err(ended) => Err(ended.to_string()),
+    }
+}
