@@ -2,6 +2,7 @@
 //! lost, by the twin's own ledger.
 
 use agent_core::Proposal;
+use lab::agent::name;
 use serde_json::Value;
 use twin::world::Fault;
 
@@ -15,12 +16,17 @@ pub(crate) fn wish(seed: u64, primary: &str) -> Wish {
     let link = &mut wish.world.links[0];
     link.failover.planned_online_ms = 500;
     link.log.background_ms = 2_000;
+    // A full backup takes a second and a half.
+    (link.log.data_mb, link.log.backup_mb_s) = (300, 200);
     if primary == MI {
         link.primary = twin::world::Side::ManagedInstance;
     }
     wish.world.workloads[0].target = primary.to_owned();
-    wish.set("links.0.planned.applications.within", "3s")
+    wish.set("links.0.planned.applications.within", "3s").set("links.0.planned.backup.to", BACKUPS)
 }
+
+/// Where the twin's SQL Server can put backups.
+const BACKUPS: &str = "/var/opt/mssql/";
 
 /// Asks for a planned failover. The number of its proposal.
 #[track_caller]
@@ -92,6 +98,10 @@ fn over_and_back_nothing_is_lost() {
     rig.approve(back, "bob");
     ended(&mut journal, "succeeded");
     nothing_lost(&rig, SQL);
+    let backup = seen(&journal, back, 6);
+    assert!(backup.starts_with("the backup is there") && backup.ends_with("with checksums"));
+    let jobs = seen(&journal, back, 7);
+    assert!(jobs.starts_with("log backups by `"), "{jobs}");
     move_on(&rig, SQL);
     assert_eq!(handed_over(&rig), 2);
     let runs = rig.hooks_run();
@@ -99,6 +109,30 @@ fn over_and_back_nothing_is_lost() {
         let stops = runs.iter().filter(|run| **run == format!("stop {id}/0/1")).count();
         assert_eq!(stops, 1, "{runs:#?}");
     }
+    nothing_lost(&rig, SQL);
+}
+
+/// What was seen when a step was done.
+fn seen(journal: &Follower, id: u64, step: u64) -> String {
+    let done = |entry: &&Value| {
+        let place = &entry["event"]["step"];
+        name(entry) == "step_done" && place["proposal"] == id && place["step"] == step
+    };
+    let entry = journal.seen.iter().find(done).expect("the step is done");
+    entry["event"]["seen"].as_str().expect("there are words").to_owned()
+}
+
+#[test]
+fn a_backup_that_cannot_be_taken_is_told_with_what_stands() {
+    let wish = wish(86, MI).set("links.0.planned.backup.to", "/nowhere/");
+    let rig = Rig::healthy(wish);
+    let mut journal = rig.follow(0);
+    let id = asked(&rig, &mut journal);
+    rig.approve(id, "alice");
+    let closed = ended(&mut journal, "stuck");
+    let why = closed["event"]["why"].as_str().expect("a reason");
+    assert!(why.contains("the roles have changed") && why.contains("3201"), "{why}");
+    assert_eq!(handed_over(&rig), 1);
     nothing_lost(&rig, SQL);
 }
 
