@@ -228,6 +228,7 @@ pub(super) fn control(world: &World) -> Seen {
             sync_health: database.map(|db| health(db.health)),
             failover_mode: Some(if link.two_way { "Manual" } else { "None" }.into()),
             last_hardened_lsn: database.and_then(|db| lsn(db.hardened_lsn)),
+            other_databases: Vec::new(),
         }
     });
     Seen::Control(ControlReading {

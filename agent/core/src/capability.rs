@@ -7,7 +7,7 @@ use alloc::{
 };
 
 use crate::{
-    evidence::{Evidence, Role, SideReading, SyncState, Vantage},
+    evidence::{ControlReading, Evidence, Role, SideReading, SyncState, Vantage},
     names::Side,
     plan::PlanKind,
 };
@@ -87,10 +87,21 @@ fn forced(evidence: &Evidence, target: Side) -> Option<String> {
 /// What the control plane has against it.
 fn azure(evidence: &Evidence) -> Option<String> {
     let (_, control) = evidence.of(Vantage::ControlPlane).control()?;
+    against(control)
+}
+
+fn against(control: &ControlReading) -> Option<String> {
     if !control.instance_state.eq_ignore_ascii_case("Ready") {
         return Some(format!(
             "the managed instance is {} by Azure Resource Manager, not Ready",
             control.instance_state
+        ));
+    }
+    let others = control.link.as_ref().map_or(&[][..], |link| &link.other_databases);
+    if !others.is_empty() {
+        return Some(format!(
+            "the link carries {} too: a failover moves every database of a group, and no plan of this version looks after more than one",
+            others.join(", ")
         ));
     }
     let one_way = control.link.as_ref().and_then(|link| link.failover_mode.as_deref());
@@ -141,7 +152,43 @@ fn build(version: &str) -> Option<[u32; 4]> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
+    use crate::evidence::ControlLink;
+
+    fn control(change: impl Fn(&mut ControlLink)) -> ControlReading {
+        let mut link = ControlLink {
+            instance_role: Role::Secondary,
+            partner_role: Role::Primary,
+            replica_state: None,
+            connected: Some(true),
+            sync_health: None,
+            failover_mode: Some("Manual".to_string()),
+            last_hardened_lsn: None,
+            other_databases: Vec::new(),
+        };
+        change(&mut link);
+        ControlReading {
+            instance_state: "Ready".to_string(),
+            database_format: "SQLServer2022".to_string(),
+            link: Some(link),
+        }
+    }
+
+    #[test]
+    fn a_link_of_one_database_that_goes_both_ways_has_no_obstacle() {
+        assert_eq!(against(&control(|_| ())), None);
+        let why = against(&control(|link| link.failover_mode = Some("None".to_string())));
+        assert!(why.expect("it is one-way").contains("41985"));
+    }
+
+    #[test]
+    fn a_link_of_several_databases_has_no_plan() {
+        let others = || ["Stock", "Prices"].map(ToString::to_string).to_vec();
+        let why = against(&control(|link| link.other_databases = others()));
+        assert!(why.expect("there are others").starts_with("the link carries Stock, Prices too"));
+    }
 
     #[test]
     fn builds_compare_as_numbers() {

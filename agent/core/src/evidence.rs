@@ -225,6 +225,9 @@ pub struct ControlLink {
     /// `None` is a one-way link, `Manual` goes both ways.
     pub failover_mode: Option<String>,
     pub last_hardened_lsn: Option<Lsn>,
+    /// Databases that the same link carries besides the one that is guarded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_databases: Vec<String>,
 }
 
 impl SideReading {

@@ -59,6 +59,7 @@ fn control(role: Option<Role>, state: &str) -> ControlReading {
             sync_health: Some(SyncHealth::NotHealthy),
             failover_mode: None,
             last_hardened_lsn: None,
+            other_databases: Vec::new(),
         }),
     }
 }

@@ -72,11 +72,11 @@ impl Link {
     /// What the link says of this database.
     pub fn reading(&self, database: &str) -> Result<ControlLink, ArmError> {
         let properties = &self.properties;
-        let of_database = properties
+        let (of_database, others): (Vec<_>, Vec<_>) = properties
             .databases
             .iter()
-            .find(|found| found.database_name.to_lowercase() == database.to_lowercase());
-        let database = of_database.cloned().unwrap_or_default();
+            .partition(|found| found.database_name.to_lowercase() == database.to_lowercase());
+        let database = of_database.first().copied().cloned().unwrap_or_default();
         Ok(ControlLink {
             instance_role: role("instanceLinkRole", properties.instance_link_role.as_deref())?
                 .ok_or_else(|| ArmError::garbled("a link without an instanceLinkRole"))?,
@@ -88,6 +88,7 @@ impl Link {
             sync_health: health(database.synchronization_health.as_deref())?,
             failover_mode: properties.failover_mode.as_deref().map(plain),
             last_hardened_lsn: position(database.last_hardened_lsn.as_deref())?,
+            other_databases: others.iter().map(|other| plain(&other.database_name)).collect(),
         })
     }
 }

@@ -48,6 +48,7 @@ fn a_healthy_link() {
                             42000000012800001,
                         ),
                     ),
+                    other_databases: [],
                 },
             )
         "#]],
@@ -78,6 +79,7 @@ fn after_a_forced_failover_the_placeholder_position_is_unknown() {
                     ),
                     failover_mode: None,
                     last_hardened_lsn: None,
+                    other_databases: [],
                 },
             )
         "#]],
@@ -98,10 +100,20 @@ fn a_link_that_is_being_made_has_hardly_any_property() {
                     sync_health: None,
                     failover_mode: None,
                     last_hardened_lsn: None,
+                    other_databases: [],
                 },
             )
         "#]],
     );
+}
+
+#[test]
+fn a_link_of_several_databases_tells_of_the_others() {
+    let link = r#"{"name":"dag1","properties":{"instanceLinkRole":"Secondary",
+        "databases":[{"databaseName":"Stock"},{"databaseName":"ORDERS"},{"databaseName":"Prices"}]}}"#;
+    let link: Link = serde_json::from_str(link).expect("a link");
+    let reading = link.reading("Orders").expect("it has a role");
+    assert_eq!(reading.other_databases, ["Stock", "Prices"]);
 }
 
 #[test]
