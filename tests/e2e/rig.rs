@@ -484,6 +484,7 @@ fn quick() -> Vec<(&'static str, Setting)> {
         ("links.0.planned.quiesce_within", "30s"),
         ("links.0.planned.quiet_for", "1s"),
         ("links.0.planned.catch_up_within", "30s"),
+        ("links.0.planned.hand_over_within", "40s"),
         // At six in the morning too nothing happens that a test does not ask for.
         ("schedule.daily_report", "off"),
     ] {

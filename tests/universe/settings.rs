@@ -81,6 +81,7 @@ impl Default for Settings {
                 quiesce_within: s(30),
                 quiet_for: s(2),
                 catch_up_within: s(20),
+                hand_over_within: s(20),
                 backup: Some(BackupPlace { to: "/backup/".into(), within: s(20) }),
                 ..Planned::default()
             },

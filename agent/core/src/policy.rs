@@ -49,6 +49,9 @@ pub struct Planned {
     pub quiet_log_kb: u64,
     /// How long the other side may take to get and redo what is left.
     pub catch_up_within: Duration,
+    /// How long the engine may take to hand over. The statement waits for the other side, and to
+    /// drop its connection may end it half way; nothing documents a time-out of its own.
+    pub hand_over_within: Duration,
     /// Where the full backup goes after a move to SQL Server. None: people take it.
     pub backup: Option<BackupPlace>,
 }
@@ -71,6 +74,7 @@ impl Default for Planned {
             quiet_for: Duration::from_secs(5),
             quiet_log_kb: 256,
             catch_up_within: Duration::from_secs(300),
+            hand_over_within: Duration::from_secs(600),
             backup: None,
         }
     }

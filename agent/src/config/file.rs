@@ -172,6 +172,7 @@ pub(super) struct Planned {
     pub(super) quiet_for: Option<Span>,
     pub(super) quiet_log_kb: Option<u64>,
     pub(super) catch_up_within: Option<Span>,
+    pub(super) hand_over_within: Option<Span>,
     pub(super) backup: Option<Backup>,
 }
 

@@ -27,6 +27,7 @@ impl file::Planned {
             quiet_for: or(self.quiet_for, base.quiet_for),
             quiet_log_kb: Some(self.quiet_log_kb.unwrap_or(base.quiet_log_kb)),
             catch_up_within: or(self.catch_up_within, base.catch_up_within),
+            hand_over_within: or(self.hand_over_within, base.hand_over_within),
             backup: self.backup.clone(),
         }
     }
@@ -51,6 +52,7 @@ impl Builder<'_> {
             quiet_for: or(given.quiet_for, base.quiet_for),
             quiet_log_kb: given.quiet_log_kb.unwrap_or(base.quiet_log_kb),
             catch_up_within: or(given.catch_up_within, base.catch_up_within),
+            hand_over_within: or(given.hand_over_within, base.hand_over_within),
             backup: given
                 .backup
                 .as_ref()
@@ -100,6 +102,7 @@ fn times(
     positive(&key.at("quiesce_within"), given.quiesce_within, found);
     positive(&key.at("quiet_for"), given.quiet_for, found);
     positive(&key.at("catch_up_within"), given.catch_up_within, found);
+    positive(&key.at("hand_over_within"), given.hand_over_within, found);
     let hook = given.applications.as_ref().map(|hook| hook.within.0);
     let quiesce_within = Span(planned.quiesce_within);
     if let Some(within) = hook.filter(|within| *within >= planned.quiesce_within) {

@@ -66,7 +66,7 @@ pub(crate) fn planned_failover(
             },
             routes: routes(spec, target),
             undo: Undo::Impossible,
-            deadline_ms: ms(usual),
+            deadline_ms: ms(spec.planned.hand_over_within),
         },
         look(
             Action::TargetServing { instance: serving.0, group: serving.1, database: serving.2 },

@@ -102,7 +102,7 @@ fn an_approver_sees_what_a_planned_failover_runs_and_looks_at() {
                   T-SQL on mi-1: ALTER AVAILABILITY GROUP [orders] FAILOVER
                 route 2, only if nothing was sent before:
                   ARM POST /subscriptions/s/links/orders/failover {"failoverType":"Planned"}
-                within 2 m
+                within 10 m
             5. sql-1 serves orders
                 only looks
                 within 2 m

@@ -27,11 +27,10 @@ impl Scene {
         let healthy = self.until_well("managed_instance");
         tally.must("the link has turned round and is healthy", healthy)?;
         let closed = self.planned(tally, "bob")?;
-        let looked_at = self.seen.iter().any(|entry| {
-            let done = name(entry) == "step_done" && entry["event"]["step"]["step"] == 6;
-            done && entry["seq"].as_u64() < Some(closed)
-        });
-        tally.check("the log backup jobs were looked at", looked_at, "no such step");
+        let backup = self.seen_at(closed, "the backup is there");
+        tally.check("a full backup was taken", backup.ends_with("with checksums"), &backup);
+        let jobs = self.seen_at(closed, "log backups");
+        tally.check("the log backup jobs were looked at", !jobs.is_empty(), "no such step");
         self.alone(tally, "sql_server")?;
         let target = self.stage.twin.endpoints.sql_server.name.clone();
         self.point_at(tally, &target)?;
@@ -68,6 +67,16 @@ impl Scene {
         let well = |link: &Value| link["health"] == "healthy" && link["primary"] == primary;
         let found = wait::until(SOON, || link().filter(well));
         found.map(drop).with_context(|| format!("it is not: {:?}", link()))
+    }
+
+    /// What was seen when a step was done, if it begins with these words; else nothing.
+    fn seen_at(&self, before: u64, words: &str) -> String {
+        let done =
+            |entry: &&Value| name(entry) == "step_done" && entry["seq"].as_u64() < Some(before);
+        let mut seen = self.seen.iter().filter(done).filter_map(|entry| {
+            entry["event"]["seen"].as_str().filter(|seen| seen.starts_with(words))
+        });
+        seen.next_back().unwrap_or_default().to_owned()
     }
 
     /// How many steps were done before an entry.
