@@ -4,6 +4,8 @@
 pub mod client;
 mod report;
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -16,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     serve::SharedWorld,
-    world::{Fault, Setting, UnknownName, setup::Change},
+    world::{DirectoryChange, Fault, Setting, UnknownName, setup::Change},
 };
 
 /// What `POST /workload` changes; what is left out stays.
@@ -47,7 +49,8 @@ pub struct SetupChange {
 }
 
 /// The routes of the control door.
-pub fn router(world: SharedWorld) -> Router {
+pub fn router(world: SharedWorld, renew: Renew) -> Router {
+    let certificates = Router::new().route("/certificates", post(certificates)).with_state(renew);
     Router::new()
         .route("/state", get(state))
         .route("/truth", get(truth))
@@ -55,8 +58,13 @@ pub fn router(world: SharedWorld) -> Router {
         .route("/workload", post(workload))
         .route("/set", post(set))
         .route("/setup", post(set_up))
+        .route("/directory", post(directory))
         .with_state(world)
+        .merge(certificates)
 }
+
+/// Makes another authority and another certificate for all doors, and writes the first.
+pub type Renew = Arc<dyn Fn() -> anyhow::Result<()> + Send + Sync>;
 
 async fn state(State(world): State<SharedWorld>) -> Response {
     Json(world.with(|world| report::state(world))).into_response()
@@ -92,6 +100,23 @@ async fn set_up(
     world.with(|world| world.set_up(&instance, change)).map_err(|error| refuse(&error))?;
     world.wake();
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn directory(
+    State(world): State<SharedWorld>,
+    Json(change): Json<DirectoryChange>,
+) -> Result<StatusCode, Response> {
+    world.with(|world| world.change_directory(change)).map_err(|error| refuse(&error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn certificates(State(renew): State<Renew>) -> Result<StatusCode, Response> {
+    let renewed = tokio::task::spawn_blocking(move || renew()).await;
+    let renewed = renewed.unwrap_or_else(|error| Err(error.into()));
+    renewed.map(|()| StatusCode::NO_CONTENT).map_err(|error| {
+        let body = json!({ "error": format!("{error:#}") });
+        (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+    })
 }
 
 async fn workload(

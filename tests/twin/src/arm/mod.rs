@@ -5,8 +5,11 @@
 //! addendum. [`gate`] is the way in (network, throttling, tokens), [`resources`] answers requests,
 //! [`operations`] the polls of what takes time, [`tokens`] and [`token_service`] are Entra.
 
+mod assertion;
+mod der;
 mod errors;
 mod gate;
+mod machine;
 mod operations;
 mod resources;
 mod shapes;
@@ -17,12 +20,13 @@ mod tokens;
 mod tests;
 
 pub(crate) use gate::new_guid;
+pub(crate) use tokens::{Claims, TokenKey, Unfit};
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{Router, middleware, routing::get};
 
-use self::{operations::Signer, tokens::TokenKey};
+use self::operations::Signer;
 use crate::serve::SharedWorld;
 
 /// Names and secrets of the control plane; throw-away ones are made at start.
@@ -32,8 +36,10 @@ pub struct Cloud {
     pub tenant: String,
     /// The application (client) id that may ask for tokens.
     pub client_id: String,
-    /// Its secret.
-    pub client_secret: String,
+    /// The client id of the machine that Azure Arc connects.
+    pub machine_id: String,
+    /// The folder for the challenges of that machine's agent; it has to exist.
+    pub machine_folder: PathBuf,
     /// What a caller of the managed identity endpoint must show in `X-IDENTITY-HEADER`.
     pub identity_header: String,
     /// The subscription's id.
@@ -58,38 +64,45 @@ pub(crate) struct Door {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) tokens: TokenKey,
     pub(crate) signer: Signer,
+    pub(crate) machine: machine::Challenges,
 }
 
-/// The three services, ready to be bound to their ports.
+/// The services, ready to be bound to their ports.
 pub struct Services {
     /// ARM.
     pub control_plane: Router,
     /// OAuth2 and its metadata.
     pub token_service: Router,
-    /// The App Service flavour of managed identity.
+    /// Managed identity, in the flavours of App Service and of a virtual machine.
     pub managed_identity: Router,
+    /// The agent of a machine that Azure Arc connects.
+    pub machine: Router,
 }
 
 /// Builds the services for a world.
 #[must_use]
 pub fn services(world: SharedWorld, cloud: Cloud) -> Services {
     let door = Door {
-        world,
-        tokens: TokenKey::random(),
+        tokens: world.with(|world| TokenKey::of(world.directory())),
+        machine: machine::Challenges::default(),
         signer: Signer::random(&cloud.certificate),
         cloud: Arc::new(cloud),
+        world,
     };
     let arm = middleware::from_fn_with_state(door.clone(), gate::control_plane);
     let tokens = middleware::from_fn_with_state(door.clone(), gate::token_service);
     let identity = Router::new()
         .route("/msi/token", get(token_service::managed_identity))
+        .route(machine::PATH, get(machine::virtual_machine))
         .layer(tokens.clone());
+    let machine = Router::new().route(machine::PATH, get(machine::connected)).layer(tokens.clone());
     Services {
         control_plane: Router::new()
             .fallback(resources::answer)
             .layer(arm)
             .with_state(door.clone()),
         token_service: token_service::router().layer(tokens).with_state(door.clone()),
-        managed_identity: identity.with_state(door),
+        managed_identity: identity.with_state(door.clone()),
+        machine: machine.with_state(door),
     }
 }

@@ -1,6 +1,8 @@
 //! The door over real HTTPS: status, headers and bodies of each situation.
 
+mod assertions;
 mod links;
+mod machine;
 mod tokens;
 mod trouble;
 

@@ -11,15 +11,9 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    Door,
-    gate::new_guid,
-    tokens::{Claims, claims_of},
-};
+use super::{Door, assertion, gate::new_guid, tokens::Claims};
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// The service account of a federated credential that this tenant trusts.
-const SERVICE_ACCOUNT: &str = "system:serviceaccount:dr-agent:dr-agent";
 
 #[derive(Deserialize)]
 struct Asked {
@@ -76,7 +70,7 @@ pub(super) async fn managed_identity(
     if query.client_id.is_some_and(|id| id != door.cloud.client_id) {
         return refuse(StatusCode::BAD_REQUEST, "No User Assigned Identity found for clientId");
     }
-    let (token, expires) = issue(&door, &resource);
+    let (token, expires) = issue(&door, &door.cloud.client_id, &resource);
     let body = json!({
         "access_token": token,
         "expires_on": expires.to_string(),
@@ -125,12 +119,19 @@ fn grant(door: &Door, tenant: &str, asked: &Asked) -> Result<Value, Denied> {
         None => return Err(missing("grant_type")),
     }
     let client = asked.client_id.as_deref().ok_or_else(|| missing("client_id"))?;
-    if !client.eq_ignore_ascii_case(&door.cloud.client_id) {
+    let known = door.world.with(|world| {
+        world.directory().application(client).map(|application| application.disabled)
+    });
+    let Some(disabled) = known else {
         let text = format!(
             "Application with identifier '{client}' was not found in the directory \
                             '{tenant}'."
         );
         return Err(bad("unauthorized_client", 700_016, text));
+    };
+    if disabled {
+        let text = format!("Application '{client}' is disabled.");
+        return Err(bad("unauthorized_client", 7_000_112, text));
     }
     let scope = asked.scope.as_deref().ok_or_else(|| missing("scope"))?;
     let Some(audience) = scope.strip_suffix("/.default").filter(|text| !text.is_empty()) else {
@@ -141,9 +142,9 @@ fn grant(door: &Door, tenant: &str, asked: &Asked) -> Result<Value, Denied> {
         );
         return Err(bad("invalid_scope", 1_002_012, text));
     };
-    prove(door, asked)?;
+    prove(door, client, asked)?;
     let lifetime = door.world.with(|world| world.token_lifetime());
-    let (token, _) = issue(door, audience);
+    let (token, _) = issue(door, client, audience);
     Ok(json!({
         "token_type": "Bearer",
         "expires_in": lifetime,
@@ -152,57 +153,57 @@ fn grant(door: &Door, tenant: &str, asked: &Asked) -> Result<Value, Denied> {
     }))
 }
 
-fn prove(door: &Door, asked: &Asked) -> Result<(), Denied> {
-    let denied = |number, text: &str| Denied {
+fn prove(door: &Door, client: &str, asked: &Asked) -> Result<(), Denied> {
+    let denied = |number, text: String| Denied {
         status: StatusCode::UNAUTHORIZED,
         error: "invalid_client",
         number,
-        text: text.to_owned(),
+        text,
     };
     if let Some(secret) = &asked.client_secret {
-        return if *secret == door.cloud.client_secret {
-            Ok(())
-        } else {
-            Err(denied(
-                7_000_215,
-                "Invalid client secret provided. Ensure the secret being sent in \
-                                   the request is the client secret value, not the client secret ID.",
-            ))
+        let known = door.world.with(|world| {
+            let application = world.directory().application(client)?;
+            application
+                .secrets
+                .iter()
+                .find(|(known, _)| known == secret)
+                .map(|(_, expired)| *expired)
+        });
+        return match known {
+            Some(false) => Ok(()),
+            Some(true) => {
+                let text = format!(
+                    "The provided client secret keys for app '{client}' are expired. Visit the \
+                     Azure portal to create new keys for your app."
+                );
+                Err(denied(7_000_222, text))
+            }
+            None => {
+                let text = format!(
+                    "Invalid client secret provided. Ensure the secret being sent in the request is \
+                     the client secret value, not the client secret ID, for a secret added to app \
+                     '{client}'."
+                );
+                Err(denied(7_000_215, text))
+            }
         };
     }
     let Some(assertion) = &asked.client_assertion else {
-        return Err(denied(
-            7_000_216,
-            "'client_assertion', 'client_secret' or 'request' is required \
-                                      for the 'client_credentials' grant type.",
-        ));
+        let text = "'client_assertion', 'client_secret' or 'request' is required for the \
+                    'client_credentials' grant type.";
+        return Err(denied(7_000_216, text.to_owned()));
     };
     if asked.client_assertion_type.as_deref() != Some(ASSERTION) {
-        return Err(denied(50_027, "JWT token is invalid or malformed."));
+        return Err(denied(50_027, "JWT token is invalid or malformed.".to_owned()));
     }
-    #[derive(Deserialize)]
-    struct Assertion {
-        sub: String,
-        exp: i64,
-    }
-    // The signature is not checked: this tenant knows no keys of issuers or applications.
-    let Some(claims) = claims_of::<Assertion>(assertion) else {
-        return Err(denied(50_027, "JWT token is invalid or malformed."));
-    };
-    if claims.exp <= door.world.wall().as_second() {
-        return Err(denied(700_024, "Client assertion is not within its valid time range."));
-    }
-    if claims.sub != door.cloud.client_id && claims.sub != SERVICE_ACCOUNT {
-        return Err(denied(
-            700_213,
-            "No matching federated identity record found for presented \
-                                    assertion subject.",
-        ));
-    }
-    Ok(())
+    let now = door.world.wall();
+    let proven =
+        door.world.with(|world| assertion::prove(world.directory_mut(), client, assertion, now));
+    proven.map_err(|assertion::Wrong { number, text }| denied(number, text))
 }
 
-fn issue(door: &Door, audience: &str) -> (String, i64) {
+/// A token of an application, and its end.
+pub(super) fn issue(door: &Door, client: &str, audience: &str) -> (String, i64) {
     let now = door.world.wall().as_second();
     let lifetime = door.world.with(|world| world.token_lifetime());
     let expires = now + i64::from(lifetime);
@@ -212,7 +213,7 @@ fn issue(door: &Door, audience: &str) -> (String, i64) {
         iat: now,
         nbf: now,
         exp: expires,
-        appid: door.cloud.client_id.clone(),
+        appid: client.to_lowercase(),
         tid: door.cloud.tenant.clone(),
         ver: "1.0".to_owned(),
     };

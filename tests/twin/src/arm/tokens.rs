@@ -1,22 +1,24 @@
-//! Access tokens: JSON web tokens, signed with a key of this process, so that those of another
-//! twin are foreign. They live by the caller's clock, whatever the world's speed.
+//! Access tokens: JSON web tokens, signed with a key of this world's directory, so that those of
+//! another twin are foreign. They live by the caller's clock, whatever the world's speed.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::world::Directory;
+
 /// What is in a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claims {
-    pub(super) aud: String,
-    pub(super) iss: String,
-    pub(super) iat: i64,
-    pub(super) nbf: i64,
-    pub(super) exp: i64,
-    pub(super) appid: String,
-    pub(super) tid: String,
-    pub(super) ver: String,
+pub(crate) struct Claims {
+    pub(crate) aud: String,
+    pub(crate) iss: String,
+    pub(crate) iat: i64,
+    pub(crate) nbf: i64,
+    pub(crate) exp: i64,
+    pub(crate) appid: String,
+    pub(crate) tid: String,
+    pub(crate) ver: String,
 }
 
 /// The key that tokens are signed with.
@@ -25,7 +27,7 @@ pub(crate) struct TokenKey([u8; 32]);
 
 /// Why a token is not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     /// It is no token of this service.
     Foreign,
     /// It was valid until then.
@@ -33,10 +35,9 @@ pub(super) enum Unfit {
 }
 
 impl TokenKey {
-    pub(super) fn random() -> TokenKey {
-        let mut key = [0; 32];
-        fastrand::fill(&mut key);
-        TokenKey(key)
+    /// The key of a world.
+    pub(crate) fn of(directory: &Directory) -> TokenKey {
+        TokenKey(directory.key)
     }
 
     pub(super) fn sign(&self, claims: &Claims) -> String {
@@ -47,7 +48,7 @@ impl TokenKey {
         format!("{text}.{signature}")
     }
 
-    pub(super) fn check(&self, token: &str, now: Timestamp) -> Result<Claims, Unfit> {
+    pub(crate) fn check(&self, token: &str, now: Timestamp) -> Result<Claims, Unfit> {
         let (text, signature) = token.rsplit_once('.').ok_or(Unfit::Foreign)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Unfit::Foreign)?;
         if signature != keyed_hash(&self.0, text.as_bytes()) {
@@ -107,12 +108,12 @@ mod tests {
 
     #[test]
     fn tokens_are_taken_until_they_expire_and_only_by_who_made_them() {
-        let key = TokenKey::random();
+        let (key, other) = (TokenKey([7; 32]), TokenKey([8; 32]));
         let token = key.sign(&claims());
         let at = |second| Timestamp::from_second(second).expect("a time");
         assert_eq!(key.check(&token, at(1_999)), Ok(claims()));
         assert_eq!(key.check(&token, at(2_000)), Err(Unfit::Expired(at(2_000))));
-        assert_eq!(TokenKey::random().check(&token, at(1_500)), Err(Unfit::Foreign));
+        assert_eq!(other.check(&token, at(1_500)), Err(Unfit::Foreign));
         assert_eq!(key.check("a.b.c", at(1_500)), Err(Unfit::Foreign));
     }
 }

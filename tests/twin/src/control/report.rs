@@ -91,5 +91,6 @@ pub(super) fn truth(world: &World) -> Value {
         "links": links,
         "commands": world.ledger().commands(),
         "operations": operations,
+        "logins": world.entries().collect::<Vec<_>>(),
     })
 }

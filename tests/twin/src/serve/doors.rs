@@ -13,7 +13,8 @@ use rustls::ServerConfig;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Login, SharedWorld};
+use super::SharedWorld;
+use crate::sql::Login;
 
 /// The listener of a stopped instance is bound again within this time, or its door is given up.
 const REBIND_TRIES: u32 = 200;
@@ -28,6 +29,15 @@ pub(super) fn bind() -> anyhow::Result<(StdListener, u16)> {
     listener.set_nonblocking(true).context("cannot make a listener non-blocking")?;
     let port = listener.local_addr().context("a listener has no address")?.port();
     Ok((listener, port))
+}
+
+/// The same for datagrams.
+pub(super) fn bind_udp() -> anyhow::Result<(std::net::UdpSocket, u16)> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+        .context("cannot listen on 127.0.0.1 by UDP")?;
+    socket.set_nonblocking(true).context("cannot make a socket non-blocking")?;
+    let port = socket.local_addr().context("a socket has no address")?.port();
+    Ok((socket, port))
 }
 
 /// What the TDS door of one instance needs.

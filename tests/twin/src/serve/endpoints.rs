@@ -22,12 +22,17 @@ pub struct Endpoints {
     pub arm: ArmEndpoint,
     /// Managed identity, in the flavour of App Service.
     pub managed_identity: IdentityEndpoint,
+    /// A machine that Azure Arc connects.
+    pub machine: MachineEndpoint,
+    /// The UDP port of SQL Server Browser.
+    pub browser: u16,
     /// Faults and truth.
     pub control: ControlEndpoint,
     /// Every instance by its name, with the login of the agent.
     pub instances: BTreeMap<String, SqlEndpoint>,
-    /// Every other login by its party's name: the operator, and each application as `app:NAME`.
-    /// They are known to all instances.
+    /// Every other login by its party's name: the operator, and each application as `app:NAME`. And
+    /// further ones of the agent: `watching` may only watch, `windows` and `windows:watching` are
+    /// accounts of a domain, with it. They are known to all instances.
     pub logins: BTreeMap<String, LoginEndpoint>,
 }
 
@@ -48,6 +53,9 @@ pub struct SqlEndpoint {
     pub name: String,
     /// `@@SERVERNAME`; the certificate is good for it too.
     pub server_name: String,
+    /// The name of the instance on its machine, which SQL Server Browser knows; the default one has
+    /// none.
+    pub instance: Option<String>,
 }
 
 /// A login of somebody else than the agent.
@@ -89,6 +97,18 @@ pub struct IdentityEndpoint {
     pub endpoint: String,
     /// What `X-IDENTITY-HEADER` must say.
     pub header: String,
+}
+
+/// The agent of a machine that Azure Arc connects: it gives a token to whoever can read its files.
+/// What it is may only watch the instances.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct MachineEndpoint {
+    /// The URL.
+    pub endpoint: String,
+    /// Where its challenges lie.
+    pub folder: PathBuf,
+    /// The client id of the machine's identity.
+    pub client_id: String,
 }
 
 /// The control door.

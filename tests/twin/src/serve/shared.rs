@@ -14,18 +14,6 @@ pub struct SharedWorld {
     inner: Arc<Inner>,
 }
 
-/// A SQL login that an instance knows. Its password is not shown by `Debug`.
-#[derive(Clone)]
-pub struct Login {
-    /// The login name; compared without regard to case.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-    /// Who uses it. A session of another application is told apart by its program name
-    /// (`app:NAME`), which wins.
-    pub party: Party,
-}
-
 struct Inner {
     world: Mutex<World>,
     start: Timestamp,

@@ -8,15 +8,18 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ArmEndpoint, ControlEndpoint, Endpoints, IdentityEndpoint, Login, SharedWorld, SqlEndpoint,
+    ArmEndpoint, ControlEndpoint, Endpoints, IdentityEndpoint, LoginEndpoint, MachineEndpoint,
+    SharedWorld, SqlEndpoint,
+    browser::{self, Listed},
     doors::{self, TdsDoor},
-    endpoints::LoginEndpoint,
+    people::{People, guid, secret},
     tls::{self, Tls},
 };
 use crate::{
     arm::{self, Cloud},
     control,
-    world::{Link, Party, Side, World, WorldSpec},
+    sql::Login,
+    world::{Link, Side, World, WorldSpec},
 };
 
 /// Doors have this long to close.
@@ -30,7 +33,8 @@ pub struct TwinOptions {
     pub seed: u64,
     /// How many of the world's seconds pass in one real second.
     pub speed: f64,
-    /// Where the authority's certificate is written (`ca.pem`); it has to exist.
+    /// Where the authority's certificate (`ca.pem`) and the challenges of the connected machine
+    /// (`machine/`) are written; it has to exist.
     pub directory: PathBuf,
 }
 
@@ -67,38 +71,40 @@ impl Twin {
 
         // After the certificates: the world's time begins here, and its clock must not lag behind
         // the one that clients read.
-        let world = World::new(&options.spec, options.seed, Timestamp::now())?;
+        let mut world = World::new(&options.spec, options.seed, Timestamp::now())?;
         let link = world.links().next().context("the world has no link; one is needed")?.clone();
-        let logins = logins(&world);
+        let people = People::of(&world);
+        *world.directory_mut() = people.directory();
         let mut opening = Opening {
             world: SharedWorld::new(world, options.speed),
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
             tls,
+            people,
+            directory: options.directory,
         };
         opening.tasks.spawn(doors::tick(opening.world.clone(), opening.stop.clone()));
-        let instances = opening.instances(&link, &logins)?;
-        let (arm, managed_identity) = opening.cloud(&link, options.speed)?;
-        let control = opening.control()?;
+        let instances = opening.instances(&link)?;
+        let browser = opening.browser(&instances)?;
+        let (arm, managed_identity, machine) = opening.cloud(&link, options.speed)?;
+        let control = opening.control(ca.clone())?;
         let of = |side| {
             let name = &link.member(side).instance;
             instances.get(name).cloned().with_context(|| format!("there is no instance {name}"))
         };
-        let others = logins.iter().filter(|login| login.party != Party::Agent).map(|login| {
-            let (user, password) = (login.user.clone(), login.password.clone());
-            (login.party.to_string(), LoginEndpoint { user, password })
-        });
         let endpoints = Endpoints {
             ca,
             sql_server: of(Side::SqlServer)?,
             managed_instance: of(Side::ManagedInstance)?,
             arm,
             managed_identity,
+            machine,
+            browser,
             control,
-            logins: others.collect(),
+            logins: opening.people.others(),
             instances,
         };
-        let Opening { world, stop, tasks, tls: _ } = opening;
+        let Opening { world, stop, tasks, .. } = opening;
         let doors = tokio::spawn(doors::watch(tasks, stop.clone()));
         Ok(Twin { endpoints, world, stop, doors: Some(doors) })
     }
@@ -131,19 +137,15 @@ struct Opening {
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
     tls: Tls,
+    people: People,
+    directory: PathBuf,
 }
 
 impl Opening {
     /// A TDS door for each instance.
-    fn instances(
-        &mut self,
-        link: &Link,
-        logins: &Arc<[Login]>,
-    ) -> anyhow::Result<BTreeMap<String, SqlEndpoint>> {
-        let agent = logins
-            .iter()
-            .find(|login| login.party == Party::Agent)
-            .context("there is no login for the agent")?;
+    fn instances(&mut self, link: &Link) -> anyhow::Result<BTreeMap<String, SqlEndpoint>> {
+        let logins: Arc<[Login]> = self.people.logins().into();
+        let LoginEndpoint { user, password } = self.people.agent();
         let names: Vec<(String, String)> = self.world.with(|world| {
             world.instances().map(|i| (i.name.clone(), i.server_name.clone())).collect()
         });
@@ -160,10 +162,11 @@ impl Opening {
             let endpoint = SqlEndpoint {
                 host: "localhost".to_owned(),
                 port,
-                user: agent.user.clone(),
-                password: agent.password.clone(),
+                user: user.clone(),
+                password: password.clone(),
                 database: link.databases().next().unwrap_or("master").to_owned(),
                 name: name.clone(),
+                instance: server_name.split_once('\\').map(|(_, name)| name.to_owned()),
                 server_name,
             };
             endpoints.insert(name, endpoint);
@@ -171,22 +174,40 @@ impl Opening {
         Ok(endpoints)
     }
 
-    /// ARM, the token service and managed identity.
+    /// SQL Server Browser for all of them: they are on one machine here.
+    fn browser(&mut self, instances: &BTreeMap<String, SqlEndpoint>) -> anyhow::Result<u16> {
+        let (socket, port) = doors::bind_udp()?;
+        let listed = instances.values().map(|instance| Listed {
+            instance: instance.name.clone(),
+            server_name: instance.server_name.clone(),
+            port: instance.port,
+        });
+        let (world, stop) = (self.world.clone(), self.stop.clone());
+        self.tasks.spawn(browser::serve(world, socket, listed.collect(), stop));
+        Ok(port)
+    }
+
+    /// ARM, the token service, managed identity, and a machine that Azure Arc connects.
     fn cloud(
         &mut self,
         link: &Link,
         speed: f64,
-    ) -> anyhow::Result<(ArmEndpoint, IdentityEndpoint)> {
+    ) -> anyhow::Result<(ArmEndpoint, IdentityEndpoint, MachineEndpoint)> {
         let (arm_listener, arm_port) = doors::bind()?;
         let (token_listener, token_port) = doors::bind()?;
         let (identity_listener, identity_port) = doors::bind()?;
-        let cloud = cloud(speed, arm_port, token_port, self.tls.certificate.clone());
+        let (machine_listener, machine_port) = doors::bind()?;
+        let folder = self.directory.join("machine");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let certificate = self.tls.certificate.clone();
+        let cloud = cloud(speed, arm_port, token_port, certificate, folder, &self.people);
+        self.world.with(|world| world.directory_mut().authority.clone_from(&cloud.authority));
         let arm = ArmEndpoint {
             base_url: cloud.base_url.clone(),
             authority: cloud.authority.clone(),
             tenant: cloud.tenant.clone(),
             client_id: cloud.client_id.clone(),
-            client_secret: cloud.client_secret.clone(),
+            client_secret: self.people.client_secret.clone(),
             subscription: cloud.subscription.clone(),
             resource_group: cloud.resource_group.clone(),
             instance: link.member(Side::ManagedInstance).instance.clone(),
@@ -195,6 +216,11 @@ impl Opening {
         let identity = IdentityEndpoint {
             endpoint: format!("http://localhost:{identity_port}/msi/token"),
             header: cloud.identity_header.clone(),
+        };
+        let machine = MachineEndpoint {
+            endpoint: format!("http://localhost:{machine_port}/metadata/identity/oauth2/token"),
+            folder: cloud.machine_folder.clone(),
+            client_id: cloud.machine_id.clone(),
         };
         let services = arm::services(self.world.clone(), cloud);
         for (router, listener) in
@@ -207,41 +233,42 @@ impl Opening {
                 self.stop.clone(),
             ));
         }
-        let stop = self.stop.clone();
-        self.tasks.spawn(doors::http(services.managed_identity, identity_listener, stop));
-        Ok((arm, identity))
+        let clear =
+            [(services.managed_identity, identity_listener), (services.machine, machine_listener)];
+        for (router, listener) in clear {
+            self.tasks.spawn(doors::http(router, listener, self.stop.clone()));
+        }
+        Ok((arm, identity, machine))
     }
 
-    fn control(&mut self) -> anyhow::Result<ControlEndpoint> {
+    fn control(&mut self, ca: PathBuf) -> anyhow::Result<ControlEndpoint> {
         let (listener, port) = doors::bind()?;
-        let router = control::router(self.world.clone());
+        let shown = self.tls.shown.clone();
+        let renew = Arc::new(move || {
+            let pem = shown.renew()?;
+            fs::write(&ca, pem).with_context(|| format!("cannot write {}", ca.display()))
+        });
+        let router = control::router(self.world.clone(), renew);
         self.tasks.spawn(doors::http(router, listener, self.stop.clone()));
         Ok(ControlEndpoint { base_url: format!("http://localhost:{port}") })
     }
 }
 
-/// One for the agent, one for the operator, one for each application.
-fn logins(world: &World) -> Arc<[Login]> {
-    let applications = world
-        .workloads()
-        .map(|workload| login(&workload.name, Party::Application(workload.name.clone())));
-    [login("dr_agent", Party::Agent), login("operator", Party::Operator)]
-        .into_iter()
-        .chain(applications)
-        .collect()
-}
-
-fn login(user: &str, party: Party) -> Login {
-    Login { user: user.to_owned(), password: secret(), party }
-}
-
-fn cloud(speed: f64, arm: u16, tokens: u16, certificate: Vec<u8>) -> Cloud {
+fn cloud(
+    speed: f64,
+    arm: u16,
+    tokens: u16,
+    certificate: Vec<u8>,
+    machine_folder: PathBuf,
+    people: &People,
+) -> Cloud {
     // Fifteen of the world's seconds (addendum 2.2), as the caller's clock counts them.
     let retry_after_s = (15.0 / speed).ceil() as u32;
     Cloud {
-        tenant: guid(),
-        client_id: guid(),
-        client_secret: secret(),
+        tenant: people.tenant.clone(),
+        client_id: people.client_id.clone(),
+        machine_id: people.machine_id.clone(),
+        machine_folder,
         identity_header: secret(),
         subscription: guid(),
         resource_group: "rg-dr".to_owned(),
@@ -251,14 +278,4 @@ fn cloud(speed: f64, arm: u16, tokens: u16, certificate: Vec<u8>) -> Cloud {
         certificate,
         retry_after_s,
     }
-}
-
-fn guid() -> String {
-    arm::new_guid().to_string()
-}
-
-/// Good enough for a login that exists on loopback for as long as this process.
-fn secret() -> String {
-    let rest: String = (0..24).map(|_| fastrand::alphanumeric()).collect();
-    format!("Tw1n-{rest}")
 }

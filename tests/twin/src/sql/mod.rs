@@ -46,7 +46,7 @@ pub use ir::Column;
 pub(crate) use parse::parse_parameters;
 pub(crate) use run::enter;
 pub use run::{Output, Run, Step, Transaction};
-pub use session::{Login, Permission, Session};
+pub use session::{External, Login, Permission, Session};
 pub use types::{Length, Type};
 pub use value::Value;
 pub use views::Row;

@@ -20,6 +20,17 @@ pub struct Login {
     pub default_database: String,
     /// Who uses it; a program name of the form `app:NAME` wins.
     pub party: Party,
+    /// Who says that somebody is it, if not the instance itself by the password.
+    pub external: Option<External>,
+}
+
+/// Who knows a login that is none of the instance's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum External {
+    /// The Windows domain; the login's name is the account's, with the domain.
+    Windows,
+    /// Entra: an application or a managed identity, by its client id.
+    Application(String),
 }
 
 /// A permission that the twin asks for.
@@ -117,7 +128,25 @@ impl Login {
             permissions: permissions.into_iter().collect(),
             default_database: "master".to_owned(),
             party: Party::Agent,
+            external: None,
         }
+    }
+
+    /// One that may watch and nothing else: VIEW SERVER STATE and VIEW ANY DEFINITION.
+    #[must_use]
+    pub fn watching(name: &str, password: &str) -> Login {
+        let granted = [
+            Permission::ViewServerPerformanceState,
+            Permission::ViewServerSecurityState,
+            Permission::ViewAnyDefinition,
+        ];
+        Login::with(name, password, granted)
+    }
+
+    /// The same rights for somebody whom another authority knows.
+    #[must_use]
+    pub fn known_by(self, external: External) -> Login {
+        Login { password: String::new(), external: Some(external), ..self }
     }
 }
 
@@ -129,7 +158,9 @@ impl Login {
             login.password.clone_from(password);
         }
         if !setup.without.is_empty() {
-            login.permissions = BTreeSet::from(Permission::NAMED);
+            if login.permissions.contains(&Permission::ControlServer) {
+                login.permissions = BTreeSet::from(Permission::NAMED);
+            }
             login.permissions.retain(|permission| {
                 let implied = match permission {
                     Permission::ViewServerPerformanceState

@@ -11,12 +11,15 @@ use tokio_rustls::server::TlsStream;
 use crate::sql::version_of;
 
 use super::handshake::Wrapped;
+use super::identity::{instance_name, takes_tokens};
 use super::packet::{END, HEADER, LOGIN7, Message, PRELOGIN, REPLY, invalid, packet, read_message};
 use super::prelogin::{self, Cover};
 use super::{Door, LOGIN_DEADLINE, gate, login, session};
 
 /// How the first byte of a TLS record differs from that of a packet: strict clients begin with it.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// How the instance without a name is called.
+const DEFAULT_INSTANCE: &str = "MSSQLSERVER";
 
 /// Serves one client until it leaves.
 ///
@@ -49,14 +52,14 @@ where
     gate::awake(&door.world, &door.instance).await?;
     let first = stream.read_u8().await?;
     let mut wrapped = Wrapped::new(stream, vec![first]);
-    let (mut transport, cover) = if first == TLS_HANDSHAKE {
+    let (mut transport, opening) = if first == TLS_HANDSHAKE {
         let acceptor = TlsAcceptor::from(door.tls.strict.clone());
         let mut tls = acceptor.accept(wrapped).await?;
-        greet(door, &mut tls, true).await?;
-        (Transport::Tls(Box::new(tls)), Cover::Everything)
+        let opening = greet(door, &mut tls, true).await?;
+        (Transport::Tls(Box::new(tls)), opening)
     } else {
-        let cover = greet(door, &mut wrapped, false).await?;
-        let transport = match cover {
+        let opening = greet(door, &mut wrapped, false).await?;
+        let transport = match opening.cover {
             Cover::Closed => return Ok(None),
             Cover::Nothing => Transport::Clear(wrapped),
             Cover::LoginOnly | Cover::Everything => {
@@ -67,26 +70,26 @@ where
                 Transport::Tls(Box::new(tls))
             }
         };
-        (transport, cover)
+        (transport, opening)
     };
     let message = read_message(&mut transport).await?;
     if message.kind != LOGIN7 {
         return Err(unexpected(&message, "LOGIN7"));
     }
     gate::awake(&door.world, &door.instance).await?;
-    if cover == Cover::LoginOnly {
+    if opening.cover == Cover::LoginOnly {
         // TLS ends without a word; what follows the login is in clear.
         transport = match transport {
             Transport::Tls(tls) => Transport::Clear(tls.into_inner().0),
             clear @ Transport::Clear(_) => clear,
         };
     }
-    let client = login::log_in(door, &message.data, cover, &mut transport).await?;
+    let client = login::log_in(door, &message.data, &opening, &mut transport).await?;
     Ok(client.map(|client| (client, transport)))
 }
 
 /// Reads PRELOGIN and answers it.
-async fn greet<T>(door: &Door, stream: &mut T, strict: bool) -> io::Result<Cover>
+async fn greet<T>(door: &Door, stream: &mut T, strict: bool) -> io::Result<login::Opening>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -96,14 +99,37 @@ where
     }
     let asked = prelogin::parse(&message.data)?;
     gate::awake(&door.world, &door.instance).await?;
-    let (answer, cover) = prelogin::negotiate(asked.encryption, door.options.encryption);
-    let version = door.world.with(|world| world.instance(&door.instance).map(version_of));
-    let reply = prelogin::reply(&asked, answer, version.unwrap_or((16, 0, 0)));
+    let (encryption, cover) = prelogin::negotiate(asked.encryption, door.options.encryption);
+    let about = door.world.with(|world| {
+        let instance = world.instance(&door.instance)?;
+        Some((version_of(instance), takes_tokens(instance), instance.server_name.clone()))
+    });
+    let (version, tokens, name) = about.ok_or_else(|| invalid("the instance is gone"))?;
+    let mut nonce = [0; 32];
+    fastrand::fill(&mut nonce);
+    let answer = prelogin::Answer {
+        encryption,
+        version,
+        elsewhere: is_another(asked.instance.as_deref(), &name),
+        tokens,
+        nonce: Some(nonce),
+    };
+    let reply = prelogin::reply(&asked, &answer);
     debug_assert!(reply.len() < 4096 - HEADER, "the answer to PRELOGIN fits in one packet");
     stream.write_all(&packet(REPLY, END, 0, 1, &reply)).await?;
     stream.flush().await?;
     // In strict mode all is inside TLS already, and what was asked is ignored.
-    Ok(if strict { Cover::Everything } else { cover })
+    let cover = if strict { Cover::Everything } else { cover };
+    Ok(login::Opening { cover, strict, asked, tokens, nonce })
+}
+
+/// Whether a client means another instance of this machine. `MSSQLServer` is what clients say that
+/// were given a port and no name.
+fn is_another(meant: Option<&str>, server_name: &str) -> bool {
+    let own = instance_name(server_name).unwrap_or(DEFAULT_INSTANCE);
+    meant.is_some_and(|meant| {
+        !meant.eq_ignore_ascii_case(own) && !meant.eq_ignore_ascii_case(DEFAULT_INSTANCE)
+    })
 }
 
 fn unexpected(message: &Message, wanted: &str) -> io::Error {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bytes::Bytes;
-use super::login7::tests::login7;
+use super::login7::tests::{later, login7, login7_with_token};
 use super::packet::{BATCH, END, LOGIN7, PRELOGIN, RPC, packet};
 use super::request::tests::{execute_sql, headers, units};
 use super::{AttentionStyle, Door, Encryption, Options, Tls};
@@ -18,8 +18,20 @@ use crate::world::{World, WorldSpec};
 const SEED: u64 = 20_260_302;
 
 fn prelogin_bytes() -> Vec<u8> {
-    let asked = prelogin::Prelogin { encryption: prelogin::Wish::NotSupported, asks_fedauth: true };
-    prelogin::reply(&asked, prelogin::Wish::NotSupported, (11, 0, 0))
+    let asked = prelogin::Prelogin {
+        encryption: prelogin::Wish::NotSupported,
+        token: Some(true),
+        nonce: Some([3; 32]),
+        instance: None,
+    };
+    let answer = prelogin::Answer {
+        encryption: prelogin::Wish::NotSupported,
+        version: (11, 0, 0),
+        elsewhere: false,
+        tokens: true,
+        nonce: Some([4; 32]),
+    };
+    prelogin::reply(&asked, &answer)
 }
 
 /// Changes some bytes, cuts or lengthens.
@@ -48,6 +60,7 @@ fn parsers_take_any_bytes() {
     let batch = [headers(), units("SELECT name FROM sys.databases WHERE name LIKE N'a%'")].concat();
     let good =
         [prelogin_bytes(), login7("sa", "secret", "master"), execute_sql("SELECT @P1"), batch];
+    let tokens = [login7_with_token("a.b.c"), later("a.b.c")];
     for _ in 0..20_000 {
         for whole in &good {
             let bytes = mutated(&mut rng, whole);
@@ -57,6 +70,11 @@ fn parsers_take_any_bytes() {
             let _ = request::batch(&bytes);
             let _ = request::transaction(&bytes);
             let _ = decode::typed_value(&mut Bytes::new(&bytes));
+        }
+        for whole in &tokens {
+            let bytes = mutated(&mut rng, whole);
+            let _ = login7::parse(&bytes);
+            let _ = login7::later(&bytes);
         }
     }
 }

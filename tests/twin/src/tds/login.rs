@@ -2,17 +2,18 @@
 
 use std::io;
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::serve::SharedWorld;
 use crate::sql::{Error, Login, Session, enter, version_of};
-use crate::world::NewSession;
+use crate::world::{Entry, NewSession, Party};
 
 use super::Door;
 use super::gate::Gate;
-use super::login7::{self, FEDAUTH, Login7};
+use super::identity::{Who, failed, identify, named};
+use super::login7::{self, Login7};
 use super::packet::{MessageWriter, invalid};
-use super::prelogin::Cover;
+use super::prelogin::{Cover, Nonce, Prelogin};
 use super::token::{self, Change};
 
 /// Until the login, and if the client asks for nothing.
@@ -41,19 +42,31 @@ impl Drop for Seat {
     }
 }
 
+/// What was agreed upon before the login.
+pub(super) struct Opening {
+    pub(super) cover: Cover,
+    /// TLS came before everything else.
+    pub(super) strict: bool,
+    /// What the client said in PRELOGIN.
+    pub(super) asked: Prelogin,
+    /// Whether the server has said that it takes tokens.
+    pub(super) tokens: bool,
+    /// What it has given to come with them.
+    pub(super) nonce: Nonce,
+}
+
 /// Checks a LOGIN7 and answers it; `None` if it was refused.
-pub(super) async fn log_in<W: AsyncWrite + Unpin>(
+pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     door: &Door,
     data: &[u8],
-    cover: Cover,
-    stream: &mut W,
+    opening: &Opening,
+    stream: &mut S,
 ) -> io::Result<Option<Client>> {
     let asked = login7::parse(data)?;
-    let found = door.logins.iter().find(|login| login.name.eq_ignore_ascii_case(&asked.user));
     // Whoever it is, the path of a party that nobody knows is the agent's: see `Party`.
     let party = match asked.program.strip_prefix("app:") {
-        Some(name) => crate::world::Party::Application(name.to_owned()),
-        None => found.map_or(crate::world::Party::Agent, |login| login.party.clone()),
+        Some(name) => Party::Application(name.to_owned()),
+        None => named(door, &asked.user).map_or(Party::Agent, |login| login.party.clone()),
     };
     let gate = Gate::new(door.world.clone(), party, &door.instance);
     gate.inbound().await?;
@@ -61,7 +74,9 @@ pub(super) async fn log_in<W: AsyncWrite + Unpin>(
         world.instance(&door.instance).map(|i| (i.server_name.clone(), version_of(i)))
     });
     let (server, version) = instance.ok_or_else(|| invalid("the instance is gone"))?;
-    let admitted = admit(door, &asked, found);
+    let who = identify(door, &asked, opening, &gate, stream).await?;
+    let acknowledge = who.acknowledge;
+    let admitted = admit(door, &asked, opening, who);
     let mut out = Vec::new();
     let packet_size = match asked.packet_size {
         size if PACKET_SIZES.contains(&size) => usize::try_from(size).unwrap_or(DEFAULT_PACKET),
@@ -76,8 +91,8 @@ pub(super) async fn log_in<W: AsyncWrite + Unpin>(
             None
         }
         Ok((mut session, seat)) => {
-            session.encrypted = cover == Cover::Everything;
-            greeting(&session, &server, version, packet_size, &mut out);
+            session.encrypted = opening.cover == Cover::Everything;
+            greeting(&session, &server, version, packet_size, acknowledge, &mut out);
             Some((session, seat))
         }
     };
@@ -91,36 +106,40 @@ pub(super) async fn log_in<W: AsyncWrite + Unpin>(
     Ok(admitted.map(|(session, seat)| Client { session, gate, packet_size, server, _seat: seat }))
 }
 
-/// The session, or why there is none.
+/// The session, or why there is none; either is noted.
 fn admit(
     door: &Door,
     asked: &Login7,
-    found: Option<&Login>,
+    opening: &Opening,
+    who: Who,
 ) -> Result<(Session, Seat), Vec<Error>> {
-    let failed = || {
-        let text = format!("Login failed for user '{}'.", asked.user);
-        Error::new(18_456, 14, text)
-    };
-    if asked.features.contains(&FEDAUTH) {
-        let text = "Login failed for user '<token-identified principal>'.";
-        return Err(vec![Error::new(18_456, 14, text)]);
-    }
-    if asked.integrated {
-        let text = "Login failed. The login is from an untrusted domain and cannot be used with \
-                    Integrated authentication.";
-        return Err(vec![Error::new(18_452, 14, text)]);
-    }
-    let found = found.ok_or_else(|| vec![failed()])?;
+    let Who { proof, name, login, acknowledge: _ } = who;
+    let admitted =
+        login.map_err(|error| vec![error]).and_then(|login| enter_as(door, asked, login));
+    let refused = admitted.as_ref().err().and_then(|errors| errors.first());
+    let refused = refused.map(|error| error.number);
+    door.world.with(|world| {
+        world.note_entry(Entry {
+            at: world.now(),
+            instance: door.instance.clone(),
+            login: name,
+            program: asked.program.clone(),
+            proof,
+            strict: opening.strict,
+            refused,
+        });
+    });
+    admitted
+}
+
+fn enter_as(door: &Door, asked: &Login7, found: Login) -> Result<(Session, Seat), Vec<Error>> {
     let setup = door.world.with(|world| {
         world.instance(&door.instance).map(|instance| instance.setup().login(&found.name))
     });
     let setup = setup.unwrap_or_default();
     let login = &found.as_set_up(&setup);
-    if login.password != asked.password {
-        return Err(vec![failed()]);
-    }
     if let Some(number) = setup.refused {
-        return Err(vec![refused(number, &asked.user)]);
+        return Err(vec![refused(number, &login.name)]);
     }
     let wanted = if asked.database.is_empty() { &login.default_database } else { &asked.database };
     door.world.with(|world| {
@@ -128,12 +147,12 @@ fn admit(
         let database = enter(wanted, world, &door.instance, &probe).map_err(|error| {
             // A database that is there but not accessible says why itself.
             if !matches!(error.number, 911 | 916) {
-                return vec![error, failed()];
+                return vec![error, failed(&login.name)];
             }
             let text = format!(
                 "Cannot open database \"{wanted}\" requested by the login. The login failed."
             );
-            vec![Error::new(4_060, 11, text), failed()]
+            vec![Error::new(4_060, 11, text), failed(&login.name)]
         })?;
         let new = NewSession {
             login: login.name.clone(),
@@ -176,6 +195,7 @@ fn greeting(
     server: &str,
     version: (u8, u8, u16),
     packet_size: usize,
+    acknowledge: Option<Option<Nonce>>,
     out: &mut Vec<u8>,
 ) {
     let database = session.database.as_str();
@@ -189,6 +209,9 @@ fn greeting(
     let text = "Changed language setting to us_english.";
     token::message(&Error::new(5_703, 0, text), server, out);
     token::login_ack(version, out);
+    if let Some(nonce) = acknowledge {
+        token::token_ack(nonce.as_ref(), out);
+    }
     change(Change::PacketSize { new: packet_size, old: DEFAULT_PACKET }, out);
     token::done(token::DONE, 0, 0, None, out);
 }

@@ -14,10 +14,23 @@ pub(super) struct Login7 {
     pub(super) password: String,
     pub(super) program: String,
     pub(super) database: String,
-    /// Windows authentication.
-    pub(super) integrated: bool,
+    /// The first message of the Windows authentication, if it is asked for.
+    pub(super) windows: Option<Vec<u8>>,
+    /// How it signs in with a token, if it does.
+    pub(super) token: Option<Token>,
     /// The ids of the features that it asks for.
     pub(super) features: Vec<u8>,
+}
+
+/// The feature of signing in with a token. `echo` is what PRELOGIN has answered.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Token {
+    /// It is here, perhaps with the server's nonce.
+    Here { echo: bool, token: String, nonce: Option<[u8; 32]> },
+    /// It is got once the server has said where.
+    Later { echo: bool },
+    /// In a way that no client of today uses.
+    Unknown,
 }
 
 const FIXED: usize = 94;
@@ -26,7 +39,9 @@ const MAX_FEATURES: usize = 32;
 const MAX_NAME: usize = 128;
 
 /// Sign in with a token.
-pub(super) const FEDAUTH: u8 = 2;
+const FEDAUTH: u8 = 2;
+/// A message of the Windows authentication has some hundred bytes.
+const MAX_WINDOWS: usize = 16 * 1024;
 
 pub(super) fn parse(data: &[u8]) -> io::Result<Login7> {
     if data.len() < FIXED {
@@ -51,7 +66,7 @@ pub(super) fn parse(data: &[u8]) -> io::Result<Login7> {
     };
     let text = |at: usize| field(at).map(utf16);
     let password: Vec<u8> = field(44)?.iter().map(|byte| (byte ^ 0xA5).rotate_right(4)).collect();
-    let features = if options3 & 0x10 == 0 { Vec::new() } else { features(data)? };
+    let (features, token) = if options3 & 0x10 == 0 { (Vec::new(), None) } else { features(data)? };
     Ok(Login7 {
         packet_size,
         host: text(36)?,
@@ -59,32 +74,77 @@ pub(super) fn parse(data: &[u8]) -> io::Result<Login7> {
         password: utf16(&password),
         program: text(48)?,
         database: text(68)?,
-        integrated: options2 & 0x80 != 0,
+        windows: (options2 & 0x80 != 0).then(|| windows(data)).transpose()?,
+        token,
         features,
     })
 }
 
+/// The message of the Windows authentication, whose length has a second field if it is long.
+fn windows(data: &[u8]) -> io::Result<Vec<u8>> {
+    let mut fields = Bytes::new(&data[78..FIXED]);
+    let (offset, short) = (usize::from(fields.u16()?), fields.u16()?);
+    let length = match (short, Bytes::new(&data[90..FIXED]).size32()?) {
+        (u16::MAX, long) if long > 0 => long,
+        (short, _) => usize::from(short),
+    };
+    let found = offset.checked_add(length).filter(|_| length <= MAX_WINDOWS);
+    let found = found.and_then(|end| data.get(offset..end));
+    found.map(<[u8]>::to_vec).ok_or_else(|| invalid("SSPI lies outside of LOGIN7"))
+}
+
 /// The extension block points to the list of features.
-fn features(data: &[u8]) -> io::Result<Vec<u8>> {
+fn features(data: &[u8]) -> io::Result<(Vec<u8>, Option<Token>)> {
     let outside = || invalid("the extension of LOGIN7 lies outside of it");
     let mut pair = Bytes::new(&data[56..60]);
     let (offset, length) = (usize::from(pair.u16()?), usize::from(pair.u16()?));
     if length == 0 {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let at = data.get(offset..).ok_or_else(outside).and_then(|d| Bytes::new(d).size32())?;
     let mut list = Bytes::new(data.get(at..).ok_or_else(outside)?);
-    let mut found = Vec::new();
+    let (mut found, mut token) = (Vec::new(), None);
     while found.len() < MAX_FEATURES {
         let id = list.u8()?;
         if id == 0xFF {
-            return Ok(found);
+            return Ok((found, token));
         }
         let length = list.size32()?;
-        list.take(length)?;
+        let value = list.take(length)?;
+        if id == FEDAUTH {
+            token = Some(signs_in(value)?);
+        }
         found.push(id);
     }
     Err(invalid("LOGIN7 asks for too many features"))
+}
+
+/// The library and the echo, and what belongs to that library.
+fn signs_in(value: &[u8]) -> io::Result<Token> {
+    let mut value = Bytes::new(value);
+    let options = value.u8()?;
+    let echo = options & 1 != 0;
+    match options >> 1 {
+        1 => {
+            let length = value.size32()?;
+            let token = utf16(value.take(length)?);
+            let nonce = if value.is_empty() { None } else { Some(value.array()?) };
+            Ok(Token::Here { echo, token, nonce })
+        }
+        2 => Ok(Token::Later { echo }),
+        _ => Ok(Token::Unknown),
+    }
+}
+
+/// The message that brings a token which the server has been asked about.
+pub(super) fn later(data: &[u8]) -> io::Result<(String, Option<[u8; 32]>)> {
+    let mut all = Bytes::new(data);
+    let length = all.size32()?;
+    let mut inner = Bytes::new(all.take(length)?);
+    let length = inner.size32()?;
+    let token = utf16(inner.take(length)?);
+    let nonce = if inner.is_empty() { None } else { Some(inner.array()?) };
+    Ok((token, nonce))
 }
 
 #[cfg(test)]
@@ -93,6 +153,26 @@ pub(super) mod tests {
 
     /// A LOGIN7 as a client would write it.
     pub(in crate::tds) fn login7(user: &str, password: &str, database: &str) -> Vec<u8> {
+        with_features(user, password, database, &[10, 1, 0, 0, 0, 1, 0xFF])
+    }
+
+    /// The same with a token that is there already.
+    pub(in crate::tds) fn login7_with_token(token: &str) -> Vec<u8> {
+        let token: Vec<u8> = token.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let length = |bytes: usize| u32::try_from(bytes).expect("short").to_le_bytes();
+        let value = [&[3][..], &length(token.len()), &token].concat();
+        let features = [&[FEDAUTH][..], &length(value.len()), &value, &[0xFF]].concat();
+        with_features("", "", "master", &features)
+    }
+
+    /// The message that brings a token later.
+    pub(in crate::tds) fn later(token: &str) -> Vec<u8> {
+        let token: Vec<u8> = token.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let length = |bytes: usize| u32::try_from(bytes).expect("short").to_le_bytes();
+        [&length(token.len() + 4)[..], &length(token.len()), &token].concat()
+    }
+
+    fn with_features(user: &str, password: &str, database: &str, list: &[u8]) -> Vec<u8> {
         let mut head = vec![0; FIXED];
         head[4..8].copy_from_slice(&0x7400_0004_u32.to_le_bytes());
         head[8..12].copy_from_slice(&4096_u32.to_le_bytes());
@@ -114,10 +194,10 @@ pub(super) mod tests {
         put(48, units("test"), 4);
         put(68, units(database), database.chars().count());
         put(56, vec![0; 4], 4);
-        let list = u32::try_from(FIXED + values.len()).expect("short");
+        let at = u32::try_from(FIXED + values.len()).expect("short");
         let pointer = values.len() - 4;
-        values[pointer..].copy_from_slice(&list.to_le_bytes());
-        values.extend([10, 1, 0, 0, 0, 1, 0xFF]);
+        values[pointer..].copy_from_slice(&at.to_le_bytes());
+        values.extend(list);
         let mut all = [head, values].concat();
         let length = u32::try_from(all.len()).expect("short");
         all[..4].copy_from_slice(&length.to_le_bytes());
@@ -131,8 +211,18 @@ pub(super) mod tests {
         assert!(parsed.password == "p@ss wörd");
         assert_eq!((parsed.host.as_str(), parsed.program.as_str()), ("host", "test"));
         assert_eq!(parsed.database, "Sales");
-        assert_eq!((parsed.packet_size, parsed.integrated), (4096, false));
+        assert_eq!((parsed.packet_size, parsed.windows), (4096, None));
         assert_eq!(parsed.features, [10]);
+    }
+
+    #[test]
+    fn a_token_is_read_wherever_it_comes() {
+        let here = parse(&login7_with_token("a.b.c")).expect("well formed");
+        let Some(Token::Here { echo, token, nonce }) = here.token else { panic!("it is here") };
+        assert_eq!((echo, token.as_str(), nonce), (true, "a.b.c", None));
+        let (token, nonce) = super::later(&later("d.e.f")).expect("well formed");
+        assert_eq!((token.as_str(), nonce), ("d.e.f", None));
+        assert!(super::later(&later("d.e.f")[..9]).is_err());
     }
 
     #[test]

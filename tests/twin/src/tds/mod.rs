@@ -1,6 +1,7 @@
 //! The TDS door of an instance (MS-TDS 7.4, and 8.0 "strict" on the same port).
 //!
 //! What a client sees: PRELOGIN, TLS inside of PRELOGIN packets or around everything, SQL login,
+//! NTLM, tokens of Entra,
 //! batches, `sp_executesql` and prepared procedures, attention, resets. What a network or an
 //! instance in trouble does to it comes from the world: the door asks before it takes a request in
 //! and before it sends each part of a reply, see [`gate`].
@@ -14,8 +15,10 @@ mod encode;
 mod fuzz;
 mod gate;
 mod handshake;
+mod identity;
 mod login;
 mod login7;
+mod ntlm;
 mod packet;
 mod prelogin;
 mod reply;
@@ -181,13 +184,5 @@ impl Tls {
 impl From<&Login> for Login {
     fn from(login: &Login) -> Login {
         login.clone()
-    }
-}
-
-/// A login without stated permissions may do everything.
-impl From<&crate::serve::Login> for Login {
-    fn from(login: &crate::serve::Login) -> Login {
-        let sysadmin = Login::sysadmin(&login.user, &login.password);
-        Login { party: login.party.clone(), ..sysadmin }
     }
 }

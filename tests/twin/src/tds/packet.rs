@@ -12,7 +12,9 @@ pub(super) const RPC: u8 = 0x03;
 pub(super) const REPLY: u8 = 0x04;
 pub(super) const ATTENTION: u8 = 0x06;
 pub(super) const TRANSACTION: u8 = 0x0E;
+pub(super) const FEDAUTH: u8 = 0x08;
 pub(super) const LOGIN7: u8 = 0x10;
+pub(super) const SSPI: u8 = 0x11;
 pub(super) const PRELOGIN: u8 = 0x12;
 
 /// Status bits.

@@ -42,9 +42,29 @@ pub(super) enum Cover {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Prelogin {
     pub(super) encryption: Wish,
-    /// It has asked whether it has to sign in with a token.
-    pub(super) asks_fedauth: bool,
+    /// Whether it will show a token, if it says so.
+    pub(super) token: Option<bool>,
+    /// What it wants to have in the answer to its token.
+    pub(super) nonce: Option<Nonce>,
+    /// The instance that it means, if it names one.
+    pub(super) instance: Option<String>,
 }
+
+/// What the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) encryption: Wish,
+    pub(super) version: (u8, u8, u16),
+    /// Another instance is meant.
+    pub(super) elsewhere: bool,
+    /// Tokens are taken.
+    pub(super) tokens: bool,
+    /// What a token has to come with, if the client knows of such things.
+    pub(super) nonce: Option<Nonce>,
+}
+
+/// Random bytes that tie a token to its connection.
+pub(super) type Nonce = [u8; 32];
 
 const VERSION: u8 = 0;
 const ENCRYPTION: u8 = 1;
@@ -52,12 +72,13 @@ const INSTANCE: u8 = 2;
 const THREAD: u8 = 3;
 const MARS: u8 = 4;
 const FEDAUTH: u8 = 6;
+const NONCE: u8 = 7;
 const TERMINATOR: u8 = 0xFF;
 /// Options that a client can list; each token is there at most once.
 const MAX_OPTIONS: usize = 32;
 
 pub(super) fn parse(data: &[u8]) -> io::Result<Prelogin> {
-    let mut found = Prelogin { encryption: Wish::Off, asks_fedauth: false };
+    let mut found = Prelogin { encryption: Wish::Off, token: None, nonce: None, instance: None };
     let mut at = 0;
     for index in 0..MAX_OPTIONS {
         let token = *data.get(at).ok_or_else(|| invalid("PRELOGIN has no terminator"))?;
@@ -86,7 +107,14 @@ pub(super) fn parse(data: &[u8]) -> io::Result<Prelogin> {
                     other => return Err(invalid(format!("ENCRYPTION cannot be {other}"))),
                 };
             }
-            (FEDAUTH, _) => found.asks_fedauth = true,
+            (FEDAUTH, [token, ..]) => found.token = Some(*token == 1),
+            (NONCE, nonce) => found.nonce = nonce.first_chunk().copied(),
+            (INSTANCE, name) => {
+                // Until a zero, in a code page that is the client's own.
+                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+                let name = String::from_utf8_lossy(name).into_owned();
+                found.instance = Some(name).filter(|name| !name.is_empty());
+            }
             _ => {}
         }
         at += 5;
@@ -112,10 +140,10 @@ pub(super) fn negotiate(client: Wish, server: Encryption) -> (Wish, Cover) {
 }
 
 /// The server's answer.
-pub(super) fn reply(client: &Prelogin, answer: Wish, version: (u8, u8, u16)) -> Vec<u8> {
-    let (major, minor, build) = version;
+pub(super) fn reply(client: &Prelogin, answer: &Answer) -> Vec<u8> {
+    let (major, minor, build) = answer.version;
     let [high, low] = build.to_be_bytes();
-    let wish = match answer {
+    let wish = match answer.encryption {
         Wish::Off => 0,
         Wish::On => 1,
         Wish::NotSupported => 2,
@@ -124,12 +152,15 @@ pub(super) fn reply(client: &Prelogin, answer: Wish, version: (u8, u8, u16)) -> 
     let mut options: Vec<(u8, Vec<u8>)> = vec![
         (VERSION, vec![major, minor, high, low, 0, 0]),
         (ENCRYPTION, vec![wish]),
-        (INSTANCE, vec![0]),
+        (INSTANCE, vec![u8::from(answer.elsewhere)]),
         (THREAD, Vec::new()),
         (MARS, vec![0]),
     ];
-    if client.asks_fedauth {
-        options.push((FEDAUTH, vec![0]));
+    if let Some(token) = client.token {
+        options.push((FEDAUTH, vec![u8::from(token && answer.tokens)]));
+    }
+    if let Some(nonce) = answer.nonce.filter(|_| client.nonce.is_some()) {
+        options.push((NONCE, nonce.to_vec()));
     }
     let mut offset = options.len() * 5 + 1;
     let mut head = Vec::new();
@@ -171,15 +202,29 @@ mod tests {
         }
     }
 
+    fn asked(token: Option<bool>, nonce: Option<Nonce>) -> Prelogin {
+        Prelogin { encryption: Wish::On, token, nonce, instance: None }
+    }
+
     #[test]
     fn the_answer_can_be_read_by_the_same_rules() {
-        let asked = Prelogin { encryption: Wish::On, asks_fedauth: true };
-        let answer = reply(&asked, Wish::On, (16, 0, 4125));
-        assert_eq!(parse(&answer).expect("well formed"), asked);
-        assert_eq!(&answer[31..37], &[16, 0, 0x10, 0x1D, 0, 0]);
-        let plain = Prelogin { encryption: Wish::On, asks_fedauth: false };
-        let answer = reply(&plain, Wish::Required, (16, 0, 4125));
-        assert!(!parse(&answer).expect("well formed").asks_fedauth);
+        let answer = Answer {
+            encryption: Wish::On,
+            version: (16, 0, 4125),
+            elsewhere: false,
+            tokens: true,
+            nonce: Some([7; 32]),
+        };
+        let all = asked(Some(true), Some([9; 32]));
+        let bytes = reply(&all, &answer);
+        assert_eq!(parse(&bytes).expect("well formed"), asked(Some(true), Some([7; 32])));
+        assert_eq!(&bytes[36..42], &[16, 0, 0x10, 0x1D, 0, 0]);
+        let plain = reply(&asked(None, None), &answer);
+        assert_eq!(parse(&plain).expect("well formed"), asked(None, None), "nothing unasked for");
+        let none = reply(&all, &Answer { tokens: false, ..answer });
+        assert_eq!(parse(&none).expect("well formed").token, Some(false));
+        let other = reply(&all, &Answer { elsewhere: true, ..answer });
+        assert_eq!(parse(&other).expect("well formed").instance.as_deref(), Some("\u{1}"));
     }
 
     #[test]

@@ -164,6 +164,41 @@ pub(super) fn login_ack(version: (u8, u8, u16), out: &mut Vec<u8>) {
     out.extend(body);
 }
 
+/// FEATUREEXTACK of the sign-in with a token: what the client wants to have back.
+pub(super) fn token_ack(nonce: Option<&[u8; 32]>, out: &mut Vec<u8>) {
+    let nonce = nonce.map_or(&[][..], |nonce| nonce);
+    out.extend([0xAE, 2]);
+    out.extend(u32::try_from(nonce.len()).unwrap_or(0).to_le_bytes());
+    out.extend(nonce);
+    out.push(0xFF);
+}
+
+/// FEDAUTHINFO: where a token is to be had, and for what.
+pub(super) fn token_info(url: &str, resource: &str, out: &mut Vec<u8>) {
+    let values = [(1, utf16(url, MAX_TEXT)), (2, utf16(resource, MAX_TEXT))];
+    let mut head = 2_u32.to_le_bytes().to_vec();
+    let mut data: Vec<u8> = Vec::new();
+    // From the count on: the count itself, and nine bytes for each value.
+    let first = 4 + 9 * values.len();
+    for (id, value) in &values {
+        head.push(*id);
+        head.extend(u32::try_from(value.len()).unwrap_or(0).to_le_bytes());
+        head.extend(u32::try_from(first + data.len()).unwrap_or(0).to_le_bytes());
+        data.extend(value);
+    }
+    out.push(0xEE);
+    out.extend(u32::try_from(head.len() + data.len()).unwrap_or(0).to_le_bytes());
+    out.extend(head);
+    out.extend(data);
+}
+
+/// SSPI: the server's part of the Windows authentication.
+pub(super) fn sspi(message: &[u8], out: &mut Vec<u8>) {
+    out.push(0xED);
+    out.extend(u16::try_from(message.len()).unwrap_or(0).to_le_bytes());
+    out.extend(message);
+}
+
 fn short_text(text: &str, out: &mut Vec<u8>) {
     let units = utf16(text, MAX_NAME);
     out.push(u8::try_from(units.len() / 2).unwrap_or(0));
@@ -203,6 +238,17 @@ mod tests {
         out.clear();
         row(&columns, &vec![Value::Int(1), Value::Int(2), Value::Int(3)], &mut out);
         assert_eq!((out[0], out.len()), (0xD1, 16));
+    }
+
+    #[test]
+    fn where_tokens_are_to_be_had_is_found_by_its_offsets() {
+        let mut out = Vec::new();
+        token_info("https://sts/t", "x", &mut out);
+        assert_eq!((out[0], &out[1..5]), (0xEE, &[22 + 26 + 2, 0, 0, 0][..]));
+        let body = &out[5..];
+        assert_eq!(&body[..13], &[2, 0, 0, 0, 1, 26, 0, 0, 0, 22, 0, 0, 0]);
+        assert_eq!(&body[13..22], &[2, 2, 0, 0, 0, 48, 0, 0, 0]);
+        assert_eq!((&body[22..24], &body[48..]), (&b"h\0"[..], &b"x\0"[..]));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         faults: Faults::default(),
         media: BTreeMap::new(),
         ledger,
+        directory: super::Directory::default(),
+        entrances: super::entrance::Entrances::default(),
     };
     world.note_writers();
     Ok(world)

@@ -12,6 +12,8 @@ mod clients;
 mod command;
 mod commit;
 mod control_plane;
+pub mod directory;
+mod entrance;
 mod failover;
 mod fault;
 mod guid;
@@ -46,6 +48,8 @@ pub use backup::{Backup, BackupKind, BackupOrder, BackupRun, Device};
 pub use clients::{RequestFacts, SessionFacts, TransactionFacts};
 pub use command::{Command, Executed, SqlError};
 pub use control_plane::{Accepted, ArmCommand, ArmDatabase, ArmError, ArmLink, FailoverType};
+pub use directory::{Directory, DirectoryChange};
+pub use entrance::{Entry, Proof};
 pub use fault::{Fault, UnknownName};
 pub use guid::Guid;
 pub use instance::{Instance, InstanceKind, Power};
@@ -79,6 +83,8 @@ pub struct World {
     /// Backup sets by owner and lower-case name of their file.
     media: BTreeMap<(String, String), Vec<Backup>>,
     ledger: Ledger,
+    directory: Directory,
+    entrances: entrance::Entrances,
 }
 
 impl World {

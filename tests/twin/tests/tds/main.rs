@@ -5,5 +5,6 @@ mod door;
 mod encryption;
 mod faults;
 mod link;
+mod logins;
 mod planned;
 mod types;

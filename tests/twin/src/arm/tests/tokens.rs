@@ -1,7 +1,5 @@
 //! Who is let in.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
 use super::*;
 
 fn with(
@@ -67,28 +65,6 @@ async fn each_mistake_has_its_number() {
         expected(400, "invalid_scope", 1_002_012)
     );
     assert_eq!(ask(without(form(), "scope")).await, expected(400, "invalid_request", 900_144));
-}
-
-#[tokio::test]
-async fn a_federated_assertion_is_taken_while_it_is_valid() {
-    let rig = Rig::start().await;
-    let assertion = |sub: &str, exp: i64| {
-        let claims = json!({ "sub": sub, "exp": exp }).to_string();
-        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
-    };
-    let form = |assertion: String| {
-        let form = without(rig.client_form(), "client_secret");
-        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-        with(with(form, "client_assertion_type", kind), "client_assertion", &assertion)
-    };
-    let later = rig.twin.world.wall().as_second() + 600;
-    let account = "system:serviceaccount:dr-agent:dr-agent";
-    let right = rig.ask_token(&form(assertion(account, later))).await;
-    assert_eq!(right.status(), StatusCode::OK);
-    let stranger = denied(rig.ask_token(&form(assertion("x", later))).await).await;
-    assert_eq!(stranger.2, 700_213);
-    let old = denied(rig.ask_token(&form(assertion(account, 1_000))).await).await;
-    assert_eq!(old.2, 700_024);
 }
 
 #[tokio::test]
