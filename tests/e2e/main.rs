@@ -1,5 +1,6 @@
 //! End to end: real processes, real sockets, real parts. One executable, so that it links once.
 
+mod alert_loop;
 mod alerts;
 mod api;
 mod broker;

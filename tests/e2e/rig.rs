@@ -151,6 +151,16 @@ impl Rig {
         self.running.as_mut().expect("the agent runs")
     }
 
+    /// Puts a secret beside the configuration.
+    pub(crate) fn secret(&self, name: &str, secret: &str) {
+        self.setup.secret(name, secret).expect("the secret is written");
+    }
+
+    /// The port of the agent's API.
+    pub(crate) fn port(&self) -> u16 {
+        self.setup.port
+    }
+
     /// Runs the hook as its owner would.
     pub(crate) fn hook(&self, verb: &str) -> bool {
         let mut command = std::process::Command::new(self.folder.path().join(HOOK));
