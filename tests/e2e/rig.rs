@@ -1,6 +1,8 @@
 //! One twin and one agent as real processes, two approvers with keys, and what a test asks of them.
 //! Nothing is shared between rigs, so tests may run side by side.
 
+mod quick;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -17,6 +19,7 @@ use lab::{
     twin::{Command, Twin},
     wire::{Answer, Events},
 };
+use quick::QUICK;
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::harness::{Process, ours, wait};
@@ -106,7 +109,8 @@ impl Rig {
             setup.set(&format!("approvers.{who}.public_key"), public).expect("a key is set");
             signers.insert(who, key);
         }
-        for (key, value) in quick().into_iter().chain(wish.settings) {
+        let quick = QUICK.map(|(key, value)| (key, value.into()));
+        for (key, value) in quick.into_iter().chain(wish.settings) {
             setup.set(key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
         }
         if wish.hook {
@@ -466,39 +470,4 @@ fn hook(folder: &std::path::Path, twin: &Twin) -> PathBuf {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&path, mode).expect("the hook can be run");
     path
-}
-
-/// Settings that make everything happen soon.
-fn quick() -> Vec<(&'static str, Setting)> {
-    let mut settings: Vec<(&'static str, Setting)> = Vec::new();
-    for (key, span) in [
-        ("sql_servers.0.probe.every", "200ms"),
-        ("sql_servers.0.probe.deadline", "1s"),
-        ("sql_servers.0.probe.connect_within", "1s"),
-        ("managed_instances.0.probe.every", "200ms"),
-        ("managed_instances.0.probe.deadline", "1500ms"),
-        ("managed_instances.0.probe.connect_within", "1500ms"),
-        ("managed_instances.0.arm.every", "500ms"),
-        ("managed_instances.0.arm.deadline", "2s"),
-        ("policy.miss_spacing", "150ms"),
-        ("policy.stale_after", "4s"),
-        ("policy.propose_after", "500ms"),
-        ("policy.withdraw_after", "3s"),
-        ("policy.approve_within", "5m"),
-        ("policy.execute_within", "2m"),
-        ("policy.reopen_after", "5s"),
-        ("policy.step_deadline", "40s"),
-        ("policy.stuck_after", "20s"),
-        ("policy.retry_after", "500ms"),
-        ("policy.loss_margin", "2s"),
-        ("links.0.planned.quiesce_within", "30s"),
-        ("links.0.planned.quiet_for", "1s"),
-        ("links.0.planned.catch_up_within", "30s"),
-        ("links.0.planned.hand_over_within", "40s"),
-        // At six in the morning too nothing happens that a test does not ask for.
-        ("schedule.daily_report", "off"),
-    ] {
-        settings.push((key, span.into()));
-    }
-    settings
 }
