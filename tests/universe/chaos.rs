@@ -268,7 +268,10 @@ fn cure(chaos: &Chaos, rng: &mut fastrand::Rng) -> Option<(Fault, i64)> {
         | Fault::ArmThrottle { .. }
         | Fault::ArmConflict { .. }
         | Fault::TokenServiceDown { .. }
-        | Fault::TokenLifetime { .. } => None,
+        | Fault::TokenLifetime { .. }
+        | Fault::Restart { .. }
+        | Fault::LocalFailover { .. }
+        | Fault::RollingRestart { .. } => None,
     }
 }
 
@@ -295,7 +298,12 @@ impl Universe {
 
     pub(super) fn chaos(&mut self, chaos: Chaos) -> Result<(), Violation> {
         match chaos {
-            Chaos::World(fault) => self.world.fault(fault).expect("the names are the world's"),
+            Chaos::World(fault) => {
+                // A local failover takes a replica that can take over, and there may be none.
+                let may_fail = matches!(fault, Fault::LocalFailover { .. });
+                let taken = self.world.fault(fault);
+                assert!(may_fail || taken.is_ok(), "the names are the world's: {taken:?}");
+            }
             Chaos::Crash { down_ms } => {
                 self.kill_agent();
                 self.start_agent(SignedDuration::from_millis(down_ms));
@@ -375,12 +383,8 @@ impl Universe {
 
     /// Ends every fault: from here on the agent has to come to an end by itself.
     pub fn calm(&mut self) {
-        let parties = [
-            Party::Agent,
-            Party::Arm,
-            Party::Instance(SQL_SERVER.into()),
-            Party::Instance(MANAGED_INSTANCE.into()),
-        ];
+        let mut parties = vec![Party::Agent, Party::Arm, Party::Instance(MANAGED_INSTANCE.into())];
+        parties.extend(self.servers(SQL_SERVER).into_iter().map(Party::Instance));
         for (place, from) in parties.iter().enumerate() {
             for to in &parties[place + 1..] {
                 let (from, to) = (from.clone(), to.clone());

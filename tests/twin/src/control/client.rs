@@ -74,6 +74,37 @@ pub enum Command {
         /// The instance.
         instance: String,
     },
+    /// Stop an instance now and start it again later.
+    Restart {
+        /// The instance.
+        instance: String,
+        /// After how many milliseconds.
+        #[arg(long, default_value_t = 30_000)]
+        down_ms: u32,
+    },
+    /// Let another replica of a link's group on SQL Server become the primary one; nobody is
+    /// meanwhile.
+    LocalFailover {
+        /// The link.
+        link: String,
+        /// The replica that takes over; whichever can, if left out.
+        #[arg(long)]
+        to: Option<String>,
+        /// For how many milliseconds nobody is primary; as the world says, if left out.
+        #[arg(long)]
+        ms: Option<u32>,
+    },
+    /// Restart all replicas of a link's group on SQL Server, one after the other.
+    RollingRestart {
+        /// The link.
+        link: String,
+        /// For how many milliseconds each is down.
+        #[arg(long, default_value_t = 30_000)]
+        down_ms: u32,
+        /// How many milliseconds pass after each.
+        #[arg(long, default_value_t = 30_000)]
+        pause_ms: u32,
+    },
     /// Carry out the next deeds at an instance or at `arm`, and lose their replies.
     LoseReply {
         /// An instance, or `arm`.
@@ -202,6 +233,11 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         }
         Command::Stop { instance } => Fault::Stop { instance },
         Command::Start { instance } => Fault::Start { instance },
+        Command::Restart { instance, down_ms } => Fault::Restart { instance, down_ms },
+        Command::LocalFailover { link, to, ms } => Fault::LocalFailover { link, to, ms },
+        Command::RollingRestart { link, down_ms, pause_ms } => {
+            Fault::RollingRestart { link, down_ms, pause_ms }
+        }
         Command::Hang { instance } => Fault::Hang { instance },
         Command::Freeze { instance } => Fault::Freeze { instance },
         Command::Resume { instance } => Fault::Resume { instance },

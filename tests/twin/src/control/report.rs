@@ -1,8 +1,10 @@
 //! The world in JSON: what it shows, and what is true.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use crate::world::{Side, World};
+use crate::world::{Instance, Link, Role, Side, World};
 
 /// What can be seen from outside, all sides at once.
 pub(super) fn state(world: &World) -> Value {
@@ -36,6 +38,7 @@ pub(super) fn state(world: &World) -> Value {
                     "role": member.role(),
                     "connected": member.connected(),
                     "databases": databases,
+                    "replicas": replicas(world, link, side),
                 })
             };
             json!({
@@ -68,6 +71,18 @@ pub(super) fn state(world: &World) -> Value {
         "workloads": workloads,
         "faults": world.lasting_faults(),
     })
+}
+
+/// The replicas of a local group by name, with their roles in it; none if there is only one.
+fn replicas(world: &World, link: &Link, side: Side) -> BTreeMap<String, Option<Role>> {
+    let local = link.member(side).local();
+    let each = local.into_iter().flat_map(|local| local.replicas());
+    each.map(|replica| {
+        let running = world.instance(&replica.instance).is_some_and(Instance::is_up);
+        let role = world.local_role(link, &replica.instance).filter(|_| running);
+        (replica.instance.clone(), role)
+    })
+    .collect()
 }
 
 /// The ledger.

@@ -40,15 +40,33 @@ pub(super) fn bind_udp() -> anyhow::Result<(std::net::UdpSocket, u16)> {
     Ok((socket, port))
 }
 
-/// What the TDS door of one instance needs.
+/// What a TDS door opens to.
+pub(super) enum Behind {
+    /// One instance.
+    Instance(String),
+    /// Whichever replica is primary behind a listener.
+    Listener(String),
+}
+
+impl Behind {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Behind::Instance(name) | Behind::Listener(name) => name,
+        }
+    }
+}
+
+/// What a TDS door needs.
 pub(super) struct TdsDoor {
     pub(super) world: SharedWorld,
-    pub(super) instance: String,
+    pub(super) behind: Behind,
     pub(super) tls: Arc<ServerConfig>,
     pub(super) logins: Arc<[Login]>,
 }
 
-/// Serves an instance for as long as it listens, and again when it does so again.
+/// Serves an instance for as long as it listens, and again when it does so again. Behind a listener
+/// it is another one from time to time; connections end with each change, and without a primary
+/// replica there the port refuses.
 pub(super) async fn tds(
     door: TdsDoor,
     listener: StdListener,
@@ -57,23 +75,26 @@ pub(super) async fn tds(
     let address = listener.local_addr().context("a listener has no address")?;
     let mut listener = Some(TcpListener::from_std(listener).context("a listener is not usable")?);
     loop {
-        if !listens(&door, true, &stop).await {
-            return Ok(());
+        if door.instance().is_none() {
+            listener = None;
         }
+        let Some(Some(instance)) = changed(&door, None, &stop).await else { return Ok(()) };
         let open = match listener.take() {
             Some(open) => open,
-            None => rebind(address, &door.instance).await?,
+            None => rebind(address, door.behind.name()).await?,
         };
         let serve = crate::tds::serve(
             open,
             door.world.clone(),
-            door.instance.clone(),
+            instance.clone(),
             door.tls.clone(),
             door.logins.clone(),
         );
         tokio::select! {
-            ended = serve => ended.with_context(|| format!("the TDS door of {} fell", door.instance))?,
-            goes_on = listens(&door, false, &stop) => if !goes_on { return Ok(()) },
+            ended = serve => {
+                ended.with_context(|| format!("the TDS door of {} fell", door.behind.name()))?;
+            }
+            to = changed(&door, Some(&instance), &stop) => if to.is_none() { return Ok(()) },
         }
     }
 }
@@ -139,19 +160,36 @@ pub(super) async fn watch(mut tasks: JoinSet<anyhow::Result<()>>, stop: Cancella
     }
 }
 
-/// Waits until the instance listens, or no longer does; `false` if told to stop meanwhile.
-async fn listens(door: &TdsDoor, wanted: bool, stop: &CancellationToken) -> bool {
+impl TdsDoor {
+    /// The instance that it opens to now, if that listens.
+    fn instance(&self) -> Option<String> {
+        self.world.with(|world| {
+            let name = match &self.behind {
+                Behind::Instance(name) => Some(name.as_str()),
+                Behind::Listener(name) => world.behind(name),
+            };
+            let found = name.and_then(|name| world.instance(name));
+            found.filter(|found| found.listens()).map(|found| found.name.clone())
+        })
+    }
+}
+
+/// Waits until the door opens to something else than `from`, and says to what; none if told to
+/// stop meanwhile.
+async fn changed(
+    door: &TdsDoor,
+    from: Option<&str>,
+    stop: &CancellationToken,
+) -> Option<Option<String>> {
     let mut ticks = door.world.ticks();
     loop {
-        let now = door
-            .world
-            .with(|world| world.instance(&door.instance).is_some_and(|found| found.listens()));
-        if now == wanted {
-            return true;
+        let now = door.instance();
+        if now.as_deref() != from {
+            return Some(now);
         }
         tokio::select! {
-            () = stop.cancelled() => return false,
-            changed = ticks.changed() => if changed.is_err() { return false },
+            () = stop.cancelled() => return None,
+            changed = ticks.changed() => if changed.is_err() { return None },
         }
     }
 }

@@ -30,6 +30,9 @@ pub struct Endpoints {
     pub control: ControlEndpoint,
     /// Every instance by its name, with the login of the agent.
     pub instances: BTreeMap<String, SqlEndpoint>,
+    /// Every listener of a local availability group by its name, with the login of the agent.
+    #[serde(default)]
+    pub listeners: BTreeMap<String, SqlEndpoint>,
     /// Every other login by its party's name: the operator, and each application as `app:NAME`. And
     /// further ones of the agent: `watching` may only watch, `windows` and `windows:watching` are
     /// accounts of a domain, with it. They are known to all instances.

@@ -11,7 +11,7 @@ use super::{
     ArmEndpoint, ControlEndpoint, Endpoints, IdentityEndpoint, LoginEndpoint, MachineEndpoint,
     SharedWorld, SqlEndpoint,
     browser::{self, Listed},
-    doors::{self, TdsDoor},
+    doors::{self, Behind, TdsDoor},
     people::{People, guid, secret},
     tls::{self, Tls},
 };
@@ -60,8 +60,10 @@ impl Twin {
             "speed is {}; it must be above 0 and at most 1000",
             options.speed
         );
-        let names = options.spec.instances.iter().map(|given| given.server_name.clone());
-        let names: Vec<String> = names.collect();
+        let servers = options.spec.instances.iter().map(|given| given.server_name.clone());
+        let local = options.spec.links.iter().filter_map(|link| link.local.as_ref());
+        let listeners = local.filter_map(|local| local.listener.clone());
+        let names: Vec<String> = servers.chain(listeners).collect();
         let tls = tokio::task::spawn_blocking(move || tls::make(&names))
             .await
             .context("making certificates failed")??;
@@ -85,6 +87,7 @@ impl Twin {
         };
         opening.tasks.spawn(doors::tick(opening.world.clone(), opening.stop.clone()));
         let instances = opening.instances(&link)?;
+        let listeners = opening.listeners(&link)?;
         let browser = opening.browser(&instances)?;
         let (arm, managed_identity, machine) = opening.cloud(&link, options.speed)?;
         let control = opening.control(ca.clone())?;
@@ -103,6 +106,7 @@ impl Twin {
             control,
             logins: opening.people.others(),
             instances,
+            listeners,
         };
         let Opening { world, stop, tasks, .. } = opening;
         let doors = tokio::spawn(doors::watch(tasks, stop.clone()));
@@ -144,34 +148,48 @@ struct Opening {
 impl Opening {
     /// A TDS door for each instance.
     fn instances(&mut self, link: &Link) -> anyhow::Result<BTreeMap<String, SqlEndpoint>> {
-        let logins: Arc<[Login]> = self.people.logins().into();
-        let LoginEndpoint { user, password } = self.people.agent();
         let names: Vec<(String, String)> = self.world.with(|world| {
             world.instances().map(|i| (i.name.clone(), i.server_name.clone())).collect()
         });
-        let mut endpoints = BTreeMap::new();
-        for (name, server_name) in names {
-            let (listener, port) = doors::bind()?;
-            let door = TdsDoor {
-                world: self.world.clone(),
-                instance: name.clone(),
-                tls: self.tls.tds.clone(),
-                logins: logins.clone(),
-            };
-            self.tasks.spawn(doors::tds(door, listener, self.stop.clone()));
-            let endpoint = SqlEndpoint {
-                host: "localhost".to_owned(),
-                port,
-                user: user.clone(),
-                password: password.clone(),
-                database: link.databases().next().unwrap_or("master").to_owned(),
-                name: name.clone(),
-                instance: server_name.split_once('\\').map(|(_, name)| name.to_owned()),
-                server_name,
-            };
-            endpoints.insert(name, endpoint);
-        }
-        Ok(endpoints)
+        let doors = names.into_iter().map(|(name, server_name)| {
+            let endpoint = self.door(Behind::Instance(name.clone()), server_name, link)?;
+            Ok((name, endpoint))
+        });
+        doors.collect()
+    }
+
+    /// A TDS door for each listener of a local group.
+    fn listeners(&mut self, link: &Link) -> anyhow::Result<BTreeMap<String, SqlEndpoint>> {
+        let doors = self.world.with(|world| world.listeners()).into_iter().map(|name| {
+            let endpoint = self.door(Behind::Listener(name.clone()), name.clone(), link)?;
+            Ok((name, endpoint))
+        });
+        doors.collect()
+    }
+
+    fn door(
+        &mut self,
+        behind: Behind,
+        server_name: String,
+        link: &Link,
+    ) -> anyhow::Result<SqlEndpoint> {
+        let logins: Arc<[Login]> = self.people.logins().into();
+        let LoginEndpoint { user, password } = self.people.agent();
+        let (listener, port) = doors::bind()?;
+        let name = behind.name().to_owned();
+        let tls = self.tls.tds.clone();
+        let door = TdsDoor { world: self.world.clone(), behind, tls, logins };
+        self.tasks.spawn(doors::tds(door, listener, self.stop.clone()));
+        Ok(SqlEndpoint {
+            host: "localhost".to_owned(),
+            port,
+            user,
+            password,
+            database: link.databases().next().unwrap_or("master").to_owned(),
+            name,
+            instance: server_name.split_once('\\').map(|(_, name)| name.to_owned()),
+            server_name,
+        })
     }
 
     /// SQL Server Browser for all of them: they are on one machine here.

@@ -33,8 +33,19 @@ impl World {
             let frozen = self.instances.get(&operation.runs_on)?.frozen_since.is_some();
             operation.next.filter(|_| !frozen)
         });
+        let settled = self
+            .links
+            .values()
+            .filter_map(|link| link.member(Side::SqlServer).local()?.settles(self.now));
         let recoveries = self.instances.values().map(|i| i.recovered).filter(|at| *at > self.now);
-        commits.chain(pulses).chain(arrivals).chain(steps).chain(recoveries).min()
+        commits
+            .chain(pulses)
+            .chain(arrivals)
+            .chain(steps)
+            .chain(recoveries)
+            .chain(settled)
+            .chain(self.next_scheduled())
+            .min()
     }
 
     /// Brings the ledger's account of who could take writes up to date.
@@ -51,6 +62,8 @@ impl World {
 
     fn happen(&mut self) {
         let now = self.now;
+        self.do_scheduled();
+        self.tend_local_groups();
         for link in self.links.values_mut() {
             replication::settle_redo(link, &self.instances, now);
             replication::arrive(link, &self.instances, &self.faults, now);

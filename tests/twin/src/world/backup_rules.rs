@@ -22,11 +22,11 @@ impl World {
             Err(error) if ![976, 978].contains(&error.number) => return Err(error),
             Err(_) | Ok(_) => {}
         }
-        let local = link.local_role(at, side);
+        let local = self.local_role(link, at);
         let log_copy = order.kind == BackupKind::Log && order.copy_only;
         let whole = order.kind == BackupKind::Full && !order.copy_only;
         let far = link.member(side).role != Role::Primary;
-        if local == Role::Primary || (!far && !log_copy && !whole) {
+        if local == Some(Role::Primary) || (!far && !log_copy && !whole) {
             return Ok(());
         }
         Err(SqlError::new(

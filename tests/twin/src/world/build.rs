@@ -1,24 +1,29 @@
 //! A world from its description.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     Guid, Instance, InstanceKind, InstanceSpec, Job, JobSpec, Ledger, Link, LinkSpec, Side,
-    SpecError, Workload, WorkloadSpec, World, WorldSpec, fault::Faults,
+    SpecError, Workload, WorkloadSpec, World, WorldSpec, fault::Faults, local,
 };
 
 pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut instances = instances(spec, seed, start)?;
     let mut links = BTreeMap::new();
+    let mut listeners = BTreeSet::new();
     for given in &spec.links {
         let place = || format!("links, {:?}", given.name);
         check_link(given, &instances).map_err(|problem| wrong(place(), &problem))?;
+        local::check(given, &instances, &mut listeners)
+            .map_err(|problem| wrong(place(), &problem))?;
         let other = instances.get(&given.managed_instance).map(|found| found.server_name.clone());
-        if let (Some(other), Some(sql)) = (other, instances.get_mut(&given.sql_server)) {
-            sql.setup.trusts(&other, start);
+        for name in given.replicas() {
+            if let (Some(other), Some(sql)) = (&other, instances.get_mut(name)) {
+                sql.setup.trusts(other, start);
+            }
         }
         let link = Link::new(given, &mut instances, seed, &mut rng, start);
         if links.insert(given.name.clone(), link).is_some() {
@@ -53,6 +58,7 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         operations: BTreeMap::new(),
         active: Vec::new(),
         faults: Faults::default(),
+        scheduled: Vec::new(),
         media: BTreeMap::new(),
         ledger,
         directory: super::Directory::default(),
@@ -99,7 +105,7 @@ fn jobs(
     seed: u64,
     start: Timestamp,
 ) -> Result<(), &'static str> {
-    let sees = links.values().filter(|link| link.side_of(&given.name).is_some());
+    let sees = links.values().filter(|link| link.side_with(&given.name).is_some());
     let databases: Vec<&str> = sees.flat_map(Link::databases).collect();
     let specs = match (&given.jobs, given.kind) {
         (Some(jobs), Side::SqlServer) => jobs.clone(),
@@ -152,8 +158,12 @@ fn check_workload(
         .get(&given.link)
         .and_then(|link| link.databases.iter().position(|db| db.name == given.database))
         .ok_or("link and database name no database of a link")?;
-    if !instances.contains_key(&given.target) {
-        return Err("target names no instance");
+    let leads = |link: &Link| {
+        let local = link.member(Side::SqlServer).local();
+        local.is_some_and(|local| local.listener.as_ref() == Some(&given.target))
+    };
+    if !instances.contains_key(&given.target) && !links.get(&given.link).is_some_and(leads) {
+        return Err("target names no instance, and no listener of the link");
     }
     if !(given.commits_per_s >= 0.0 && given.commits_per_s <= 100_000.0) {
         return Err("commits_per_s must lie between 0 and 100000");

@@ -299,7 +299,7 @@ impl Workload {
             return false;
         }
         // A role change ends the sessions in the database, not those that sit in master.
-        let Some(side) = link.side_of(&instance.name) else { return true };
+        let Some(side) = link.side_with(&instance.name) else { return true };
         self.sits_in_master(number)
             || (slot.since >= link.member(side).changed && is_open(link, side, instance, now))
     }
@@ -359,7 +359,7 @@ fn is_open(link: &Link, side: Side, instance: &Instance, now: Timestamp) -> bool
         (Role::Secondary, Side::SqlServer) | (Role::Resolving, _) => false,
     };
     let online = member.copies.iter().all(|copy| copy.state == super::DatabaseState::Online);
-    readable && online && instance.has_recovered(now)
+    readable && online && member.instance == instance.name && member.acts_by(instance, now)
 }
 
 /// One session of an application's pool, as the application last used it.

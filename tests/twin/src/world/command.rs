@@ -204,7 +204,13 @@ impl World {
                 let found = self.links.values().find(|link| link.name.eq_ignore_ascii_case(group));
                 let side = found.and_then(|link| link.side_of(at));
                 if let (Some(link), Some(side)) = (found, side) {
-                    return Ok((link, side));
+                    if link.acts(side, &self.instances, self.now) {
+                        return Ok((link, side));
+                    }
+                    return Err(not_primary_replica(&link.name));
+                }
+                if found.is_some_and(|link| link.side_with(at).is_some()) {
+                    return Err(not_primary_replica(group));
                 }
                 Err(self.no_distributed_group(at, group))
             }
@@ -214,7 +220,7 @@ impl World {
                 let mut links = self.links.values().filter(|link| {
                     link.databases().any(|name| name.eq_ignore_ascii_case(database))
                 });
-                let found = links.find_map(|link| Some((link, link.side_of(at)?)));
+                let found = links.find_map(|link| Some((link, link.side_with(at)?)));
                 found.ok_or_else(|| {
                     SqlError::new(
                         35_240,
@@ -320,6 +326,18 @@ pub(super) fn check_role(
         | Command::Resume { .. }
         | Command::Backup(_) => Ok(()),
     }
+}
+
+/// A replica that is not primary in its own group takes no command for the distributed one. The
+/// number is one of those for a wrong side; which of them the engine gives is not known.
+pub(super) fn not_primary_replica(group: &str) -> SqlError {
+    SqlError::new(
+        41_140,
+        &format!(
+            "Availability group '{group}' cannot process the ALTER AVAILABILITY GROUP command: the \
+             local availability replica is not the primary replica of its own availability group."
+        ),
+    )
 }
 
 fn already_running(group: &str) -> SqlError {

@@ -72,7 +72,7 @@ pub(super) fn takes_writes(
     let member = link.member(side);
     member.role == Role::Primary
         && !link.draining
-        && instances.get(&member.instance).is_some_and(|i| i.is_up() && i.has_recovered(now))
+        && instances.get(&member.instance).is_some_and(|i| i.is_up() && member.acts_by(i, now))
         && member.copies.iter().any(|copy| copy.state == DatabaseState::Online)
 }
 
@@ -84,9 +84,15 @@ pub(super) fn attempt(
     faults: &Faults,
     now: Timestamp,
 ) {
-    let Some(target) = instances.get(&workload.target) else { return };
     let slot = workload.turn;
     workload.turn = (slot + 1) % workload.slots.len();
+    let Some(target) =
+        link.led_to(&workload.target, instances, now).and_then(|name| instances.get(name))
+    else {
+        // A listener without anybody behind it refuses.
+        workload.slots[slot].at = None;
+        return workload.refuse(now);
+    };
     let sent = reach::reach(instances, faults, &workload.party, &target.party).is_open();
     if sent && !workload.is_connected(slot, target, link, now) {
         // A broken session is noticed by an error; a closed one is opened before it is used.
@@ -96,7 +102,7 @@ pub(super) fn attempt(
             return workload.refuse(now);
         }
     }
-    let side = link.side_of(&workload.target);
+    let side = link.side_of(&target.name);
     let committed = side.filter(|side| sent && takes_writes(link, *side, instances, now));
     let Some(side) = committed else { return workload.refuse(now) };
     workload.slots[slot].last = Some(now);

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Backup, BackupKind, Command, DatabaseState, Link, Lsn, Operation, OperationId, OperationKind,
     OperationStatus, Role, Side, SqlError, Statement, SuspendReason, World,
-    command::check_role,
+    command::{check_role, not_primary_replica},
     housekeeping::blob,
     link::{Movement, Trouble},
     log::{Record, RecordKind},
@@ -81,8 +81,11 @@ impl World {
             return;
         }
         let Some(link) = self.links.get_mut(&operation.link) else { return };
-        let Some(side) = link.side_of(&operation.instance) else { return };
+        let Some(side) = link.side_with(&operation.instance) else { return };
         match operation.phase {
+            Phase::Received if link.side_of(&operation.instance).is_none() => {
+                operation.end(now, Err(not_primary_replica(&link.name)));
+            }
             Phase::Received => {
                 let command = operation.command(link);
                 let refusal = check_role(link, side, &command, operation.by_arm, operation.id);
@@ -202,13 +205,13 @@ impl World {
         operation.end(now, Ok(()));
     }
 
-    fn break_one(&mut self, operation: &mut Operation, now: Timestamp) {
+    pub(super) fn break_one(&mut self, operation: &mut Operation, now: Timestamp) {
         if let OperationKind::Backup(_) = operation.kind {
             let text = "Cannot continue the execution because the session is in the kill state.";
             return operation.end(now, Err(SqlError::new(596, text)));
         }
         let Some(link) = self.links.get_mut(&operation.link) else { return };
-        let Some(side) = link.side_of(&operation.instance) else { return };
+        let Some(side) = link.side_with(&operation.instance) else { return };
         match operation.phase {
             // ARM tries again until its own time-out; a delayed deed waits in the network.
             Phase::Received if operation.by_arm || operation.lands_anyway => return,

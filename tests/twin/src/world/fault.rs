@@ -34,6 +34,35 @@ pub enum Fault {
         /// Which.
         instance: String,
     },
+    /// It stops now and starts again later.
+    Restart {
+        /// Which.
+        instance: String,
+        /// After how many ms.
+        down_ms: u32,
+    },
+    /// A local failover on SQL Server, ordered by an administrator: nobody is primary for a while,
+    /// then another replica is.
+    LocalFailover {
+        /// The link whose group it is.
+        link: String,
+        /// The replica that takes over; whichever can, if left out.
+        #[serde(default)]
+        to: Option<String>,
+        /// For how long nobody is primary, in ms; as the world says, if left out.
+        #[serde(default)]
+        ms: Option<u32>,
+    },
+    /// All replicas on SQL Server are restarted one after the other, the primary one last, after a
+    /// local failover.
+    RollingRestart {
+        /// The link whose group it is.
+        link: String,
+        /// How long each is down, in ms.
+        down_ms: u32,
+        /// How long the administrator waits after each, in ms.
+        pause_ms: u32,
+    },
     /// Ends `Hang` and `Freeze`.
     Resume {
         /// Which.
@@ -166,6 +195,13 @@ impl World {
         match fault {
             Fault::Stop { instance } => self.stop(&instance),
             Fault::Start { instance } => self.start(&instance),
+            Fault::Restart { instance, down_ms } => self.restart(&instance, millis(down_ms)),
+            Fault::LocalFailover { link, to, ms } => {
+                self.fail_over_locally(&link, to.as_deref(), ms)?;
+            }
+            Fault::RollingRestart { link, down_ms, pause_ms } => {
+                self.rolling_restart(&link, millis(down_ms), millis(pause_ms))?;
+            }
             Fault::Hang { instance } => self.set_power(&instance, Power::Hung),
             Fault::Freeze { instance } => self.freeze(&instance),
             Fault::Resume { instance } => self.resume(&instance),
@@ -204,6 +240,7 @@ impl World {
             Fault::TokenServiceDown { on } => self.faults.token_service_down = on,
             Fault::TokenLifetime { s } => self.faults.token_lifetime = Some(s),
         }
+        self.tend_local_groups();
         self.note_writers();
         Ok(())
     }
@@ -220,7 +257,9 @@ impl World {
     /// # Errors
     /// A workload or instance that does not exist.
     pub fn repoint(&mut self, workload: &str, target: &str) -> Result<(), UnknownName> {
-        self.check_instance(target)?;
+        if !self.listeners().iter().any(|listener| listener == target) {
+            self.check_instance(target)?;
+        }
         let found = self.workload_mut(workload)?;
         target.clone_into(&mut found.target);
         found.slots.iter_mut().for_each(|slot| slot.at = None);
@@ -314,6 +353,7 @@ impl World {
         match fault {
             Fault::Stop { instance }
             | Fault::Start { instance }
+            | Fault::Restart { instance, .. }
             | Fault::Hang { instance }
             | Fault::Freeze { instance }
             | Fault::Resume { instance }
@@ -327,7 +367,9 @@ impl World {
                 self.check_party(to)
             }
             Fault::LoseReply { at, .. } | Fault::DelayDeed { at, .. } => self.check_party(at),
-            Fault::ArmUnavailable { .. }
+            Fault::LocalFailover { .. }
+            | Fault::RollingRestart { .. }
+            | Fault::ArmUnavailable { .. }
             | Fault::ArmThrottle { .. }
             | Fault::ArmConflict { .. }
             | Fault::TokenServiceDown { .. }

@@ -223,6 +223,10 @@ impl World {
             r"NT SERVICE\SQLSERVERAGENT",
             "SQLAgent - TSQL JobStep",
         );
+        if self.is_standby(at, &order.database) {
+            // A job asks first whether its replica is the one to be backed up, and is done.
+            return self.note_run(at, place, now, None);
+        }
         let outcome = self.plan_backup(at, &who, order).and_then(|run| {
             self.has_room(at, &run.order)?;
             self.keep_backup(at, &run, now, run.until);
@@ -232,6 +236,11 @@ impl World {
             Ok(finish) => (finish, None),
             Err(error) => (now, Some(error)),
         };
+        self.note_run(at, place, finish, error);
+    }
+
+    fn note_run(&mut self, at: &str, place: usize, finish: Timestamp, error: Option<SqlError>) {
+        let now = self.now;
         if let Some(job) = self.instances.get_mut(at).and_then(|i| i.jobs.get_mut(place)) {
             job.runs.push_back(JobRun { start: now, finish, error });
             if job.runs.len() > KEPT {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ArmLink, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LogSpec, Lsn, OperationId,
-    Role, Side, SuspendReason,
+    ArmLink, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec, Lsn,
+    OperationId, Role, Side, SuspendReason,
     commit::Pending,
     housekeeping::backups_before,
     log::{Record, RecordKind},
@@ -51,7 +51,7 @@ pub struct Link {
 /// One side of a link.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// The instance.
+    /// The instance; of several replicas the one by which it acts now.
     pub instance: String,
     /// The local availability group: the member's name in the distributed group.
     pub group: String,
@@ -75,6 +75,8 @@ pub struct Member {
     /// When the connection was found lost, until it is there again.
     pub(super) lost_at: Option<Timestamp>,
     pub(super) copies: Vec<Copy>,
+    /// The replicas of its group, if there are several.
+    pub(super) local: Option<Box<LocalGroup>>,
 }
 
 /// What the two copies of a database have in common.
@@ -247,7 +249,7 @@ impl Link {
         &self.members[side.index()]
     }
 
-    /// The side that an instance is.
+    /// The side that acts by an instance: of several replicas by the primary one.
     #[must_use]
     pub fn side_of(&self, instance: &str) -> Option<Side> {
         [Side::SqlServer, Side::ManagedInstance]
@@ -295,12 +297,6 @@ impl Link {
     pub(super) fn fork(&self, place: usize) -> Guid {
         let database = &self.databases[place];
         Guid(database.group_database_id.0 ^ u128::from(database.forks) << 64)
-    }
-
-    /// The role of an instance in the local availability group of its side.
-    pub(super) fn local_role(&self, at: &str, side: Side) -> Role {
-        let member = self.member(side);
-        if member.instance == at { Role::Primary } else { Role::Secondary }
     }
 
     /// Stops or resumes data movement of a database, as said on one side.
@@ -358,7 +354,7 @@ impl Member {
                 (name, &spec.instance_group, url)
             }
         };
-        let copies = databases
+        let copies: Vec<Copy> = databases
             .iter()
             .map(|database| {
                 let copy = Copy::seeded(instances.get_mut(instance), start);
@@ -369,11 +365,19 @@ impl Member {
             })
             .collect();
         let key = format!("{side:?}");
+        let local_replica_id = spec.guid(seed, &format!("{key}/local"));
+        let given = spec.local.as_ref().filter(|_| side == Side::SqlServer);
+        let local = given.map(|given| {
+            let ids = copies.iter().map(|copy| copy.database_id).collect();
+            let first = (instance.as_str(), local_replica_id, ids);
+            let id = |name: &str| spec.guid(seed, &format!("{key}/local/{name}"));
+            Box::new(LocalGroup::new(given, first, id, instances, start))
+        });
         Member {
             instance: instance.clone(),
             group: group.clone(),
             group_id: spec.guid(seed, &format!("{key}/group")),
-            local_replica_id: spec.guid(seed, &format!("{key}/local")),
+            local_replica_id,
             replica_id: spec.guid(seed, &format!("{key}/replica")),
             endpoint_url,
             role: spec.role_of(side),
@@ -384,6 +388,7 @@ impl Member {
             reconnect_at: None,
             lost_at: None,
             copies,
+            local,
         }
     }
 

@@ -22,6 +22,7 @@ mod instance;
 mod jobs;
 mod ledger;
 mod link;
+mod local;
 mod log;
 mod operation;
 mod party;
@@ -56,6 +57,7 @@ pub use instance::{Instance, InstanceKind, Power};
 pub use jobs::{Job, JobRun, Setting};
 pub use ledger::{CommandRecord, Commit, CommitId, Interval, Ledger, Loss, Writers};
 pub use link::{Copy, Link, Member};
+pub use local::{ClusterType, LocalGroup, LocalReplica, LocalSpec, ReplicaSpec};
 pub use log::Lsn;
 pub use operation::{Operation, OperationId, OperationKind, OperationStatus, Reply, Statement};
 pub use party::{Origin, Party};
@@ -80,6 +82,8 @@ pub struct World {
     /// Those of them that run.
     active: Vec<OperationId>,
     faults: fault::Faults,
+    /// What the world does by itself later, in the order of time.
+    scheduled: Vec<(Timestamp, local::Scheduled)>,
     /// Backup sets by owner and lower-case name of their file.
     media: BTreeMap<(String, String), Vec<Backup>>,
     ledger: Ledger,

@@ -64,6 +64,7 @@ impl World {
         let target = side.other();
         let taken = link.member(side).hands_over == Some(operation.id)
             && link.member(target).role == Role::Secondary
+            && link.acts(target, &self.instances, now)
             && replication::passes(link, side, &self.instances, &self.faults);
         if taken {
             promote(link, target, now);
@@ -128,8 +129,7 @@ pub(super) fn resolve_doubt(
         .find(|side| link.member(*side).hands_over.is_some());
     let Some(side) = doubtful.filter(|_| link.running.is_none()) else { return };
     let both = [side, side.other()].into_iter().all(|side| {
-        replication::passes(link, side, instances, faults)
-            && instances.get(&link.member(side).instance).is_some_and(|i| i.has_recovered(now))
+        replication::passes(link, side, instances, faults) && link.acts(side, instances, now)
     });
     if !both {
         return;

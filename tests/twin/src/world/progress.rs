@@ -135,15 +135,24 @@ impl World {
         for (link, side) in self.sights(at) {
             for place in 0..link.databases.len() {
                 let own = self.own_row(link, side, place);
-                let local = DatabaseReplicaFacts {
-                    group_id: link.member(side).group_id,
-                    replica_id: link.member(side).local_replica_id,
-                    is_primary_replica: true,
-                    ..own.clone()
-                };
+                let local = self.local_row(link, side, &own);
                 let remote = own.is_primary_replica.then(|| self.remote_row(link, side, place));
+                let peers = match side {
+                    Side::SqlServer if link.acts(side, &self.instances, self.now) => {
+                        self.peer_databases(link, place, &local)
+                    }
+                    Side::SqlServer | Side::ManagedInstance => Vec::new(),
+                };
                 rows.extend([local, own]);
                 rows.extend(remote);
+                rows.extend(peers);
+            }
+        }
+        for of in self.standbys(at) {
+            let link = of.link();
+            for place in 0..link.databases.len() {
+                let own = self.own_row(link, Side::SqlServer, place);
+                rows.push(self.standby_database(of, place, &own));
             }
         }
         rows
@@ -166,6 +175,28 @@ impl World {
             return Some(0);
         };
         u64::try_from(self.now.duration_since(oldest.at).as_secs()).ok()
+    }
+
+    /// The row of the local group. Where it has other replicas it is in synchronous commit, which
+    /// its primary shows.
+    fn local_row(
+        &self,
+        link: &Link,
+        side: Side,
+        own: &DatabaseReplicaFacts,
+    ) -> DatabaseReplicaFacts {
+        let member = link.member(side);
+        let acts = link.acts(side, &self.instances, self.now);
+        let several = member.local().is_some();
+        let state = if several && acts { SyncState::Synchronized } else { own.state };
+        DatabaseReplicaFacts {
+            group_id: member.group_id,
+            replica_id: member.local_replica_id,
+            is_primary_replica: !several || acts,
+            state,
+            health: if several { health(state, true) } else { own.health },
+            ..own.clone()
+        }
     }
 
     fn own_row(&self, link: &Link, side: Side, place: usize) -> DatabaseReplicaFacts {

@@ -121,7 +121,7 @@ pub(super) fn pulse(
     }
     for side in SIDES {
         let Some(instance) = instances.get_mut(&link.member(side).instance) else { continue };
-        if instance.is_up() && instance.has_recovered(now) {
+        if instance.is_up() && link.member(side).acts_by(instance, now) {
             housekeeping::write_background(link, side, now);
             housekeeping::back_up_log(link, side, instance, now);
         }
@@ -295,7 +295,7 @@ pub(super) fn hear(link: &mut Link, primary: Side, database: usize, now: Timesta
     copy.synchronized = synchronous && (copy.synchronized || keeps_up);
 }
 
-fn lose(link: &mut Link, side: Side, now: Timestamp) {
+pub(super) fn lose(link: &mut Link, side: Side, now: Timestamp) {
     let member = link.member_mut(side);
     if member.connected {
         member.connected = false;
@@ -335,10 +335,9 @@ fn reconnect(
     faults: &Faults,
     now: Timestamp,
 ) {
-    let both_up = SIDES.into_iter().all(|side| {
-        instances.get(&link.member(side).instance).is_some_and(|i| i.has_recovered(now))
-            && passes(link, side, instances, faults)
-    });
+    let both_up = SIDES
+        .into_iter()
+        .all(|side| link.acts(side, instances, now) && passes(link, side, instances, faults));
     let connected = SIDES.into_iter().all(|side| link.member(side).connected);
     let possible = both_up && !connected && link.running.is_none();
     let Some(primary) = link.only_primary().filter(|_| possible) else {

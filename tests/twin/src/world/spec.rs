@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{BackupKind, Guid, Role, Side};
+use super::{BackupKind, Guid, LocalSpec, Role, Side};
 
 /// A whole world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -137,6 +137,9 @@ pub struct LinkSpec {
     pub instance_group: String,
     /// The databases in it.
     pub databases: Vec<String>,
+    /// The other replicas of the group on SQL Server, if there are any.
+    #[serde(default)]
+    pub local: Option<LocalSpec>,
     /// Which member begins as primary.
     #[serde(default = "default_primary")]
     pub primary: Side,
@@ -220,7 +223,7 @@ pub struct WorkloadSpec {
     pub link: String,
     /// The database.
     pub database: String,
-    /// The instance that its connection string names.
+    /// The instance that its connection string names, or a listener.
     pub target: String,
     /// Commits per second when all is well.
     #[serde(default = "default_rate")]
@@ -292,6 +295,7 @@ impl Default for WorldSpec {
                 sql_group: "AG_Sales".into(),
                 instance_group: "AG_Sales_MI".into(),
                 databases: vec!["Sales".into()],
+                local: None,
                 primary: default_primary(),
                 two_way: true,
                 session_timeout_s: default_session_timeout(),
@@ -381,6 +385,13 @@ impl JobSpec {
 impl LinkSpec {
     pub(super) fn role_of(&self, side: Side) -> Role {
         if side == self.primary { Role::Primary } else { Role::Secondary }
+    }
+
+    /// The instances that are replicas of its group on SQL Server.
+    pub(super) fn replicas(&self) -> impl Iterator<Item = &str> {
+        let others = self.local.iter().flat_map(|local| &local.replicas);
+        std::iter::once(self.sql_server.as_str())
+            .chain(others.map(|replica| replica.instance.as_str()))
     }
 
     pub(super) fn guid(&self, seed: u64, what: &str) -> Guid {

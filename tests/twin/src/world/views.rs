@@ -9,11 +9,11 @@ use serde::Serialize;
 
 pub use super::progress::{DatabaseReplicaFacts, LogFacts};
 use super::{
-    Copy, DatabaseState, Guid, Link, Role, Side, SqlError, SyncHealth, SyncState, World,
-    link::Movement,
+    ClusterType, Copy, DatabaseState, Guid, Link, Role, Side, SqlError, SyncHealth, SyncState,
+    World, link::Movement,
 };
 
-/// A row of `sys.availability_groups`. All groups here have cluster type NONE.
+/// A row of `sys.availability_groups`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GroupFacts {
     /// `group_id`
@@ -24,6 +24,10 @@ pub struct GroupFacts {
     pub is_distributed: bool,
     /// `required_synchronized_secondaries_to_commit`
     pub required: u32,
+    /// `cluster_type`
+    pub cluster: ClusterType,
+    /// Whether it is a local group with several replicas.
+    pub several: bool,
 }
 
 /// A row of `sys.availability_replicas`.
@@ -39,6 +43,8 @@ pub struct ReplicaFacts {
     pub endpoint_url: String,
     /// `availability_mode`: `true` is SYNCHRONOUS_COMMIT.
     pub synchronous: bool,
+    /// `failover_mode` is AUTOMATIC.
+    pub automatic: bool,
     /// `session_timeout`, in s.
     pub session_timeout: u32,
     /// `create_date` and `modify_date`
@@ -120,12 +126,21 @@ impl World {
         let of = |(link, side): (&Link, Side)| {
             let member = link.member(side);
             let (name, group_id) = (member.group.clone(), member.group_id);
-            let local = GroupFacts { group_id, name, is_distributed: false, required: 0 };
-            let name = link.name.clone();
-            let (group_id, required) = (link.id, link.required);
-            [local, GroupFacts { group_id, name, is_distributed: true, required }]
+            let several = member.local().is_some();
+            let cluster = member.local().map_or(ClusterType::None, |local| local.cluster_type);
+            let local =
+                GroupFacts { group_id, name, is_distributed: false, required: 0, cluster, several };
+            let distributed = GroupFacts {
+                group_id: link.id,
+                name: link.name.clone(),
+                is_distributed: true,
+                required: link.required,
+                cluster: ClusterType::None,
+                several: false,
+            };
+            [local, distributed]
         };
-        self.sights(at).flat_map(of).collect()
+        self.seats(at).flat_map(of).collect()
     }
 
     /// `sys.availability_replicas` of an instance.
@@ -141,9 +156,14 @@ impl World {
                 replica_server_name: instance.server_name.clone(),
                 endpoint_url: member.endpoint_url.clone(),
                 synchronous: true,
+                automatic: false,
                 session_timeout: 10,
                 created: link.created,
             };
+            let mut rows = vec![local];
+            if side == Side::SqlServer && member.local().is_some() {
+                rows = self.configured(link);
+            }
             let of_member = |side| {
                 let member = link.member(side);
                 ReplicaFacts {
@@ -152,19 +172,22 @@ impl World {
                     replica_server_name: member.group.clone(),
                     endpoint_url: member.endpoint_url.clone(),
                     synchronous: link.synchronous,
+                    automatic: false,
                     session_timeout: seconds(link),
                     created: link.created,
                 }
             };
-            [local, of_member(Side::SqlServer), of_member(Side::ManagedInstance)]
+            rows.extend([of_member(Side::SqlServer), of_member(Side::ManagedInstance)]);
+            rows
         };
-        self.sights(at).flat_map(of).collect()
+        self.seats(at).flat_map(of).collect()
     }
 
     /// `sys.dm_hadr_availability_replica_states` of an instance.
     #[must_use]
     pub fn replica_states(&self, at: &str) -> Vec<ReplicaStateFacts> {
-        self.sights(at).flat_map(|(link, side)| self.states_of(link, side)).collect()
+        let own = self.sights(at).flat_map(|(link, side)| self.states_of(link, side));
+        own.chain(self.standbys(at).flat_map(|of| self.standby_states(of))).collect()
     }
 
     /// `sys.databases` of an instance, system databases first.
@@ -207,6 +230,7 @@ impl World {
                 });
             }
         }
+        all.extend(self.standbys(at).flat_map(|of| self.standby_databases(of)));
         all
     }
 
@@ -227,6 +251,9 @@ impl World {
             Some((link, side, &link.member(side).copies[place]))
         });
         let Some((link, side, copy)) = found else {
+            if let Some(refusal) = self.standby_refusal(at, database) {
+                return Err(refusal);
+            }
             let text = format!(
                 "Database '{database}' does not exist. Make sure that the name is entered correctly."
             );
@@ -234,15 +261,7 @@ impl World {
         };
         let role = self.shown_role(link, side);
         if role == Role::Resolving {
-            return Err(SqlError {
-                class: 14,
-                ..SqlError::new(
-                    983,
-                    &format!(
-                        "Unable to access availability database '{database}' because the database replica is not in the PRIMARY or SECONDARY role. Connections to an availability database is permitted only when the database replica is in the PRIMARY or SECONDARY role. Try the operation again later."
-                    ),
-                )
-            });
+            return Err(in_no_role(database));
         }
         if self.shown_state(link, side, copy) != DatabaseState::Online {
             return Err(SqlError {
@@ -260,15 +279,7 @@ impl World {
             (Role::Primary, _) => Ok(Access::Write),
             (Role::Secondary | Role::Resolving, Side::ManagedInstance) => Ok(Access::Read),
             // The group on SQL Server is made without SECONDARY_ROLE (mi-link 1.1): not readable.
-            (Role::Secondary | Role::Resolving, Side::SqlServer) => Err(SqlError {
-                class: 14,
-                ..SqlError::new(
-                    976,
-                    &format!(
-                        "The target database, '{database}', is participating in an availability group and is currently not accessible for queries. Either data movement is suspended or the availability replica is not enabled for read access. To allow read-only access to this and other databases in the availability group, enable read access to one or more secondary availability replicas in the group. For more information, see the ALTER AVAILABILITY GROUP statement in SQL Server Books Online."
-                    ),
-                )
-            }),
+            (Role::Secondary | Role::Resolving, Side::SqlServer) => Err(not_readable(database)),
         }
     }
 
@@ -280,13 +291,12 @@ impl World {
     /// The role as the instance shows it: RESOLVING until it has come up.
     pub(super) fn shown_role(&self, link: &Link, side: Side) -> Role {
         let member = link.member(side);
-        let up = self.instance(&member.instance).is_some_and(|i| i.has_recovered(self.now));
+        let up = link.acts(side, &self.instances, self.now);
         if up { member.role } else { Role::Resolving }
     }
 
     pub(super) fn shown_state(&self, link: &Link, side: Side, copy: &Copy) -> DatabaseState {
-        let member = link.member(side);
-        let up = self.instance(&member.instance).is_some_and(|i| i.has_recovered(self.now));
+        let up = link.acts(side, &self.instances, self.now);
         if up { copy.state } else { DatabaseState::Recovering }
     }
 
@@ -351,6 +361,7 @@ impl World {
         let local = row(member.local_replica_id, member.group_id, local_role, up, own);
         let distributed = row(member.replica_id, link.id, role, connected, own);
         let mut rows = vec![local, distributed];
+        let peers = if side == Side::SqlServer && up { self.peer_states(link) } else { Vec::new() };
         if role == Role::Primary {
             let partner = link.member(side.other());
             let heard = if member.connected {
@@ -368,6 +379,7 @@ impl World {
         } else if !connected && let Some(distributed) = rows.last_mut() {
             distributed.connect_error = self.connect_error(link, side);
         }
+        rows.extend(peers);
         rows
     }
 
@@ -385,6 +397,22 @@ impl World {
             at,
         })
     }
+}
+
+/// 983
+pub(super) fn in_no_role(database: &str) -> SqlError {
+    let text = format!(
+        "Unable to access availability database '{database}' because the database replica is not in the PRIMARY or SECONDARY role. Connections to an availability database is permitted only when the database replica is in the PRIMARY or SECONDARY role. Try the operation again later."
+    );
+    SqlError { class: 14, ..SqlError::new(983, &text) }
+}
+
+/// 976
+pub(super) fn not_readable(database: &str) -> SqlError {
+    let text = format!(
+        "The target database, '{database}', is participating in an availability group and is currently not accessible for queries. Either data movement is suspended or the availability replica is not enabled for read access. To allow read-only access to this and other databases in the availability group, enable read access to one or more secondary availability replicas in the group. For more information, see the ALTER AVAILABILITY GROUP statement in SQL Server Books Online."
+    );
+    SqlError { class: 14, ..SqlError::new(976, &text) }
 }
 
 /// Health as it follows from a state and the commit mode.

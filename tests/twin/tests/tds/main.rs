@@ -5,6 +5,7 @@ mod door;
 mod encryption;
 mod faults;
 mod link;
+mod local;
 mod logins;
 mod planned;
 mod types;

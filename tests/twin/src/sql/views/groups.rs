@@ -14,6 +14,9 @@ pub(super) fn availability_groups(env: &Env<'_>, view: &View) -> Vec<Row> {
         };
         let level = if group.is_distributed { Value::Null } else { 3.into() };
         let timeout = if group.is_distributed { Value::Null } else { 30_000.into() };
+        let cluster = group.cluster.code();
+        // With several replicas the twin's administrator lets the primary one be backed up.
+        let preference = if group.several { (0, "primary") } else { (2, "secondary") };
         row(view)
             .set("group_id", guid(group.group_id))
             .set("name", group.name)
@@ -21,11 +24,11 @@ pub(super) fn availability_groups(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("resource_group_id", resource(""))
             .set("failure_condition_level", level)
             .set("health_check_timeout", timeout)
-            .coded("automated_backup_preference", 2, "secondary")
+            .coded("automated_backup_preference", preference.0, preference.1)
             .set("version", 1)
             .flags(false, &["basic_features", "dtc_support", "db_failover", "is_contained"])
             .set("is_distributed", group.is_distributed)
-            .coded("cluster_type", 2, "NONE")
+            .coded("cluster_type", cluster.0, cluster.1)
             .set("required_synchronized_secondaries_to_commit", i64::from(group.required))
             .set("sequence_number", 1)
             .done()
@@ -42,6 +45,7 @@ pub(super) fn availability_replicas(env: &Env<'_>, view: &View) -> Vec<Row> {
         } else {
             (0, "ASYNCHRONOUS_COMMIT")
         };
+        let failover = if replica.automatic { (0, "AUTOMATIC") } else { (1, "MANUAL") };
         let created = env.datetime(replica.created);
         let index = i64::try_from(index).unwrap_or(0);
         // The members of a distributed group are groups; only a replica of this server has a
@@ -59,7 +63,7 @@ pub(super) fn availability_replicas(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("owner_sid", owner)
             .set("endpoint_url", replica.endpoint_url)
             .coded("availability_mode", mode, mode_desc)
-            .coded("failover_mode", 1, "MANUAL")
+            .coded("failover_mode", failover.0, failover.1)
             .set("session_timeout", i64::from(replica.session_timeout))
             .coded("primary_role_allow_connections", 2, "ALL")
             .coded("secondary_role_allow_connections", 0, "NO")

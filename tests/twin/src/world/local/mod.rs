@@ -1,0 +1,234 @@
+//! The availability group on SQL Server, where it has several replicas.
+//!
+//! One of them is primary within the group: the member of the link acts by it, and a local
+//! failover lets it act by another. Its commits are on the disks of all synchronous replicas before
+//! anybody hears of them, so the group has one log, which goes on from whichever replica takes
+//! over. A replica that was away is no candidate before it has caught up, and an asynchronous one
+//! never is: no local failover of this world loses anything.
+//!
+//! Sources: mi-link 2 and 9 (listener, certificates), addendum 6 (roles on replicas that are not
+//! primary), Microsoft's pages on failover of availability groups.
+
+mod change;
+mod restart;
+mod spec;
+mod views;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Guid, Instance, Link, Power, Role, Side, World, failover::millis, link::Member};
+
+pub(super) use restart::Scheduled;
+pub(super) use spec::check;
+pub use spec::{ClusterType, LocalSpec, ReplicaSpec};
+
+/// An availability group on SQL Server with several replicas.
+#[derive(Clone, Debug)]
+pub struct LocalGroup {
+    /// What watches over it.
+    pub cluster_type: ClusterType,
+    /// The name of its listener.
+    pub listener: Option<String>,
+    detect: SignedDuration,
+    lease: SignedDuration,
+    failover: SignedDuration,
+    catch_up: SignedDuration,
+    replicas: Vec<LocalReplica>,
+    /// Since when the primary replica does not run.
+    lost_at: Option<Timestamp>,
+    /// Until then nobody is primary: a local failover is under way.
+    settled: Timestamp,
+}
+
+/// A replica of a local group.
+#[derive(Clone, Debug)]
+pub struct LocalReplica {
+    /// The instance.
+    pub instance: String,
+    /// `replica_server_name`
+    pub server_name: String,
+    /// `replica_id` in the local group.
+    pub replica_id: Guid,
+    /// `availability_mode` is SYNCHRONOUS_COMMIT.
+    pub synchronous: bool,
+    /// `failover_mode` is AUTOMATIC.
+    pub automatic: bool,
+    database_ids: Vec<u32>,
+    standing: Standing,
+}
+
+/// How a replica that is not primary stands to the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It has all of it.
+    Current,
+    /// It was away, and has this many records of each database.
+    Away { had: Vec<usize> },
+    /// It is back and fetches the rest.
+    CatchingUp { had: Vec<usize>, until: Timestamp },
+}
+
+impl LocalGroup {
+    /// The group as the world begins; each replica's databases get their numbers.
+    pub(super) fn new(
+        spec: &LocalSpec,
+        first: (&str, Guid, Vec<u32>),
+        replica_id: impl Fn(&str) -> Guid,
+        instances: &mut BTreeMap<String, Instance>,
+        start: Timestamp,
+    ) -> LocalGroup {
+        let replica = |name: &str, replica_id, modes: (bool, bool), ids: Vec<u32>| {
+            let server_name = instances.get(name).map(|found| found.server_name.clone());
+            LocalReplica {
+                instance: name.to_owned(),
+                server_name: server_name.unwrap_or_default(),
+                replica_id,
+                synchronous: modes.0,
+                automatic: modes.0 && modes.1,
+                database_ids: ids,
+                standing: Standing::Current,
+            }
+        };
+        let (name, id, database_ids) = first;
+        let databases = database_ids.len();
+        let mut replicas = vec![replica(name, id, (true, true), database_ids)];
+        for given in &spec.replicas {
+            let modes = (given.synchronous, given.automatic);
+            let name = given.instance.as_str();
+            replicas.push(replica(name, replica_id(name), modes, Vec::new()));
+        }
+        for replica in replicas.iter_mut().skip(1) {
+            let Some(instance) = instances.get_mut(&replica.instance) else { continue };
+            let next = instance.next_database_id;
+            instance.next_database_id += u32::try_from(databases).unwrap_or(0);
+            replica.database_ids = (next..instance.next_database_id).collect();
+        }
+        LocalGroup {
+            cluster_type: spec.cluster_type,
+            listener: spec.listener.clone(),
+            detect: millis(spec.detect_ms),
+            lease: millis(spec.lease_ms),
+            failover: millis(spec.failover_ms),
+            catch_up: millis(spec.catch_up_ms),
+            replicas,
+            lost_at: None,
+            settled: start,
+        }
+    }
+
+    /// All its replicas, in the order of the description.
+    #[must_use]
+    pub fn replicas(&self) -> &[LocalReplica] {
+        &self.replicas
+    }
+
+    /// When a local failover that is under way ends.
+    pub(super) fn settles(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.settled).filter(|at| *at > now)
+    }
+
+    fn replica(&self, instance: &str) -> Option<&LocalReplica> {
+        self.replicas.iter().find(|replica| replica.instance == instance)
+    }
+}
+
+impl Member {
+    /// Whether it takes part through this replica, the one by which it acts: the instance has come
+    /// up, and no local failover is under way.
+    pub(super) fn acts_by(&self, instance: &Instance, now: Timestamp) -> bool {
+        let settled = self.local.as_ref().is_none_or(|local| local.settled <= now);
+        settled && instance.has_recovered(now)
+    }
+
+    /// The group behind it, if that has several replicas.
+    #[must_use]
+    pub fn local(&self) -> Option<&LocalGroup> {
+        self.local.as_deref()
+    }
+}
+
+impl Link {
+    /// Whether a side takes part in the link: the instance by which it acts has come up, and no
+    /// local failover is under way.
+    pub(super) fn acts(
+        &self,
+        side: Side,
+        instances: &BTreeMap<String, Instance>,
+        now: Timestamp,
+    ) -> bool {
+        let member = self.member(side);
+        instances.get(&member.instance).is_some_and(|found| member.acts_by(found, now))
+    }
+
+    /// The side that an instance belongs to, as whichever replica.
+    #[must_use]
+    pub fn side_with(&self, instance: &str) -> Option<Side> {
+        let standby = || self.standby(instance).map(|_| Side::SqlServer);
+        self.side_of(instance).or_else(standby)
+    }
+
+    /// A replica that is not the primary one of its local group.
+    fn standby(&self, instance: &str) -> Option<(&LocalGroup, &LocalReplica)> {
+        let member = self.member(Side::SqlServer);
+        let local = member.local().filter(|_| member.instance != instance)?;
+        Some((local, local.replica(instance)?))
+    }
+
+    /// The instance that a name leads to: its own, or the primary replica behind a listener; none
+    /// while nobody is primary there.
+    pub(super) fn led_to<'a>(
+        &'a self,
+        name: &'a str,
+        instances: &BTreeMap<String, Instance>,
+        now: Timestamp,
+    ) -> Option<&'a str> {
+        let member = self.member(Side::SqlServer);
+        let listener = member.local().and_then(|local| local.listener.as_deref());
+        if listener != Some(name) {
+            return Some(name);
+        }
+        let primary = instances.get(&member.instance)?;
+        let online = primary.listens() && member.acts_by(primary, now);
+        online.then_some(member.instance.as_str())
+    }
+}
+
+impl World {
+    /// The names of all listeners.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<String> {
+        let local = |link: &Link| link.member(Side::SqlServer).local()?.listener.clone();
+        self.links.values().filter_map(local).collect()
+    }
+
+    /// The instance that a listener leads to now; none while nobody is primary behind it, or if
+    /// there is no such listener.
+    #[must_use]
+    pub fn behind<'a>(&'a self, listener: &'a str) -> Option<&'a str> {
+        let known = |link: &&Link| {
+            link.member(Side::SqlServer)
+                .local()
+                .is_some_and(|local| local.listener.as_deref() == Some(listener))
+        };
+        let link = self.links.values().find(known)?;
+        link.led_to(listener, &self.instances, self.now)
+    }
+
+    /// The role of an instance in the local group of a link, as it shows it.
+    #[must_use]
+    pub fn local_role(&self, link: &Link, at: &str) -> Option<Role> {
+        if let Some(side) = link.side_of(at) {
+            let acts = link.acts(side, &self.instances, self.now);
+            return Some(if acts { Role::Primary } else { Role::Resolving });
+        }
+        let (local, _) = link.standby(at)?;
+        let up = self.instance(at).is_some_and(|found| found.has_recovered(self.now));
+        // A cluster that has lost its primary looks for another; without one, the replicas stay
+        // what they are.
+        let headless = local.lost_at.is_some() && local.cluster_type != ClusterType::None;
+        let resolving = !up || headless || local.settles(self.now).is_some();
+        Some(if resolving { Role::Resolving } else { Role::Secondary })
+    }
+}
