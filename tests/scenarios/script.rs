@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use agent_core::{ApproverId, Ballot, Decision, Event, Health, Input, PlanKind, Proposal, Status};
 use jiff::SignedDuration;
-use tests::universe::{DiskFault, LINK, Settings, Universe};
+use tests::universe::{DiskFault, LINK, Settings, Universe, several};
 use twin::world::{Fault, Party};
 
 use crate::words;
@@ -59,6 +59,7 @@ fn settings(lines: &[&str]) -> Result<Settings, String> {
                 settings.quorum = number.parse().map_err(|_| "a number of signatures")?;
             }
             Some(("people", "instead of a hook")) => settings.planned.applications = None,
+            Some(("three", "replicas on SQL Server")) => settings.world = several(),
             Some(("no", "place for backups")) => settings.planned.backup = None,
             Some(_) | None => return Err(format!("nobody knows a setting {line:?}")),
         }
@@ -80,6 +81,9 @@ impl Stage {
             ["lose", "the", "next", "reply", "of", at] => {
                 self.fault(Fault::LoseReply { at: party(at), times: 1 })
             }
+            ["a", "local", "failover", "of", time] => self.local_failover(time),
+            ["a", "rolling", "restart,", time, "each"] => self.rolling_restart(time),
+            ["replicas"] => self.replicas(),
             ["refuse", "logins", "at", at] => {
                 self.fault(Fault::Refuse { instance: (*at).to_owned() })
             }
@@ -96,10 +100,7 @@ impl Stage {
                 self.universe.kill_agent();
                 Ok(())
             }
-            ["start", "the", "agent"] => {
-                self.universe.start_agent(SignedDuration::from_millis(1));
-                self.wait(SignedDuration::from_millis(10))
-            }
+            ["start", "the", "agent"] => self.start_agent(),
             ["fill", "the", "agent's", "disk"] => {
                 self.universe.disk.faults.set(Some(DiskFault::Refuse));
                 Ok(())
@@ -134,6 +135,21 @@ impl Stage {
             }
             _ => Err("nobody knows what that means".into()),
         }
+    }
+
+    fn local_failover(&mut self, time: &str) -> Result<(), String> {
+        let (link, ms) = (LINK.to_owned(), Some(millis(time)?));
+        self.fault(Fault::LocalFailover { link, to: None, ms })
+    }
+
+    fn rolling_restart(&mut self, each: &str) -> Result<(), String> {
+        let (link, down_ms) = (LINK.to_owned(), millis(each)?);
+        self.fault(Fault::RollingRestart { link, down_ms, pause_ms: 10_000 })
+    }
+
+    fn start_agent(&mut self) -> Result<(), String> {
+        self.universe.start_agent(SignedDuration::from_millis(1));
+        self.wait(SignedDuration::from_millis(10))
     }
 
     fn wait(&mut self, span: SignedDuration) -> Result<(), String> {
@@ -173,6 +189,7 @@ impl Stage {
                 !last.iter().any(|entry| matches!(entry.event, Event::StepSending { .. }))
             },
             "it is healthy" => |u: &Universe| health(u) != Some(Health::Healthy),
+            "nobody is primary" => |u: &Universe| health(u) != Some(Health::NoPrimary),
             "the primary is down" => |u: &Universe| health(u) != Some(Health::PrimaryDown),
             "the brain is split" => |u: &Universe| health(u) != Some(Health::SplitBrain),
             _ => return Err("nobody knows how to wait for that".into()),
@@ -290,6 +307,21 @@ impl Stage {
         Ok(())
     }
 
+    /// Which replica on SQL Server is what, within their own group.
+    fn replicas(&mut self) -> Result<(), String> {
+        let world = &self.universe.world;
+        let link = world.link(LINK).ok_or("no such link")?;
+        let member = link.member(twin::world::Side::SqlServer);
+        let local = member.local().ok_or("there is but one; with three replicas on SQL Server")?;
+        for replica in local.replicas() {
+            let up = world.instance(&replica.instance).is_some_and(|found| found.is_up());
+            let role = world.local_role(link, &replica.instance).filter(|_| up);
+            let role = role.map_or("down", twin::world::Role::desc);
+            let _ = writeln!(self.out, "    {}: {role}", replica.instance);
+        }
+        Ok(())
+    }
+
     fn show(&mut self) {
         let entries = self.universe.journal();
         for place in self.shown..entries.len() {
@@ -324,6 +356,10 @@ fn party(name: &str) -> Party {
         "arm" => Party::Arm,
         instance => Party::Instance(instance.to_owned()),
     }
+}
+
+fn millis(text: &str) -> Result<u32, String> {
+    u32::try_from(span(text)?.as_millis()).map_err(|_| format!("{text:?} is no such time"))
 }
 
 fn span(text: &str) -> Result<SignedDuration, String> {

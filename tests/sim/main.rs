@@ -16,7 +16,8 @@ use std::{
 use agent_core::{Health, Status};
 use jiff::SignedDuration;
 use tests::universe::{
-    Coverage, Sabotage, Scheduled, Settings, Universe, Violation, planned_schedule, schedule,
+    Coverage, Sabotage, Scheduled, Settings, Universe, Violation, group_schedule, planned_schedule,
+    schedule, several,
 };
 
 /// What a universe is about.
@@ -24,6 +25,8 @@ use tests::universe::{
 enum Story {
     Outage,
     OverAndBack,
+    /// Either of them where SQL Server is a group of replicas that fails over by itself too.
+    Group,
 }
 
 impl Story {
@@ -32,6 +35,7 @@ impl Story {
         match self {
             Self::Outage => schedule(seed),
             Self::OverAndBack => planned_schedule(seed),
+            Self::Group => group_schedule(seed),
         }
     }
 }
@@ -61,8 +65,14 @@ fn planned_universes() {
     }
 }
 
+/// A local failover, the loss of one replica or a rolling restart in the middle of it all.
+#[test]
+fn group_universes() {
+    live_through(Story::Group);
+}
+
 fn live_through(story: Story) -> Coverage {
-    let seeds = seeds();
+    let seeds = if story == Story::Group { seeds() / 2 } else { seeds() };
     let first = number("SIM_FIRST").unwrap_or(1);
     let next = AtomicU64::new(first);
     let failed = AtomicBool::new(false);
@@ -77,7 +87,7 @@ fn live_through(story: Story) -> Coverage {
                     if seed >= first + seeds {
                         break;
                     }
-                    let (coverage, verdict) = live(seed, &story.draw(seed), None);
+                    let (coverage, verdict) = live(story, seed, &story.draw(seed), None);
                     mine.merge(&coverage);
                     if let Err(violation) = verdict {
                         failed.store(true, Ordering::Relaxed);
@@ -105,10 +115,14 @@ fn seeds() -> u64 {
 #[test]
 fn one_universe() {
     let seed = number("SIM_SEED").unwrap_or(1);
-    let planned = std::env::var_os("SIM_PLANNED").is_some();
-    let story = if planned { Story::OverAndBack } else { Story::Outage };
+    let set = |name| std::env::var_os(name).is_some();
+    let story = match (set("SIM_PLANNED"), set("SIM_GROUP")) {
+        (false, false) => Story::Outage,
+        (true, _) => Story::OverAndBack,
+        (false, true) => Story::Group,
+    };
     let kept = kept(&story.draw(seed), &keep());
-    let (_, verdict) = live(seed, &kept, None);
+    let (_, verdict) = live(story, seed, &kept, None);
     if let Err(violation) = verdict {
         panic!("seed {seed}: {violation}");
     }
@@ -131,7 +145,7 @@ fn each_invariant_is_seen_to_fail() {
     ];
     for (sabotage, numbers) in cases {
         let caught = (1..2_000).find_map(|seed| {
-            let (_, verdict) = live(seed, &schedule(seed), Some(sabotage));
+            let (_, verdict) = live(Story::Outage, seed, &schedule(seed), Some(sabotage));
             verdict.err().filter(|violation| numbers.contains(&violation.invariant))
         });
         assert!(caught.is_some(), "{sabotage:?} goes unnoticed");
@@ -140,7 +154,8 @@ fn each_invariant_is_seen_to_fail() {
         [(Sabotage::ForceInstead, &["3", "7"][..]), (Sabotage::LyingHook, &["3"])]
     {
         let caught = (1..2_000).find_map(|seed| {
-            let (_, verdict) = live(seed, &planned_schedule(seed), Some(sabotage));
+            let (_, verdict) =
+                live(Story::OverAndBack, seed, &planned_schedule(seed), Some(sabotage));
             verdict.err().filter(|violation| numbers.contains(&violation.invariant))
         });
         assert!(caught.is_some(), "{sabotage:?} goes unnoticed");
@@ -149,11 +164,12 @@ fn each_invariant_is_seen_to_fail() {
 
 /// Lives through one universe to its end.
 fn live(
+    story: Story,
     seed: u64,
     faults: &[Scheduled],
     sabotage: Option<Sabotage>,
 ) -> (Coverage, Result<(), Violation>) {
-    let mut universe = Universe::new(settings(seed, sabotage), seed);
+    let mut universe = Universe::new(settings(story, seed, sabotage), seed);
     universe.cast_tempers(seed);
     universe.disturb(faults);
     let verdict = through(&mut universe);
@@ -193,11 +209,14 @@ fn at_rest(universe: &Universe) -> bool {
         .is_some_and(|run| matches!(run.status, Status::Approved { .. } | Status::Undoing { .. }))
 }
 
-fn settings(seed: u64, sabotage: Option<Sabotage>) -> Settings {
+fn settings(story: Story, seed: u64, sabotage: Option<Sabotage>) -> Settings {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x5E77);
     // A replay costs as much as the life itself: one in four is run again.
     let replay = seed.is_multiple_of(4);
     let mut settings = Settings { sabotage, replay, skew_ms: 1_500, ..Settings::default() };
+    if story == Story::Group {
+        settings.world = several();
+    }
     if rng.u8(0..6) == 0 {
         settings.managed_instance_domain.clone_from(&settings.agent_domain);
     }
@@ -223,7 +242,7 @@ fn shrink(seed: u64, violation: &Violation, story: Story) -> String {
     for place in 0..all.len() {
         let mut fewer = keep.clone();
         fewer.remove(&place);
-        let (_, verdict) = live(seed, &kept(&all, &Some(fewer.clone())), None);
+        let (_, verdict) = live(story, seed, &kept(&all, &Some(fewer.clone())), None);
         if verdict.is_err_and(|found| found.invariant == violation.invariant) {
             keep = fewer;
         }
@@ -236,7 +255,11 @@ fn shrink(seed: u64, violation: &Violation, story: Story) -> String {
     format!(
         "seed {seed}: {violation}\nwith\n{}\nagain: {}SIM_SEED={seed} SIM_KEEP={} cargo test -p tests --test sim one_universe",
         what.join("\n"),
-        if story == Story::OverAndBack { "SIM_PLANNED=1 " } else { "" },
+        match story {
+            Story::Outage => "",
+            Story::OverAndBack => "SIM_PLANNED=1 ",
+            Story::Group => "SIM_GROUP=1 ",
+        },
         list.join(",")
     )
 }

@@ -65,6 +65,7 @@ impl Universe {
         };
         match self.passage(&to) {
             Passage::Open(ms) => {
+                let route = self.addressed(route);
                 if self.settings.sabotage == Some(Sabotage::Twice) {
                     let arm = Route::Arm { path: String::new(), body: String::new() };
                     let again = Happening::Arrives { step, route: arm };
@@ -77,6 +78,17 @@ impl Universe {
                 let why = "the connection could not be made".to_owned();
                 self.reply(step, 50, Sent::Refused { why, again: Again::NextRoute });
             }
+        }
+    }
+
+    /// What is sent to a side goes to the server that acts for it now, whatever it is on arrival.
+    fn addressed(&self, route: Route) -> Route {
+        match route {
+            Route::Tsql { instance, statement } => {
+                let at = self.acting(instance.as_str());
+                Route::Tsql { instance: InstanceId::new(&at).expect("a name"), statement }
+            }
+            other @ (Route::Arm { .. } | Route::Hook(_)) => other,
         }
     }
 
@@ -255,7 +267,8 @@ impl Universe {
     }
 
     fn sight_by_tds(&self, action: &Action) -> Sight {
-        let at = action.instance().as_str();
+        let at = self.acting(action.instance().as_str());
+        let at = at.as_str();
         let groups = self.world.availability_groups(at);
         let group = groups.iter().find(|group| group.is_distributed && group.name == LINK);
         let Some(group) = group else {
@@ -332,7 +345,7 @@ fn refused(error: &SqlError) -> Sent {
     match error.number {
         41_122 | 47_513 => Sent::Already { why },
         41_149 | 41_163 | 41_165 | 0 => Sent::Unknown { why },
-        40_613 | 10_928 | 41_104 | 47_514 | 47_515 | 47_516 => {
+        40_613 | 10_928 | 41_104 | 41_140 | 47_514 | 47_515 | 47_516 => {
             Sent::Refused { why, again: Again::SameRoute }
         }
         41_985 | 15_151 => Sent::Refused { why, again: Again::Never },

@@ -69,7 +69,7 @@ impl Universe {
         let jitter = self.rng.i64(-100..=100);
         let next = self.settings.look_every + SignedDuration::from_millis(jitter);
         self.at(begun_at + next, Happening::Look(vantage));
-        let latency = match self.passage(&party(vantage)) {
+        let latency = match best(&self.ways(vantage)) {
             Passage::Open(ms) => ms,
             Passage::Refused => 1,
             Passage::Silent => DEADLINE_MS,
@@ -84,13 +84,19 @@ impl Universe {
     ) -> Option<Observation> {
         let elapsed = self.now.duration_since(begun_at);
         let silence = |kind, detail: &str| Seen::Silence(Silence { kind, detail: detail.into() });
-        let seen = match self.passage(&party(vantage)) {
+        let ways = self.ways(vantage);
+        let seen = match best(&ways) {
             Passage::Silent => silence(SilenceKind::TimedOut, "no answer within the deadline"),
             Passage::Refused => silence(SilenceKind::Refused, "connection refused"),
             Passage::Open(_) if elapsed >= SignedDuration::from_millis(DEADLINE_MS) => {
                 silence(SilenceKind::TimedOut, "no answer within the deadline")
             }
-            Passage::Open(_) => self.read(vantage),
+            Passage::Open(_) => {
+                let open = |way: &&(String, Passage)| matches!(way.1, Passage::Open(_));
+                let answering: Vec<String> =
+                    ways.iter().filter(open).map(|(name, _)| name.clone()).collect();
+                self.read(vantage, &answering)
+            }
         };
         // The host stood still in between: the look says nothing about the other side.
         let late = elapsed > SignedDuration::from_millis(2 * DEADLINE_MS);
@@ -104,8 +110,28 @@ impl Universe {
         })
     }
 
-    /// Whether something gets from the agent to a party and back, and how long it takes.
+    /// Whether something gets from the agent to a party and back, and how long it takes. Of a side
+    /// with several replicas it is the primary one that counts.
     pub(super) fn passage(&mut self, to: &Party) -> Passage {
+        match self.found(to) {
+            Some(to) => self.way(&to),
+            None => Passage::Refused,
+        }
+    }
+
+    /// All ways to look from a vantage, by the name of the server.
+    fn ways(&mut self, vantage: Vantage) -> Vec<(String, Passage)> {
+        let to = party(vantage);
+        let Party::Instance(side) = &to else { return vec![(to.to_string(), self.way(&to))] };
+        let servers = self.servers(side).into_iter();
+        let way = |name: String| {
+            let passage = self.way(&Party::Instance(name.clone()));
+            (name, passage)
+        };
+        servers.map(way).collect()
+    }
+
+    fn way(&mut self, to: &Party) -> Passage {
         let there = self.world.reachable(&Party::Agent, to);
         let back = self.world.reachable(to, &Party::Agent);
         let up = match to {
@@ -125,11 +151,16 @@ impl Universe {
         }
     }
 
-    fn read(&self, vantage: Vantage) -> Seen {
+    fn read(&self, vantage: Vantage, answering: &[String]) -> Seen {
         let skew = |vantage| self.skew.get(&vantage).copied().unwrap_or_default();
         match vantage {
             Vantage::SqlServer => {
-                side(&self.world, SQL_SERVER, skew(Vantage::SqlServer), skew(Vantage::SqlServer))
+                let clock = skew(Vantage::SqlServer);
+                let read = |at: &str| side(&self.world, at, clock, clock);
+                match self.servers(SQL_SERVER).as_slice() {
+                    [one] => read(one),
+                    _ => self.group(answering, read),
+                }
             }
             // Commit times travel in the log: they are by the clock of whoever was primary then.
             Vantage::ManagedInstance => side(
@@ -140,6 +171,20 @@ impl Universe {
             ),
             Vantage::ControlPlane => control(&self.world),
         }
+    }
+}
+
+/// The shortest way, if there is one; a refusal says more than silence.
+fn best(ways: &[(String, Passage)]) -> Passage {
+    let open = ways.iter().filter_map(|(_, way)| match way {
+        Passage::Open(ms) => Some(*ms),
+        Passage::Refused | Passage::Silent => None,
+    });
+    let refused = ways.iter().any(|(_, way)| matches!(way, Passage::Refused));
+    match (open.min(), refused) {
+        (Some(ms), _) => Passage::Open(ms),
+        (None, true) => Passage::Refused,
+        (None, false) => Passage::Silent,
     }
 }
 
@@ -186,7 +231,7 @@ fn side(world: &World, at: &str, clock: Skew, commits: Skew) -> Seen {
     Seen::Side(SideReading {
         product_version: version,
         edition: "Enterprise Edition (64-bit)".into(),
-        engine_edition: if at == SQL_SERVER { 3 } else { 8 },
+        engine_edition: if at == MANAGED_INSTANCE { 8 } else { 3 },
         server_time: world.now() + clock,
         role,
         connected: local.filter(|_| role != Role::Primary).map(|state| state.connected),
@@ -242,7 +287,7 @@ fn lsn(lsn: world::Lsn) -> Option<Lsn> {
     Some(Lsn(lsn.0))
 }
 
-fn role(role: world::Role) -> Role {
+pub(super) fn role(role: world::Role) -> Role {
     match role {
         world::Role::Primary => Role::Primary,
         world::Role::Secondary => Role::Secondary,

@@ -8,8 +8,10 @@ mod chaos;
 mod check;
 mod cover;
 mod disk;
+mod group;
 mod hands;
 mod human;
+mod local;
 mod look;
 mod planned;
 mod settings;
@@ -33,7 +35,9 @@ pub use self::{
     check::Violation,
     cover::Coverage,
     disk::{Disk, DiskFault},
+    group::group_schedule,
     human::Human,
+    local::several,
     planned::Applications,
     settings::{Sabotage, Settings},
 };

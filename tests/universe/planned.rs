@@ -87,8 +87,9 @@ impl Universe {
                     self.after_ms(3_000, again);
                     return;
                 };
+                let address = self.address(side);
                 for name in self.workloads() {
-                    self.world.repoint(&name, side).expect("the names are the world's");
+                    self.world.repoint(&name, &address).expect("the names are the world's");
                 }
                 (false, true)
             }
@@ -143,12 +144,14 @@ impl Universe {
 
     fn writable_side(&self) -> Option<&'static str> {
         [SQL_SERVER, MANAGED_INSTANCE].into_iter().find(|at| {
-            let up = self.world.instance(at).is_some_and(|instance| instance.is_up());
+            let up = self.world.instance(&self.acting(at)).is_some_and(|instance| instance.is_up());
             up && self.role(at) == Some(Role::Primary) && self.takes_writes(at)
         })
     }
 
     pub(super) fn role(&self, at: &str) -> Option<Role> {
+        let at = self.acting(at);
+        let at = at.as_str();
         let groups = self.world.availability_groups(at);
         let group = groups.iter().find(|group| group.is_distributed && group.name == LINK)?;
         let states = self.world.replica_states(at);
@@ -157,7 +160,7 @@ impl Universe {
     }
 
     fn takes_writes(&self, at: &str) -> bool {
-        self.world.databases(at).iter().any(|db| db.name == DATABASE && db.updateable)
+        self.world.databases(&self.acting(at)).iter().any(|db| db.name == DATABASE && db.updateable)
     }
 
     fn sees(&mut self, instance: &InstanceId) -> bool {
@@ -232,7 +235,7 @@ impl Universe {
     pub(super) fn command_at(&self, at: &str) -> bool {
         self.world.operations().any(|operation| {
             operation.is_running()
-                && operation.instance == at
+                && self.servers(at).contains(&operation.instance)
                 && operation.who.program.starts_with("dr-agent")
         })
     }
@@ -242,7 +245,7 @@ impl Universe {
             return Sight::Not { seen: "the applications run".into(), first_hand: true };
         }
         let last = self.world.workloads().filter_map(|workload| {
-            let here = workload.target() == at;
+            let here = self.leads_to(workload.target(), at);
             workload.last_commit().filter(|_| here)
         });
         let busy = last.max().is_some_and(|at| self.now.duration_since(at) < quiet_for);
@@ -255,7 +258,7 @@ impl Universe {
 
     fn caught_up(&self, source: &InstanceId, target: &InstanceId) -> Sight {
         let row = |at: &InstanceId| {
-            let rows = self.world.database_replica_states(at.as_str());
+            let rows = self.world.database_replica_states(&self.acting(at.as_str()));
             rows.into_iter().find(|row| row.is_local && row.database == DATABASE)
         };
         let (Some(from), Some(to)) = (row(source), row(target)) else {
