@@ -1,5 +1,6 @@
 //! `status`: every link at a glance.
 
+use agent_core::Seen;
 use clap::Args;
 
 use super::{
@@ -100,6 +101,11 @@ fn link(page: &mut Page, link: &view::LinkStatus) {
             Some(look) => format!("{}: {}", words::ago(look.age_ms), words::seen(&look.seen)),
         };
         page.pair(1, name, words);
+        if let Some(view::Look { seen: Seen::Side(reading), .. }) = look {
+            for replica in &reading.replicas {
+                page.line(2, format!("- replica {}: {}", replica.name, replica.said));
+            }
+        }
     }
     if let Some(forecast) = &link.forecast {
         page.line(1, "a forced failover now:");

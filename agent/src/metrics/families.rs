@@ -77,6 +77,12 @@ pub(super) const ROLE: Family = Family {
     help: "1 for the role that a side showed in the newest look; no sample while it is silent.",
     labels: &["link", "side", "role"],
 };
+pub(super) const REPLICA: Family = Family {
+    name: "dr_agent_replica_role",
+    help: "1 for the role that a server of a side showed in the side's own availability group in \
+           the newest look at which any of them answered; all 0 for one that did not.",
+    labels: &["link", "side", "replica", "role"],
+};
 pub(super) const SERVING: Family = Family {
     name: "dr_agent_link_serving",
     help: "Whether a side was primary with its database taking writes in the newest look.",

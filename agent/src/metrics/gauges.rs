@@ -15,9 +15,9 @@ use super::{
         AGE, APPROVALS, APPROVED, ATTEMPTS, BUILD_INFO, BUS_CONFIRMED, BUS_CONNECTED, BUS_LAG,
         BUS_LAG_ENTRIES, CLOCK_OFFSET, DISK_FREE, EPISODE, EXPIRES, Family, HEALTH, HEALTH_SINCE,
         JOURNAL_READABLE, JOURNAL_SIZE, LAST_COMMIT, LAST_SEQ, LOSS, LOSS_UNKNOWN, NEEDED, OPEN,
-        PRIMARY, RECOVERY, REDO_QUEUE, ROLE, SECONDARY_LAG, SEND_QUEUE, SERVING, SIDE_CLOCK,
-        SILENT, STARTED, STEP_UNKNOWN, STEPS, STEPS_DONE, STUCK, TURN_ANSWERS, UNACKNOWLEDGED,
-        WOULD_PROPOSE,
+        PRIMARY, RECOVERY, REDO_QUEUE, REPLICA, ROLE, SECONDARY_LAG, SEND_QUEUE, SERVING,
+        SIDE_CLOCK, SILENT, STARTED, STEP_UNKNOWN, STEPS, STEPS_DONE, STUCK, TURN_ANSWERS,
+        UNACKNOWLEDGED, WOULD_PROPOSE,
     },
     vantage_word,
 };
@@ -134,6 +134,13 @@ impl Sheet {
         let side = vantage_word(look.vantage);
         for role in ROLES {
             self.put(&ROLE, &[link, side, role_word(role)], flag(reading.role == role))?;
+        }
+        // As many as are configured, and their listener.
+        for replica in &reading.replicas {
+            for role in ROLES {
+                let holds = flag(replica.role == Some(role));
+                self.put(&REPLICA, &[link, side, &replica.name, role_word(role)], holds)?;
+            }
         }
         self.put(&SERVING, &[link, side], flag(reading.serving()))?;
         // The server read its clock at some time between the two ends of the look.

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use agent_core::{
     Approver, ApproverId, DatabaseReading, DatabaseState, Estate, FailureDomain, InstanceId,
-    LinkId, LinkSpec, Observation, PartnerReading, Planned, Policy, Role, Roster, Seen,
-    SideReading, Silence, SilenceKind, StormBrake, SyncHealth, SyncState, Vantage,
+    LinkId, LinkSpec, Observation, PartnerReading, Planned, Policy, ReplicaReading, Role, Roster,
+    Seen, SideReading, Silence, SilenceKind, StormBrake, SyncHealth, SyncState, Vantage,
 };
 use ed25519_dalek::SigningKey;
 use jiff::{SignedDuration, Timestamp};
@@ -40,6 +40,29 @@ fn every_metric_of_a_rule_is_exported_with_its_labels() {
             assert!(values.split('|').all(has), "{name} never has {label} as one of {values}");
         }
     }
+}
+
+#[test]
+fn each_replica_has_its_role_and_no_more() {
+    let mut estate = estate();
+    let mut primary = reading(Role::Primary, true, 1);
+    primary.replicas = vec![
+        ReplicaReading { name: "sql-1a".into(), role: None, said: "connection refused".into() },
+        ReplicaReading { name: "sql-1b".into(), role: Some(Role::Primary), said: "PRIMARY".into() },
+    ];
+    estate.observe(at(1), look(1, Vantage::SqlServer, Seen::Side(primary)));
+    let metrics = Metrics::new("1", 0).expect("metrics");
+    let text = metrics.render(Some(&View::take(&estate, at(1))), None, &[]).expect("a text");
+    let mut samples: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("dr_agent_replica_role{")).collect();
+    assert_eq!(samples.len(), 8, "{samples:#?}");
+    samples.retain(|line| line.ends_with(" 1"));
+    assert_eq!(
+        samples,
+        [
+            r#"dr_agent_replica_role{link="orders",replica="sql-1b",role="primary",side="sql_server"} 1"#
+        ]
+    );
 }
 
 /// The metrics that expressions name, each with what its labels have to be. Those in templates of

@@ -262,6 +262,53 @@ fn the_state_of_every_link_at_a_glance() {
 }
 
 #[test]
+fn each_replica_of_a_side_has_its_line() {
+    let said = |name: &str, role, said: &str| agent_core::ReplicaReading {
+        name: name.into(),
+        role,
+        said: said.into(),
+    };
+    let mut primary = reading(agent_core::Role::Primary, true, 9);
+    primary.replicas = vec![
+        said("sql-1a", None, "connection refused"),
+        said("sql-1b", Some(agent_core::Role::Primary), "PRIMARY"),
+    ];
+    let look = view::Look {
+        begun_at: at(119),
+        at: at(119),
+        age_ms: 800,
+        late: false,
+        seen: agent_core::Seen::Side(primary),
+    };
+    let status = view::Status {
+        version: "0.1.0".into(),
+        started_at: at(0),
+        now: at(120),
+        last_seq: 7,
+        links: vec![view::LinkStatus {
+            link: LinkId::new("orders").expect("a name"),
+            configured: true,
+            health: Health::Healthy,
+            since: Some(at(13)),
+            primary: Some(Side::SqlServer),
+            reasons: Vec::new(),
+            episode: None,
+            forecast: None,
+            sides: view::Sides { sql_server: Some(look), ..view::Sides::default() },
+            proposal: None,
+        }],
+        bus: None,
+        alerts: Vec::new(),
+    };
+    let page = text(|page| status::page(page, &status));
+    let lines: Vec<&str> = page.lines().skip_while(|line| !line.contains("SQL Server ")).collect();
+    assert_eq!(
+        lines[1..3],
+        ["    - replica sql-1a: connection refused", "    - replica sql-1b: PRIMARY"]
+    );
+}
+
+#[test]
 fn an_entry_is_a_line() {
     let check = |event: Event, expected: &Expect| {
         let subject = Subject::Link(LinkId::new("orders").expect("a name"));
