@@ -8,6 +8,7 @@ mod bus;
 mod check;
 mod kill;
 mod lab;
+mod local;
 mod planned;
 mod planned_kill;
 mod replay;

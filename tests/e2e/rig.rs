@@ -102,6 +102,7 @@ impl Rig {
         let twin = Twin::open(&endpoints).expect("the twin says where its doors are");
 
         let mut setup = Setup::new(folder.path(), &twin.endpoints).expect("a configuration");
+        crate::local::behind(&mut setup, &wish.world, &twin);
         let mut signers = BTreeMap::new();
         for who in APPROVERS {
             let key = keys::generate().expect("randomness");
