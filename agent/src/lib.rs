@@ -16,6 +16,7 @@ pub mod http;
 pub mod journal;
 pub mod keys;
 pub mod metrics;
+pub mod paper;
 mod placement;
 pub mod recorder;
 pub mod replay;

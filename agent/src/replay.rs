@@ -8,7 +8,9 @@
 mod report;
 mod rerun;
 
-use agent_core::Seq;
+use std::path::Path;
+
+use agent_core::{Estate, Evidence, LinkId, Seq};
 
 pub use self::{
     report::{Decided, Difference, Gap, Report},
@@ -69,6 +71,36 @@ pub fn replay(
         Err(Ended::Broken(Broken::Journal(error))) => Err(error.into()),
         Err(Ended::Recording(error)) => Err(error.into()),
     }
+}
+
+/// Gives `estate` what had been seen when the recording ended: what a restarted agent, or one that is
+/// dead, does not know any more. What it knows of links that were not seen since stays.
+///
+/// # Errors
+///
+/// The recording can't be read; the estate knows what it knew then.
+pub fn recall(folder: &Path, estate: &mut Estate) -> std::io::Result<()> {
+    let mut recording = Recording::open(folder)?;
+    let Some(newest) = recording.segments().last().copied() else { return Ok(()) };
+    let Some(segment) = recording.segment(newest)? else { return Ok(()) };
+    for found in segment {
+        match found {
+            Found::Frame(Frame::Mark(mark)) => {
+                let mut known: Vec<(LinkId, Evidence)> = mark.evidence;
+                known.retain(|(_, evidence)| evidence.looks() > 0);
+                let old = estate.evidence().filter(|(id, _)| known.iter().all(|(of, _)| of != *id));
+                let old: Vec<_> =
+                    old.map(|(id, evidence)| (id.clone(), evidence.clone())).collect();
+                known.extend(old);
+                estate.go_on_from(known);
+            }
+            Found::Frame(Frame::Turn(given)) => {
+                given.seen.into_iter().for_each(|look| estate.observe(given.now, look));
+            }
+            Found::Frame(Frame::Foreign { .. }) | Found::Torn | Found::Altered { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 enum Ended {

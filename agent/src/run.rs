@@ -7,6 +7,7 @@
 
 mod alerting;
 mod calendar;
+mod issue;
 mod parts;
 mod places;
 mod record;
@@ -135,6 +136,7 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
         webhook_tokens,
         alert_rules: config.alert_rules.clone().into(),
         metrics_open: config.http.metrics_open,
+        places: Arc::new(config.places.clone()),
         version: VERSION,
         started_at: *started_at,
         stop: sources.stop().clone(),

@@ -172,8 +172,7 @@ async fn once(job: &Job, missed: u64) -> bool {
         Ok(Err(panicked)) => panicked.to_string(),
         Err(_) => format!("it took longer than {RUN:?}"),
     };
-    job.gauge.0.failed.fetch_add(1, Ordering::Relaxed);
-    tracing::error!(job = job.name, why = failed, "a calendar job was not done");
+    job.gauge.failed_at(job.name, &failed);
     false
 }
 
@@ -184,7 +183,7 @@ impl Gauge {
         self.0.done.load(Ordering::Relaxed)
     }
 
-    /// Runs that did not.
+    /// Runs that did not, and what runs left undone.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.0.failed.load(Ordering::Relaxed)
@@ -194,6 +193,12 @@ impl Gauge {
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.0.missed.load(Ordering::Relaxed)
+    }
+
+    /// Tells of something that a run could not do.
+    pub(crate) fn failed_at(&self, job: &str, why: &str) {
+        self.0.failed.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(job, why, "a calendar job was not done, or not all of it");
     }
 
     fn last(&self) -> Option<Timestamp> {

@@ -14,5 +14,6 @@ mod planned_kill;
 mod replay;
 mod resend;
 mod rig;
+mod runbook;
 mod story;
 mod vantage;

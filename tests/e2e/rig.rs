@@ -11,7 +11,7 @@ use std::{
 };
 
 use agent_core::{ApproverId, Ballot, Decision, Proposal, Texts};
-use dr_agent::{journal::Reader, keys};
+use dr_agent::{config::JOURNAL_FILE, journal::Reader, keys};
 use ed25519_dalek::SigningKey;
 use lab::{
     agent::{Agent, name},
@@ -47,7 +47,7 @@ pub(crate) struct Rig {
     pub(crate) twin: Twin,
     pub(crate) agent: Agent,
     setup: Setup,
-    config: PathBuf,
+    pub(crate) config: PathBuf,
     signers: BTreeMap<&'static str, SigningKey>,
     running: Option<Process>,
     _twin: Process,
@@ -189,7 +189,7 @@ impl Rig {
 
     /// The journal's file, whether the agent runs or not.
     pub(crate) fn reader(&self) -> Reader {
-        let path = self.setup.data_dir().join(JOURNAL);
+        let path = self.setup.data_dir().join(JOURNAL_FILE);
         Reader::open(&path).expect("the journal can be read")
     }
 
@@ -441,9 +441,6 @@ where
 fn is_failover(words: &str) -> bool {
     words.contains("FORCE_FAILOVER") || words.contains("ForcedAllowDataLoss")
 }
-
-/// The file of the journal in the agent's folder.
-const JOURNAL: &str = "journal.db";
 
 /// The file of the hook in the agent's folder.
 const HOOK: &str = "applications";

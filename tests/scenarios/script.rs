@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
-use agent_core::{ApproverId, Ballot, Decision, Event, Health, Input, PlanKind, Proposal, Status};
+use agent_core::{
+    ApproverId, Ballot, Decision, Event, Health, Input, InstanceId, PlanKind, Proposal, Status,
+    runbook::{AzureDoor, Door, Places, Sheet},
+};
 use jiff::SignedDuration;
-use tests::universe::{DiskFault, LINK, Settings, Universe, several};
+use tests::universe::{DiskFault, LINK, MANAGED_INSTANCE, SQL_SERVER, Settings, Universe, several};
 use twin::world::{Fault, Party};
 
 use crate::words;
@@ -115,6 +118,7 @@ impl Stage {
             ["report", "the", "state", "after", missed, "missed", "times"] => {
                 self.report(missed.parse().map_err(|_| "a number of times")?)
             }
+            ["print", "the", "runbook"] => self.runbook(),
             ["explain"] => self.explain(),
             ["truth"] => self.truth(),
             ["ask", "for", "a", "forced", "failover"] => self.ask(PlanKind::ForcedFailover),
@@ -273,6 +277,16 @@ impl Stage {
         self.input(Input::ReportState { missed, placement })
     }
 
+    fn runbook(&mut self) -> Result<(), String> {
+        let now = self.universe.agent_now();
+        let estate = self.universe.estate().ok_or("the agent is not there")?;
+        let sheet = Sheet::of(estate, &Universe::link(), now).ok_or("there is no such link")?;
+        for line in sheet.page(&places()).lines() {
+            let _ = writeln!(self.out, "{}", format!("| {line}").trim_end());
+        }
+        Ok(())
+    }
+
     fn explain(&mut self) -> Result<(), String> {
         let now = self.universe.agent_now();
         let estate = self.universe.estate().ok_or("the agent is not there")?;
@@ -332,6 +346,26 @@ impl Stage {
         }
         self.shown = entries.len();
     }
+}
+
+/// Where people get in, in a universe.
+fn places() -> Places {
+    let azure = AzureDoor {
+        base_url: "https://management.azure.com".into(),
+        api_version: "2025-01-01".into(),
+        subscription: "s".into(),
+        resource_group: "r".into(),
+        instance: MANAGED_INSTANCE.into(),
+    };
+    let door = |name: &str, host: &str, azure| {
+        let name = InstanceId::new(name).unwrap_or_else(|why| panic!("{why}"));
+        (name, Door { server: format!("tcp:{host},1433"), replicas: Vec::new(), azure })
+    };
+    let doors = [
+        door(SQL_SERVER, "sql01.example.com", None),
+        door(MANAGED_INSTANCE, "mi-dr.abc123.database.windows.net", Some(azure)),
+    ];
+    Places { agent: "dr-agent".into(), version: "0.0.0".into(), doors: doors.into() }
 }
 
 /// Whether a step has been done since the journal was that long.

@@ -35,6 +35,15 @@ pub(crate) fn way_back(evidence: &Evidence, target: Side) -> Option<String> {
     ))
 }
 
+/// Why there is no way over to `target` for people either, whatever they wait for: versions, formats
+/// and a one-way link do not change by themselves.
+pub(crate) fn by_hand(evidence: &Evidence, target: Side) -> Option<String> {
+    let sql = evidence.of(Vantage::SqlServer).reading().map(|(_, reading)| reading);
+    let control = evidence.of(Vantage::ControlPlane).control();
+    let one_way = || control.and_then(|(_, control)| one_way(control));
+    sql.and_then(too_old).or_else(one_way).or_else(|| newer(evidence, target))
+}
+
 fn planned(evidence: &Evidence, target: Side) -> Option<String> {
     let sql = evidence.of(Vantage::SqlServer).reading().map(|(_, reading)| reading);
     if let Some(too_old) = sql.and_then(too_old) {
@@ -45,13 +54,16 @@ fn planned(evidence: &Evidence, target: Side) -> Option<String> {
     {
         return Some(unfit);
     }
-    if target == Side::SqlServer && formats_match(evidence) == Some(false) {
-        return Some(
-            "the update policy of the managed instance is newer than this SQL Server: its log can't be taken there"
-                .to_string(),
-        );
-    }
-    azure(evidence)
+    newer(evidence, target).or_else(|| azure(evidence))
+}
+
+/// The managed instance writes a log that SQL Server can't read.
+fn newer(evidence: &Evidence, target: Side) -> Option<String> {
+    let so = target == Side::SqlServer && formats_match(evidence) == Some(false);
+    so.then(|| {
+        "the update policy of the managed instance is newer than this SQL Server: its log can't be taken there"
+            .to_string()
+    })
 }
 
 /// Whether the managed instance's update policy is that of the SQL Server; None if it is not known.
@@ -104,14 +116,15 @@ fn against(control: &ControlReading) -> Option<String> {
             others.join(", ")
         ));
     }
-    let one_way = control.link.as_ref().and_then(|link| link.failover_mode.as_deref());
-    if one_way.is_some_and(|mode| mode.eq_ignore_ascii_case("None")) {
-        return Some(
-            "this is a one-way link (failoverMode None): it can't be failed over, only deleted (41985)"
-                .to_string(),
-        );
-    }
-    None
+    one_way(control)
+}
+
+fn one_way(control: &ControlReading) -> Option<String> {
+    let mode = control.link.as_ref().and_then(|link| link.failover_mode.as_deref())?;
+    mode.eq_ignore_ascii_case("None").then(|| {
+        "this is a one-way link (failoverMode None): it can't be failed over, only deleted (41985)"
+            .to_string()
+    })
 }
 
 /// A secondary that is being undone or seeded could not start as a primary.

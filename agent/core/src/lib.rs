@@ -39,6 +39,7 @@ mod proposal;
 mod report;
 mod rules;
 mod run;
+pub mod runbook;
 mod words;
 
 pub use approval::{Ballot, Decision, WORDS, from_hex, to_hex};

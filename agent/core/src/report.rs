@@ -129,7 +129,7 @@ pub struct OpenProposal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Runbook {
-    /// `sha256:<hex>` over the text.
+    /// As [`Runbook::digest`] gives it.
     pub digest: String,
     pub bytes: usize,
     /// None if it is longer than [`RUNBOOK_BYTES`].
@@ -138,18 +138,34 @@ pub struct Runbook {
     pub places: Vec<String>,
     /// Times at which there ought to have been one, and was none.
     pub missed: u64,
+    /// The link that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkId>,
+    /// Where it could not be put, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
 }
 
 impl Runbook {
+    /// One that is not kept anywhere yet.
     #[must_use]
-    pub fn new(text: String, places: Vec<String>, missed: u64) -> Self {
-        let digest = crate::plan::digest("dr-agent runbook v1", &text);
-        Self { digest, bytes: text.len(), text: Some(text), places, missed }.bounded()
+    pub fn new(link: LinkId, text: String) -> Self {
+        let (digest, bytes) = (Self::digest(&text), text.len());
+        let (places, failed) = (Vec::new(), Vec::new());
+        Self { digest, bytes, text: Some(text), places, missed: 0, link: Some(link), failed }
+            .bounded()
+    }
+
+    /// `sha256:<hex>` over a text and what it is.
+    #[must_use]
+    pub fn digest(text: &str) -> String {
+        crate::plan::digest("dr-agent runbook v1", text)
     }
 
     /// Without its text if that is too long for the journal.
     pub(crate) fn bounded(mut self) -> Self {
         self.text = self.text.filter(|text| text.len() <= RUNBOOK_BYTES);
+        self.failed.truncate(OBSTACLES);
         self
     }
 }

@@ -86,6 +86,8 @@ fn events() -> Vec<Event> {
                 text: Some("# Title".into()),
                 places: vec!["/var/lib/dr-agent/runbook/1.md".into()],
                 missed: 1,
+                link: None,
+                failed: Vec::new(),
             },
         },
     ])
@@ -107,9 +109,15 @@ fn fuller() -> Vec<Entry> {
     report.links[0].reasons = vec!["SQL Server is primary".into()];
     let moved = Move { at: time(3), to: Side::SqlServer, proposal: Some(5) };
     report.links[0].last_failover = Some(moved);
-    let event = Event::StateReported { report };
-    let subject = Subject::Agent;
-    vec![Entry { v: FORMAT, seq: 17, at: time(10), subject, rule: None, event }]
+    let mut runbook = Runbook::new(link(), "# Title".into());
+    runbook.failed = vec!["/mnt/print: no space left on device".into()];
+    [Event::StateReported { report }, Event::RunbookIssued { runbook }]
+        .into_iter()
+        .map(|event| {
+            let subject = Subject::Agent;
+            Entry { v: FORMAT, seq: 17, at: time(10), subject, rule: None, event }
+        })
+        .collect()
 }
 
 fn state_report() -> StateReport {

@@ -18,6 +18,7 @@ mod propose;
 mod replay;
 mod review;
 mod run;
+mod runbook;
 mod show;
 mod sign;
 mod status;
@@ -74,6 +75,8 @@ enum Command {
     Journal(journal::Journal),
     /// Decide once more what the flight recorder kept, and compare it with the journal
     Replay(replay::Replay),
+    /// Print what people do by hand if the agent can't, as it is now; the agent may be dead
+    Runbook(runbook::Runbook),
     /// Make and show the keys of approvers
     Key(key::Key),
     /// Check the configuration and show what counts, or every key there is
@@ -130,6 +133,7 @@ impl Command {
             Self::Acknowledge(command) => command.run(context),
             Self::Journal(command) => command.run(context),
             Self::Replay(command) => command.run(context),
+            Self::Runbook(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Completions(command) => command.run(context),

@@ -25,7 +25,7 @@ use super::{
     instance::{Arm, Instance, PORT},
     locate::Key,
     secret::{self, Form, Source},
-    targets,
+    targets, topology,
 };
 use crate::keys;
 
@@ -74,6 +74,7 @@ pub(super) fn examined(path: &Path, text: &str, mut file: File) -> (Config, Vec<
         log,
         recorder,
         schedule,
+        places: topology::places(&file),
         http,
         bus,
         alerts,
@@ -145,7 +146,7 @@ fn complete_instance(instance: &mut Instance) {
 }
 
 impl<'p> Builder<'p> {
-    fn new(path: &'p Path) -> Self {
+    pub(super) fn new(path: &'p Path) -> Self {
         Self { base: path.parent().unwrap_or(Path::new("")), found: Findings::default() }
     }
 
@@ -205,7 +206,7 @@ impl<'p> Builder<'p> {
         self.take(key, text, "a PEM file that the user of the agent can read")
     }
 
-    fn links(&mut self, file: &File) -> Vec<LinkSpec> {
+    pub(super) fn links(&mut self, file: &File) -> Vec<LinkSpec> {
         let common = file.policy.over(&agent_core::Policy::default());
         let mut specs = Vec::new();
         for (place, link) in file.links.iter().enumerate() {
@@ -308,7 +309,7 @@ impl<'p> Builder<'p> {
         })
     }
 
-    fn roster(&mut self, file: &File) -> Roster {
+    pub(super) fn roster(&mut self, file: &File) -> Roster {
         let mut approvers = Vec::new();
         for (name, approver) in &file.approvers {
             let key = Key::new("approvers").at(name);

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    RecorderSettings, ScheduleSettings, build::Builder, check::Findings, file::File, locate::Key,
+    RecorderSettings, RunbookSettings, ScheduleSettings, build::Builder, check::Findings,
+    file::File, locate::Key,
 };
 use crate::schedule::{Cron, RIGHT};
 
@@ -33,11 +34,15 @@ impl Default for Recorder {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Schedule {
     pub(super) daily_report: String,
+    pub(super) runbook: String,
+    pub(super) runbook_folders: Vec<PathBuf>,
+    pub(super) keep_runbooks: usize,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { daily_report: "0 0 6 * * *".into() }
+        let (daily_report, runbook) = ("0 0 6 * * *".into(), "0 5 6 * * *".into());
+        Self { daily_report, runbook, runbook_folders: Vec::new(), keep_runbooks: 30 }
     }
 }
 
@@ -48,8 +53,19 @@ pub(super) fn check(file: &File, found: &mut Findings) {
         let what = format!("{} MiB is no room to record in", file.recorder.keep_mib);
         found.add(&key, what, "16 to 1048576; `enabled = false` records nothing");
     }
+    let Schedule { runbook_folders, keep_runbooks, .. } = &file.schedule;
+    if !(1..=1000).contains(keep_runbooks) {
+        let key = Key::new("schedule").at("keep_runbooks");
+        found.add(&key, format!("{keep_runbooks} of each link can't be kept"), "1 to 1000");
+    }
+    if runbook_folders.len() > FOLDERS {
+        let key = Key::new("schedule").at("runbook_folders");
+        found.add(&key, "these are too many folders", format!("{FOLDERS} at the most"));
+    }
 }
 
+/// Folders with copies of the runbook at the most.
+const FOLDERS: usize = 8;
 /// Runs of a job closer together than this would fill the journal.
 const CLOSEST: i64 = 10;
 /// Runs that are looked at for that.
@@ -57,7 +73,19 @@ const LOOKED_AT: usize = 100;
 
 impl Builder<'_> {
     pub(super) fn schedule(&mut self, file: &File) -> ScheduleSettings {
-        ScheduleSettings { daily_report: self.cron("daily_report", &file.schedule.daily_report) }
+        let Schedule { daily_report, runbook, runbook_folders, keep_runbooks } = &file.schedule;
+        let mut folders: Vec<PathBuf> = runbook_folders.iter().map(|at| self.path(at)).collect();
+        if folders.is_empty() {
+            folders.push(self.path(&file.agent.data_dir.join(super::RUNBOOK_FOLDER)));
+        }
+        ScheduleSettings {
+            daily_report: self.cron("daily_report", daily_report),
+            runbook: self.cron("runbook", runbook).map(|when| RunbookSettings {
+                when,
+                folders,
+                keep: *keep_runbooks,
+            }),
+        }
     }
 
     fn cron(&mut self, name: &str, text: &str) -> Option<Cron> {

@@ -20,6 +20,7 @@ mod secret;
 mod span;
 mod targets;
 mod thresholds;
+mod topology;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{LinkSpec, Roster, Side, StormBrake};
+use agent_core::{LinkSpec, Roster, Side, StormBrake, runbook::Places};
 use ed25519_dalek::VerifyingKey;
 use probes::{ControlTarget, InstanceTarget, Schedule, Secret, arm::CredentialSource};
 
@@ -41,10 +42,14 @@ pub use self::{
     alert_rules::{AlertLink, AlertRule},
     alerts::{AlertSettings, AlertmanagerSettings, Destination, Login, Severity, WebhookSettings},
     problem::{ConfigError, Problem},
+    topology::{Topology, topology},
 };
 
 /// The reference: every key with its default and its reason. It is a valid file of its own.
 pub const REFERENCE: &str = include_str!("../../../config/agent.toml");
+
+/// Name of the folder with runbooks in the data folder, if no other is configured.
+pub const RUNBOOK_FOLDER: &str = "runbook";
 
 /// Name of the flight recorder's folder in the data folder, if no other is configured.
 pub const RECORDER_FOLDER: &str = "recorder";
@@ -64,6 +69,8 @@ pub struct Config {
     /// None: what is seen is not recorded.
     pub recorder: Option<RecorderSettings>,
     pub schedule: ScheduleSettings,
+    /// Where people get in, for the runbook.
+    pub places: Places,
     pub http: HttpSettings,
     /// None: nothing is published; the journal holds everything all the same.
     pub bus: Option<BusSettings>,
@@ -93,6 +100,17 @@ pub struct AgentSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleSettings {
     pub daily_report: Option<Cron>,
+    pub runbook: Option<RunbookSettings>,
+}
+
+/// The job that issues runbooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunbookSettings {
+    pub when: Cron,
+    /// Each gets a copy.
+    pub folders: Vec<PathBuf>,
+    /// Copies of each link that are kept in each.
+    pub keep: usize,
 }
 
 /// The flight recorder.

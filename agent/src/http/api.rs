@@ -1,6 +1,10 @@
 //! The API that the command line uses. Each write is one input and its verdict.
 
-use agent_core::{Ballot, Entry, Explanation, Input, LinkId, PlanKind, ProposalId, WORDS};
+use std::sync::Arc;
+
+use agent_core::{
+    Ballot, Entry, Explanation, Input, LinkId, PlanKind, ProposalId, WORDS, runbook::Sheet,
+};
 use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 
@@ -8,7 +12,7 @@ use super::{
     App,
     extract::{Json, Page, Path, Query, words},
     problem::Problem,
-    view::{self, Detail, JournalPage, Kept, Proposals, Status},
+    view::{self, Detail, JournalPage, Kept, Proposals, RunbookPage, Runbooks, Status},
 };
 use crate::journal::redact;
 
@@ -59,6 +63,29 @@ pub(super) async fn explain(
     let found = app.ask(move |estate, now| estate.explain(&asked, now)).await?;
     let missing = || Problem::not_found(format!("the configuration has no link {link}"));
     Ok(axum::Json(found.ok_or_else(missing)?))
+}
+
+/// Of which link; of all if nobody says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfLink {
+    link: Option<LinkId>,
+}
+
+/// The pages are written here, each from a copy of what the loop knows of its link.
+pub(super) async fn runbook(State(app): State<App>, Query(of): Query<OfLink>) -> Answer<Runbooks> {
+    let links = match of.link {
+        Some(link) => vec![link],
+        None => app.ask(|estate, _| view::configured(estate)).await?,
+    };
+    let places = Arc::clone(&app.parts.places);
+    let mut runbooks = Vec::new();
+    for link in links {
+        let sheet = app.ask(move |estate, now| Sheet::of(estate, &link, now)).await?;
+        let missing = || Problem::not_found("the configuration has no such link");
+        runbooks.push(RunbookPage::write(&sheet.ok_or_else(missing)?, &places));
+    }
+    Ok(axum::Json(Runbooks { runbooks }))
 }
 
 pub(super) async fn proposals(State(app): State<App>) -> Answer<Proposals> {

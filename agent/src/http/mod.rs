@@ -25,7 +25,7 @@ mod tests;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use agent_core::{Entry, Estate, Input, Seq};
+use agent_core::{Entry, Estate, Input, Seq, runbook::Places};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -91,6 +91,8 @@ pub struct Parts {
     pub alert_rules: Arc<[AlertRule]>,
     /// Scrapes need no token.
     pub metrics_open: bool,
+    /// Where people get in, for the runbook.
+    pub places: Arc<Places>,
     pub version: &'static str,
     pub started_at: Timestamp,
     /// Ends the event streams.
@@ -118,6 +120,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/api/v1/status", get(api::status))
+        .route("/api/v1/runbook", get(api::runbook))
         .route("/api/v1/links/{link}/explain", get(api::explain))
         .route("/api/v1/links/{link}/proposals", post(api::propose))
         .route("/api/v1/links/{link}/acknowledge", post(api::acknowledge))

@@ -2,8 +2,9 @@
 
 use agent_core::{
     ApproverId, Decision, End, Entry, Estate, Forecast, Health, LinkId, Observation, Origin,
-    PlanKind, ProposalId, Record, Run, Seen, Seq, Side, Status as Standing, Step, StepState, Texts,
-    Vantage,
+    PlanKind, ProposalId, Record, Run, Runbook, Seen, Seq, Side, Status as Standing, Step,
+    StepState, Texts, Vantage,
+    runbook::{Places, Sheet},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,36 @@ pub struct Status {
     /// One for each receiver that is configured.
     #[serde(default)]
     pub alerts: Vec<SinkView>,
+}
+
+/// `GET /api/v1/runbook`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runbooks {
+    pub runbooks: Vec<RunbookPage>,
+}
+
+/// What people do by hand with one link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunbookPage {
+    pub link: LinkId,
+    pub digest: String,
+    /// Markdown that reads as plain text.
+    pub text: String,
+}
+
+impl RunbookPage {
+    /// Writes the page.
+    #[must_use]
+    pub fn write(sheet: &Sheet, places: &Places) -> Self {
+        let text = sheet.page(places);
+        Self { link: sheet.link().clone(), digest: Runbook::digest(&text), text }
+    }
+}
+
+/// The links that the configuration names.
+#[must_use]
+pub fn configured(estate: &Estate) -> Vec<LinkId> {
+    estate.links().filter(|(_, spec, _)| spec.is_some()).map(|(id, _, _)| id.clone()).collect()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use agent_core::{Input, Refusal};
 use jiff::Timestamp;
 
+use super::issue::Issue;
 use crate::{
     bus::BusSettings,
     clock::Clock,
@@ -38,6 +39,13 @@ pub(super) fn jobs(
             })
         });
         jobs.push(Job { name: "daily_report", when, last: last.0, run, gauge: Gauge::default() });
+    }
+    if let Some(settings) = &config.schedule.runbook {
+        let gauge = Gauge::default();
+        let places = Arc::new(config.places.clone());
+        let issue = Issue::new(inbox.clone(), places, settings, gauge.clone());
+        let run: Run = Arc::new(move |missed| Box::pin(issue.clone().run(missed)));
+        jobs.push(Job { name: "runbook", when: settings.when.clone(), last: last.1, run, gauge });
     }
     jobs
 }
@@ -80,7 +88,7 @@ pub(super) fn tell(jobs: &[Job], metrics: &Metrics) -> prometheus::Result<()> {
     Ok(())
 }
 
-fn told<T>(verdict: Result<Result<T, Refusal>, Ended>) -> Result<(), String> {
+pub(super) fn told<T>(verdict: Result<Result<T, Refusal>, Ended>) -> Result<(), String> {
     match verdict {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(refusal)) => Err(refusal.to_string()),

@@ -143,6 +143,7 @@ fn config(folder: &Path) -> Config {
         address_file = "address"
         [schedule]
         daily_report = "off"
+        runbook = "off"
         [quorum]
         forced = 1
         [approvers.alice]

@@ -1,7 +1,7 @@
 //! Settings that make everything happen soon.
 
 /// Keys of the configuration, with how long each of them is.
-pub(super) const QUICK: [(&str, &str); 24] = [
+pub(super) const QUICK: [(&str, &str); 25] = [
     ("sql_servers.0.probe.every", "200ms"),
     ("sql_servers.0.probe.deadline", "1s"),
     ("sql_servers.0.probe.connect_within", "1s"),
@@ -27,4 +27,5 @@ pub(super) const QUICK: [(&str, &str); 24] = [
     ("links.0.planned.hand_over_within", "40s"),
     // At six in the morning too nothing happens that a test does not ask for.
     ("schedule.daily_report", "off"),
+    ("schedule.runbook", "off"),
 ];

@@ -296,6 +296,6 @@ impl fmt::Display for Route {
 }
 
 /// An identifier in brackets, as T-SQL quotes it.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     alloc::format!("[{}]", name.replace(']', "]]"))
 }

@@ -81,6 +81,7 @@ impl Agent {
         let metrics = Metrics::new("1.2.3", 0).expect("metrics");
         let metrics = metrics.on_machine(clock.clone(), journal_path.clone());
         let parts = Parts {
+            places: Arc::default(),
             inbox: inbox.clone(),
             head: told.head,
             journal: journal_path,
