@@ -305,10 +305,11 @@ fn no_thread(error: std::io::Error) -> RunError {
 
 pub(crate) fn broker(name: &str, settings: &BusSettings) -> Result<bus::BusSettings, SetupError> {
     Ok(bus::BusSettings {
-        url: settings.url.expose_secret().parse().map_err(SetupError::Bus)?,
+        url: settings.url.last().expose_secret().parse().map_err(SetupError::Bus)?,
+        kept_url: Some(settings.url.clone()),
         exchange: settings.exchange.clone(),
         source: format!("/dr-agent/{name}"),
-        ca_pem: settings.ca_pem.clone(),
+        ca: settings.ca.clone(),
         connect_within: settings.connect_within,
         confirm_within: settings.confirm_within,
     })

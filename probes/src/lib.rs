@@ -13,6 +13,7 @@ pub mod arm;
 pub mod readiness;
 pub mod tds;
 
+mod renewed;
 mod secret;
 mod target;
 mod text;

@@ -17,6 +17,7 @@ use dr_agent::{
     journal::{Cursors, Hash, Journal, Reader, Store as _},
 };
 use lapin::{Connection, ConnectionProperties, types::FieldTable};
+use probes::SecretSource;
 use tempfile::TempDir;
 use tests::harness::{Authority, Broker, Consumer, QueueKind, Record, Topology, wait};
 use tokio::{sync::watch, task::JoinHandle, time::interval};
@@ -111,7 +112,8 @@ impl Source {
             url: url.parse().expect("a URL"),
             exchange: EXCHANGE.to_owned(),
             source: "/dr-agent/test".to_owned(),
-            ca_pem,
+            kept_url: None,
+            ca: ca_pem.map(|pem| SecretSource::fixed(pem.into())),
             connect_within: Duration::from_secs(3),
             confirm_within: Duration::from_secs(3),
         };

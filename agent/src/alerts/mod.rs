@@ -134,6 +134,7 @@ pub async fn run(
         }
         Receiver::Webhook(to) => {
             let make = webhook::Make { agent, external_url, min_severity: to.to.min_severity };
+            let post = post.signed_by(&to.secret);
             let shape = webhook::Webhook::new(make, to.secret);
             Pump { tail, shape, post, links, head, clock, cancel, status }.run().await;
         }

@@ -2,14 +2,17 @@
 
 use std::{error::Error as _, time::Duration};
 
-use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, header, redirect};
+use probes::{
+    SecretSource,
+    arm::{Http, http_client},
+};
+use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
 use super::AlertError;
 use crate::config::{Destination, Login};
 
-const USER_AGENT: &str = concat!("dr-agent/", env!("CARGO_PKG_VERSION"));
 /// Bytes of an answer that are read at the most, and characters of one that are shown.
 const ANSWER: usize = 64 * 1024;
 const SHOWN: usize = 200;
@@ -18,10 +21,12 @@ const AFTER_MOST: Duration = Duration::from_secs(300);
 
 /// The way to one receiver. Never follows redirects: they would carry secrets elsewhere.
 pub(super) struct Post {
-    client: Client,
+    client: Http,
     url: Url,
     login: Login,
     within: Duration,
+    /// What signs, if anything does; whoever signs has the same.
+    signs: Option<SecretSource>,
 }
 
 /// A request to be made.
@@ -50,27 +55,27 @@ impl Post {
     /// `path` is added to the address.
     pub(super) fn new(to: &Destination, path: &[&str]) -> Result<Self, AlertError> {
         let wrong = |why: String| AlertError::Setup { name: to.name.clone(), why };
-        let mut client = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(to.connect_within)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never());
-        if let Some(pem) = &to.ca_pem {
-            let authorities = Certificate::from_pem_bundle(pem.as_bytes());
-            let authorities = authorities.map_err(|error| wrong(causes(error)))?;
-            if authorities.is_empty() {
-                return Err(wrong("there is no certificate in the file of authorities".to_owned()));
-            }
-            client = client.tls_certs_only(authorities);
-        }
-        let client = client.build().map_err(|error| wrong(causes(error)))?;
+        let client = http_client(to.ca.as_ref(), to.connect_within);
+        let client = client.map_err(|error| wrong(error.to_string()))?;
         let mut url = to.url.clone();
         if !path.is_empty() {
             let segments = url.path_segments_mut();
             let mut segments = segments.map_err(|()| wrong("no path can be added".to_owned()))?;
             segments.pop_if_empty().extend(path);
         }
-        Ok(Self { client, url, login: to.login.clone(), within: to.send_within })
+        Ok(Self { client, url, login: to.login.clone(), within: to.send_within, signs: None })
+    }
+
+    /// The same for messages that are signed.
+    pub(super) fn signed_by(self, secret: &SecretSource) -> Self {
+        Self { signs: Some(secret.clone()), ..self }
+    }
+
+    /// Reads what signs once more; whoever signs then has it.
+    pub(super) async fn refresh(&self) {
+        if let Some(secret) = &self.signs {
+            secret.now().await;
+        }
     }
 
     /// Where it goes, without what may be secret of it.
@@ -93,7 +98,7 @@ impl Post {
             why: format!("{} {doing}: {}", self.place(), causes(error)),
             after: None,
         };
-        let response = match self.request(parcel).send().await {
+        let response = match self.request(parcel).await.send().await {
             Ok(response) => response,
             Err(error) => return failed("is not reached", error),
         };
@@ -116,13 +121,13 @@ impl Post {
         }
     }
 
-    fn request(&self, parcel: Parcel) -> RequestBuilder {
-        let mut request = self.client.post(self.url.clone());
+    async fn request(&self, parcel: Parcel) -> RequestBuilder {
+        let mut request = self.client.now().await.post(self.url.clone());
         request = match &self.login {
             Login::Nobody => request,
-            Login::Bearer(token) => request.bearer_auth(token.expose_secret()),
+            Login::Bearer(token) => request.bearer_auth(token.now().await.expose_secret()),
             Login::Basic { user, password } => {
-                request.basic_auth(user, Some(password.expose_secret()))
+                request.basic_auth(user, Some(password.now().await.expose_secret()))
             }
         };
         for (name, value) in parcel.headers {

@@ -142,6 +142,7 @@ impl<S: Shape> Pump<S> {
             return Ok(Next::Go);
         }
         self.settle().await?;
+        self.post.refresh().await;
         let Some(parcel) = self.shape.parcel(now) else { return Ok(Next::Wait) };
         let outcome = self.post.send(parcel).await;
         match outcome {

@@ -12,7 +12,7 @@ use agent_core::{
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
-use probes::Secret;
+use probes::{Secret, SecretSource};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use sha2::Sha256;
@@ -32,7 +32,7 @@ const WAITING: usize = 64;
 
 pub(super) struct Webhook {
     make: Make,
-    secret: Secret,
+    secret: SecretSource,
     waiting: VecDeque<Item>,
 }
 
@@ -99,7 +99,7 @@ struct Proposal<'a> {
 }
 
 impl Webhook {
-    pub(super) fn new(make: Make, secret: Secret) -> Self {
+    pub(super) fn new(make: Make, secret: SecretSource) -> Self {
         Self { make, secret, waiting: VecDeque::new() }
     }
 }
@@ -170,7 +170,7 @@ impl Shape for Webhook {
         let at = now.as_second().to_string();
         let headers = vec![
             ("dr-agent-id", id(change)),
-            ("dr-agent-signature", signature(&self.secret, &at, &body)),
+            ("dr-agent-signature", signature(&self.secret.last(), &at, &body)),
             ("dr-agent-timestamp", at),
         ];
         Some(Parcel { headers, body })

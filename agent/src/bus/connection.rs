@@ -23,9 +23,10 @@ use lapin::{
     uri::AMQPUri,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
-use super::{BusError, BusSettings, message::Message};
+use super::{BrokerUrl, BusError, BusSettings, message::Message};
 
 /// Messages on their way at once. One to a channel: lapin attaches a returned message to whichever
 /// confirmation of its channel comes next, so with two of them it could not be told which one no
@@ -160,9 +161,15 @@ async fn open(settings: &BusSettings, wire: Wire) -> Result<(Connection, Vec<Cha
 
 /// A connection and nothing on it yet.
 async fn dial(settings: &BusSettings, wire: Wire) -> Result<Connection, BusError> {
-    let connector = settings.url.tls().then(|| tls(settings.ca_pem.as_deref())).transpose()?;
+    let url = address(settings).await;
+    let authorities = match &settings.ca {
+        Some(ca) => Some(ca.now().await),
+        None => None,
+    };
+    let authorities = authorities.as_ref().map(|pem| pem.expose_secret());
+    let connector = url.tls().then(|| tls(authorities)).transpose()?;
     let within = settings.connect_within;
-    let mut uri: AMQPUri = settings.url.uri().clone();
+    let mut uri: AMQPUri = url.uri().clone();
     uri.query.heartbeat.get_or_insert(HEARTBEAT);
     let name = format!("dr-agent {}", settings.source);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -190,6 +197,15 @@ async fn dial(settings: &BusSettings, wire: Wire) -> Result<Connection, BusError
         properties,
     );
     connecting.await.map_err(failed("connect"))
+}
+
+/// The address as it is kept now, or what was right at the start if that is none.
+async fn address(settings: &BusSettings) -> BrokerUrl {
+    let Some(kept) = &settings.kept_url else { return settings.url.clone() };
+    kept.now().await.expose_secret().parse().unwrap_or_else(|why: String| {
+        tracing::warn!("{why}; the address from the start is used further");
+        settings.url.clone()
+    })
 }
 
 async fn channel(connection: &Connection) -> Result<Channel, BusError> {

@@ -22,6 +22,7 @@ use std::time::Duration;
 use agent_core::Seq;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{Channel, Event};
+use probes::SecretSource;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -55,12 +56,15 @@ const LAST_LAP: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct BusSettings {
     pub url: BrokerUrl,
+    /// Where the same is kept, with whatever it is changed to meanwhile: it is looked at before each
+    /// connection.
+    pub kept_url: Option<SecretSource>,
     /// A topic exchange; made, durable, if it is not there.
     pub exchange: String,
     /// CloudEvents `source`: a URI reference, by convention `/dr-agent/<agent name>`.
     pub source: String,
     /// PEM of the authorities to believe, and no others; None: those of the operating system.
-    pub ca_pem: Option<String>,
+    pub ca: Option<SecretSource>,
     /// For name resolution, TCP, TLS, login and declarations together.
     pub connect_within: Duration,
     /// From sending a message to the broker's confirmation of it.

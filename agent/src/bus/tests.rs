@@ -46,7 +46,8 @@ fn start(url: &str) -> Running {
         url: url.parse().expect("a URL"),
         exchange: "events".to_owned(),
         source: "/dr-agent/test".to_owned(),
-        ca_pem: None,
+        kept_url: None,
+        ca: None,
         connect_within: Duration::from_millis(100),
         confirm_within: Duration::from_millis(100),
     };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use probes::Secret;
+use probes::SecretSource;
 use reqwest::Url;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::{
     check::{Findings, positive},
     file::File,
     locate::Key,
-    secret::Source,
+    secret::{Form, Source},
     span::Span,
 };
 
@@ -43,7 +43,7 @@ pub struct AlertmanagerSettings {
 pub struct WebhookSettings {
     pub to: Destination,
     /// Signs every message.
-    pub secret: Secret,
+    pub secret: SecretSource,
 }
 
 /// One receiver.
@@ -53,7 +53,7 @@ pub struct Destination {
     pub url: Url,
     pub login: Login,
     /// PEM of the authorities to believe; None: those of the operating system.
-    pub ca_pem: Option<String>,
+    pub ca: Option<SecretSource>,
     pub connect_within: Duration,
     /// For the request and its answer, connecting included.
     pub send_within: Duration,
@@ -65,8 +65,8 @@ pub struct Destination {
 #[derive(Clone, Debug)]
 pub enum Login {
     Nobody,
-    Bearer(Secret),
-    Basic { user: String, password: Secret },
+    Bearer(SecretSource),
+    Basic { user: String, password: SecretSource },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -185,8 +185,8 @@ pub(super) fn settings(file: &File, builder: &mut Builder<'_>) -> AlertSettings 
     for (place, (own, written)) in alerts.webhooks.iter().zip(written).enumerate() {
         let key = key.at("webhooks").nth(place).at("secret");
         let before = builder.found.count();
-        let secret = builder.secret(&key, &own.secret);
-        if builder.found.count() == before && secret.expose_secret().len() < SECRET {
+        let secret = builder.kept(&key, &own.secret, Form::Line);
+        if builder.found.count() == before && secret.last().expose_secret().len() < SECRET {
             let right = "a longer one; `openssl rand -hex 32` makes a good one";
             builder.found.add(&key, format!("it has fewer than {SECRET} characters"), right);
         }
@@ -276,17 +276,17 @@ impl Written<'_> {
 
     fn build(&self, builder: &mut Builder<'_>) -> Option<Destination> {
         let key = &self.key;
-        let bearer = self.bearer.map(|source| builder.secret(&key.at("bearer"), source));
+        let bearer = self.bearer.map(|source| builder.kept(&key.at("bearer"), source, Form::Line));
         let basic = self.basic.map(|basic| Login::Basic {
             user: basic.user.clone(),
-            password: builder.secret(&key.at("basic").at("password"), &basic.password),
+            password: builder.kept(&key.at("basic").at("password"), &basic.password, Form::Line),
         });
-        let ca_pem = self.ca.and_then(|ca| builder.pem(&key.at("ca"), ca));
+        let ca = self.ca.and_then(|ca| builder.pem_source(&key.at("ca"), ca));
         Some(Destination {
             name: self.name.to_owned(),
             url: Url::parse(self.url).ok()?,
             login: bearer.map(Login::Bearer).or(basic).unwrap_or(Login::Nobody),
-            ca_pem,
+            ca,
             connect_within: self.connect_within.0,
             send_within: self.send_within.0,
             min_severity: self.min_severity,

@@ -13,7 +13,10 @@ use agent_core::{
 };
 use ed25519_dalek::VerifyingKey;
 use lapin::uri::AMQPUri;
-use probes::{Secret, SecretSource, tds::BROWSER_PORT};
+use probes::{
+    Secret, SecretSource,
+    tds::{BROWSER_PORT, usable_pem},
+};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
@@ -171,17 +174,6 @@ impl<'p> Builder<'p> {
         }
     }
 
-    /// A secret; an empty one where it can't be had, which is then told.
-    pub(super) fn secret(&mut self, key: &Key, source: &Source) -> Secret {
-        match source.read(self.base) {
-            Ok(secret) => secret,
-            Err(unusable) => {
-                self.found.add(key, unusable.what, unusable.right);
-                Secret::default()
-            }
-        }
-    }
-
     /// A secret that is read again for each use; an empty one where it can't be had.
     pub(super) fn kept(&mut self, key: &Key, source: &Source, form: Form) -> SecretSource {
         match source.read_as(form, self.base) {
@@ -196,7 +188,18 @@ impl<'p> Builder<'p> {
     /// A PEM file that was read as `first`, and is read again for each use.
     pub(super) fn kept_pem(&self, first: String, path: &Path) -> SecretSource {
         let path = self.path(path);
-        SecretSource::kept(Secret::from(first), move || read_pem(&path).map(Secret::from))
+        SecretSource::kept(Secret::from(first), move || {
+            let text = read_pem(&path)?;
+            // Half of a file, or what is none, leaves in use what was read before.
+            usable_pem(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok(Secret::from(text))
+        })
+    }
+
+    /// The same of a file that has still to be read.
+    pub(super) fn pem_source(&mut self, key: &Key, path: &Path) -> Option<SecretSource> {
+        let first = self.pem(key, path)?;
+        Some(self.kept_pem(first, path))
     }
 
     /// The text of a PEM file.
@@ -287,8 +290,8 @@ impl<'p> Builder<'p> {
         let bus = file.bus.as_ref()?;
         let key = Key::new("bus");
         let before = self.found.count();
-        let url = self.secret(&key.at("url"), &bus.url);
-        let address = url.expose_secret().parse::<AMQPUri>();
+        let url = self.kept(&key.at("url"), &bus.url, Form::Line);
+        let address = url.last().expose_secret().parse::<AMQPUri>();
         let usable = address.is_ok_and(|address| !address.authority.host.is_empty());
         if self.found.count() == before && !usable {
             let right =
@@ -299,11 +302,11 @@ impl<'p> Builder<'p> {
             let right = "1 to 127 bytes; the exchange has a name of its own";
             self.found.add(&key.at("exchange"), "this can't name an exchange", right);
         }
-        let ca_pem = bus.ca.as_ref().and_then(|ca| self.pem(&key.at("ca"), ca));
+        let ca = bus.ca.as_ref().and_then(|ca| self.pem_source(&key.at("ca"), ca));
         Some(BusSettings {
             url,
             exchange: bus.exchange.clone(),
-            ca_pem,
+            ca,
             connect_within: bus.connect_within.0,
             confirm_within: bus.confirm_within.0,
         })

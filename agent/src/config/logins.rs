@@ -77,10 +77,10 @@ fn entra(
         (None, None) => None,
     };
     let ca = match ca {
-        Some((ca, key)) => Some(builder.pem(&key, ca)?),
+        Some((ca, key)) => Some(builder.pem_source(&key, ca)?),
         None => None,
     };
-    let http = http_client(ca.as_deref(), CONNECT_WITHIN);
+    let http = http_client(ca.as_ref(), CONNECT_WITHIN);
     let http = builder.take(&key.at("ca"), http, "a PEM file with one or more certificates")?;
     let source = credential(given, &place, builder)?;
     let scope = login.scope.clone().unwrap_or_else(|| scope(host).to_owned());

@@ -34,7 +34,9 @@ use std::{
 
 use agent_core::{LinkSpec, Roster, Side, StormBrake, runbook::Places};
 use ed25519_dalek::VerifyingKey;
-use probes::{ControlTarget, InstanceTarget, Schedule, Secret, arm::CredentialSource};
+use probes::{
+    ControlTarget, InstanceTarget, Schedule, Secret, SecretSource, arm::CredentialSource,
+};
 
 use crate::schedule::Cron;
 
@@ -162,11 +164,11 @@ pub struct TlsFiles {
 #[derive(Clone, Debug)]
 pub struct BusSettings {
     /// `amqp://` or `amqps://`, with user, password and virtual host.
-    pub url: Secret,
+    pub url: SecretSource,
     /// A topic exchange.
     pub exchange: String,
     /// PEM of the authorities to believe; None: those of the operating system.
-    pub ca_pem: Option<String>,
+    pub ca: Option<SecretSource>,
     /// For name resolution, TCP, TLS and the handshake of AMQP together.
     pub connect_within: Duration,
     /// For the broker's confirmation of one message.
@@ -190,7 +192,7 @@ pub struct InstanceSettings {
 pub struct ControlSettings {
     pub target: ControlTarget,
     /// PEM of the authorities to believe; None: those of the operating system.
-    pub ca_pem: Option<String>,
+    pub ca: Option<SecretSource>,
     /// For TCP and TLS.
     pub connect_within: Duration,
     pub credential: CredentialSource,

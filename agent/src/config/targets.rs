@@ -142,16 +142,18 @@ impl Trusts {
 }
 
 fn tls(trust: &instance::Trust, key: &Key, builder: &mut Builder<'_>) -> Option<Tls> {
+    let right = "a PEM file with one or more certificates";
     let (key, trust) = match trust {
         instance::Trust { ca: Some(path), .. } => {
             let key = key.at("ca");
-            (key.clone(), Trust::CaBundlePem(builder.pem(&key, path)?))
+            let source = builder.pem_source(&key, path)?;
+            return builder.take(&key, Tls::kept(source, Trust::authorities), right);
         }
         instance::Trust { certificate: Some(path), .. } => {
             let key = key.at("certificate");
-            let pem = builder.pem(&key, path)?;
-            let pinned = Trust::pinned_pem(&pem);
-            (key.clone(), builder.take(&key, pinned, "a PEM file with one certificate")?)
+            let source = builder.pem_source(&key, path)?;
+            let right = "a PEM file with one certificate";
+            return builder.take(&key, Tls::kept(source, Trust::pinned_pem), right);
         }
         instance::Trust { fingerprint: Some(text), .. } => {
             let key = key.at("fingerprint");
@@ -162,7 +164,7 @@ fn tls(trust: &instance::Trust, key: &Key, builder: &mut Builder<'_>) -> Option<
             (key.clone(), Trust::System)
         }
     };
-    builder.take(&key, Tls::new(&trust), "a PEM file with one or more certificates")
+    builder.take(&key, Tls::new(&trust), right)
 }
 
 fn control(
@@ -194,7 +196,7 @@ fn control(
             api_version: arm.api_version.clone(),
             links: links(file, Side::ManagedInstance, &instance.name),
         },
-        ca_pem: arm.ca.as_ref().and_then(|ca| builder.pem(&key.at("ca"), ca)),
+        ca: arm.ca.as_ref().and_then(|ca| builder.pem_source(&key.at("ca"), ca)),
         connect_within: arm.connect_within.0,
         credential: credential?,
         authority: arm.credential.authority.clone(),

@@ -151,12 +151,12 @@ fn control_of(
     now: &Now,
 ) -> Result<Control, SetupError> {
     let named = |error| SetupError::Control { instance: instance.look.instance.clone(), error };
-    let ca_pem = settings.ca_pem.as_deref();
+    let ca = settings.ca.as_ref();
     let credential = KeptCredential::new(
         settings.credential.clone(),
         settings.authority.clone(),
         &token_scope(&settings.target.base_url),
-        http_client(ca_pem, settings.connect_within).map_err(named)?,
+        http_client(ca, settings.connect_within).map_err(named)?,
         Arc::clone(now),
         settings.schedule.limit,
     );
@@ -166,7 +166,7 @@ fn control_of(
     })?;
     let credential = Arc::new(credential);
     let kept = Arc::clone(&credential);
-    let client = ArmClient::new(&settings.target, ca_pem, settings.connect_within, kept);
+    let client = ArmClient::new(&settings.target, ca, settings.connect_within, kept);
     let client = Arc::new(client.map_err(named)?);
     Ok(Control { settings: settings.clone(), client, credential })
 }

@@ -2,6 +2,7 @@
 //! to one host only.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use reqwest::{
-    Certificate, Client, Method, RequestBuilder, StatusCode, Url,
+    Certificate, Client, ClientBuilder, Method, RequestBuilder, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
     redirect,
 };
@@ -24,6 +25,8 @@ use super::{
     operation::{self, OperationUrl, OperationUrlError, Poll, retry_after},
 };
 use crate::{
+    SecretSource,
+    renewed::Renewed,
     target::ControlTarget,
     tds::{TrustError, certificates},
     text::{causes, plain},
@@ -70,18 +73,61 @@ pub struct ArmClient {
     api_version: String,
     credential: Arc<KeptCredential>,
     /// Keeps connections open between looks.
-    reads: Client,
+    reads: Http,
     /// Opens one for each request: on one that was idle nobody can say what arrived.
-    writes: Client,
+    writes: Http,
 }
 
-/// An HTTP client that believes `ca_pem` alone (or the operating system's authorities, if there is
-/// none), follows no redirect and repeats nothing.
+/// An HTTP client, and another one in its place when the authorities that it believes are changed
+/// in their file: no connection of the old one is used any more then. Cheap to clone.
+#[derive(Clone)]
+pub struct Http(Arc<Renewed<Client>>);
+
+impl Http {
+    /// One that does not change.
+    #[must_use]
+    pub fn fixed(client: Client) -> Self {
+        Self(Arc::new(Renewed::fixed(client)))
+    }
+
+    /// The client as it is now.
+    pub async fn now(&self) -> Client {
+        self.0.now().await
+    }
+
+    pub(crate) fn last(&self) -> Client {
+        self.0.last()
+    }
+
+    fn with(
+        ca: Option<&SecretSource>,
+        connect_within: Duration,
+        wish: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    ) -> Result<Self, ArmSetupError> {
+        let make = move |pem: Option<&str>| {
+            let client = wish(settings(pem, connect_within)?).build();
+            client.map_err(|error| ArmSetupError::Http(causes(&error)))
+        };
+        Ok(match ca {
+            None => Self::fixed(make(None)?),
+            Some(ca) => Self(Arc::new(Renewed::kept(ca.clone(), move |pem| make(Some(pem)))?)),
+        })
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+/// An HTTP client that believes the PEM text of `ca` alone (or the operating system's authorities,
+/// if there is none), follows no redirect and repeats nothing.
 pub fn http_client(
-    ca_pem: Option<&str>,
+    ca: Option<&SecretSource>,
     connect_within: Duration,
-) -> Result<Client, ArmSetupError> {
-    built(settings(ca_pem, connect_within)?)
+) -> Result<Http, ArmSetupError> {
+    Http::with(ca, connect_within, |client| client)
 }
 
 impl ArmClient {
@@ -89,17 +135,18 @@ impl ArmClient {
     /// only a connection that failed by itself shows that nothing was sent.
     pub fn new(
         target: &ControlTarget,
-        ca_pem: Option<&str>,
+        ca: Option<&SecretSource>,
         connect_within: Duration,
         credential: Arc<KeptCredential>,
     ) -> Result<Self, ArmSetupError> {
-        let client = || settings(ca_pem, connect_within).map(|client| client.https_only(true));
         Ok(Self {
             instance: instance_url(target)?,
             api_version: target.api_version.clone(),
             credential,
-            reads: built(client()?)?,
-            writes: built(client()?.pool_max_idle_per_host(0))?,
+            reads: Http::with(ca, connect_within, |client| client.https_only(true))?,
+            writes: Http::with(ca, connect_within, |client| {
+                client.https_only(true).pool_max_idle_per_host(0)
+            })?,
         })
     }
 
@@ -137,7 +184,8 @@ impl ArmClient {
             FailoverType::ForcedAllowDataLoss => "ForcedAllowDataLoss",
         };
         let url = self.url(&["distributedAvailabilityGroups", name, "failover"]);
-        let request = self.writes.request(Method::POST, url).json(&Order { failover_type });
+        let request =
+            self.writes.now().await.request(Method::POST, url).json(&Order { failover_type });
         let answer = self.send(request, limit).await?;
         Ok(self.accepted(&answer.headers))
     }
@@ -169,7 +217,7 @@ impl ArmClient {
     }
 
     pub(crate) async fn get(&self, url: Url, limit: Duration) -> Result<Answer, ArmError> {
-        self.send(self.reads.request(Method::GET, url), limit).await
+        self.send(self.reads.now().await.request(Method::GET, url), limit).await
     }
 
     /// One request under one deadline, the token included.
@@ -232,8 +280,8 @@ impl ArmClient {
     }
 }
 
-impl std::fmt::Debug for ArmClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ArmClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ArmClient")
             .field("instance", &self.instance.as_str())
             .field("api_version", &self.api_version)
@@ -282,7 +330,7 @@ fn instance_url(target: &ControlTarget) -> Result<Url, ArmSetupError> {
 fn settings(
     ca_pem: Option<&str>,
     connect_within: Duration,
-) -> Result<reqwest::ClientBuilder, ArmSetupError> {
+) -> Result<ClientBuilder, ArmSetupError> {
     let client = Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(connect_within)
@@ -296,10 +344,6 @@ fn settings(
         })?);
     }
     Ok(client.tls_certs_only(authorities))
-}
-
-fn built(client: reqwest::ClientBuilder) -> Result<Client, ArmSetupError> {
-    client.build().map_err(|error| ArmSetupError::Http(causes(&error)))
 }
 
 #[cfg(test)]

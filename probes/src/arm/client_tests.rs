@@ -135,14 +135,15 @@ fn client(base_url: &str, pem: &str, authority: &str) -> ArmClient {
     let source = CredentialSource::ClientSecret {
         tenant: "tenant".into(),
         client_id: "client".into(),
-        secret: crate::SecretSource::fixed("a secret".into()),
+        secret: SecretSource::fixed("a secret".into()),
     };
-    let http = http_client(Some(pem), LONG).expect("usable");
+    let ca = SecretSource::fixed(pem.into());
+    let http = http_client(Some(&ca), LONG).expect("usable");
     let now = Arc::new(|| Timestamp::UNIX_EPOCH);
     let authority = Some(authority.to_owned());
     let credential = KeptCredential::new(source, authority, ARM_SCOPE, http, now, LONG);
     let credential = Arc::new(credential.expect("usable"));
-    ArmClient::new(&target(base_url), Some(pem), LONG, credential).expect("usable")
+    ArmClient::new(&target(base_url), Some(&ca), LONG, credential).expect("usable")
 }
 
 const MI: &str = "/subscriptions/sub/resourceGroups/rg%20(prod)/providers/Microsoft.Sql\

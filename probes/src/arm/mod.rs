@@ -11,7 +11,7 @@ mod permissions;
 pub use body::{
     CertificateValidity, Instance, InstanceProperties, Link, LinkDatabase, LinkProperties,
 };
-pub use client::{Accepted, ArmClient, ArmSetupError, FailoverType, http_client};
+pub use client::{Accepted, ArmClient, ArmSetupError, FailoverType, Http, http_client};
 pub use control::ControlLook;
 pub(crate) use credential::Kept;
 pub use credential::{

@@ -18,7 +18,7 @@ use super::{
     token::{self, TOKEN, Whose},
 };
 use crate::{
-    ControlTarget, LinkTarget, Now,
+    ControlTarget, LinkTarget, Now, SecretSource,
     arm::{ArmClient, ArmError, CredentialSource, Instance, KeptCredential, http_client},
     text::{causes, plain},
 };
@@ -102,7 +102,8 @@ pub struct ControlQuestion {
     /// The section of the configuration, as `managed_instances[0].arm`.
     pub key: String,
     pub target: ControlTarget,
-    pub ca_pem: Option<String>,
+    /// PEM of the authorities to believe; None: those of the operating system.
+    pub ca: Option<SecretSource>,
     pub connect_within: Duration,
     pub credential: CredentialSource,
     pub authority: Option<String>,
@@ -187,8 +188,8 @@ impl Asking<'_> {
     async fn handshake(&mut self, door: &Door<'_>, base: &str) -> bool {
         let dated = door.peer == Peer::Azure;
         let question = self.question;
-        let http = match http_client(question.ca_pem.as_deref(), question.connect_within) {
-            Ok(http) => http,
+        let http = match http_client(question.ca.as_ref(), question.connect_within) {
+            Ok(http) => http.now().await,
             Err(error) => {
                 self.found.push(reach::tls_failed(door, &error.to_string()));
                 return false;
@@ -228,7 +229,10 @@ impl Asking<'_> {
     /// has no such service.
     async fn token_service(&mut self) -> Option<String> {
         let question = self.question;
-        if matches!(question.credential, CredentialSource::ManagedIdentity { .. }) {
+        if matches!(
+            question.credential,
+            CredentialSource::ManagedIdentity { .. } | CredentialSource::ArcManagedIdentity(_)
+        ) {
             return None;
         }
         let subject = self.token_subject();
@@ -243,7 +247,7 @@ impl Asking<'_> {
     async fn client(&mut self) -> Option<ArmClient> {
         let question = self.question;
         let subject = question.subject.as_str();
-        let ca = question.ca_pem.as_deref();
+        let ca = question.ca.as_ref();
         let within = self.limits.each;
         let key = format!("{}.credential", question.key);
         let whose = Whose { subject, key: &key, source: &question.credential };

@@ -5,7 +5,7 @@ use super::{
     reach::{self, Door, Peer},
 };
 use crate::{
-    tds::{Stage as Reached, TdsError},
+    tds::{ENTRA, Stage as Reached, TdsError},
     text::plain,
 };
 
@@ -87,7 +87,17 @@ fn login_error(finding: Finding, number: u32, door: &Door<'_>, user: &str, key: 
     let sql = |text: String| finding.clone().mend(How::Sql, at, text);
     let words = |text: &str| finding.clone().mend(How::Words, at, text);
     let password = format!("{key}.password");
+    let windows = user.contains('\\');
+    let token = user == ENTRA;
     match number {
+        18_456 if token => sql(
+            "CREATE LOGIN [<display name of the application or identity>] FROM EXTERNAL PROVIDER; \
+             -- if there is none; tokens have to be made out for https://database.windows.net/"
+                .to_owned(),
+        ),
+        18_456 if windows => {
+            sql(format!("CREATE LOGIN {name} FROM WINDOWS; -- if there is none"))
+        }
         18_456 => finding
             .clone()
             .mend(
@@ -109,6 +119,20 @@ fn login_error(finding: Finding, number: u32, door: &Door<'_>, user: &str, key: 
             "ALTER LOGIN {name} WITH PASSWORD = N'<a new password>', CHECK_EXPIRATION = OFF;"
         ))
         .mend(How::Config, password, "the new password, in the file that stands there"),
+        18_452 if windows => finding
+            .clone()
+            .mend(
+                How::Config,
+                password,
+                format!("the password of the account {}, in the file that stands there", plain(user)),
+            )
+            .mend(
+                How::Words,
+                at,
+                "the domain did not let the account in: look whether it is locked, disabled or \
+                 expired, whether the server still reaches its domain, and whether Extended \
+                 Protection is required, which needs channel bindings that this agent cannot give",
+            ),
         18_452 => words("it takes no SQL logins, or not from here: allow mixed mode authentication"),
         4_060 => sql(format!("ALTER LOGIN {name} WITH DEFAULT_DATABASE = [master];")),
         40_613 => words(

@@ -18,6 +18,9 @@ pub enum Login {
     Kerberos,
 }
 
+/// What stands for the name of a login that only a token tells.
+pub(crate) const ENTRA: &str = "the agent's Entra identity";
+
 impl Login {
     /// The name of the login at the server, as far as it is known here.
     #[must_use]
@@ -25,7 +28,7 @@ impl Login {
         match self {
             Self::Sql { user, .. } => user.clone(),
             Self::Windows { domain, user, .. } => format!("{domain}\\{user}"),
-            Self::Entra(_) => "the agent's Entra identity".into(),
+            Self::Entra(_) => ENTRA.into(),
             #[cfg(feature = "kerberos")]
             Self::Kerberos => "the agent's Kerberos principal".into(),
         }

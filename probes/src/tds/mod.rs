@@ -30,6 +30,7 @@ pub use instance::InstanceLook;
 pub use login::Login;
 pub use prelogin::Encryption;
 pub use session::{Session, TdsEndpoint};
-pub use tls::{Tls, Trust, TrustError};
+pub use tls::{Tls, Trust, TrustError, usable_pem};
 
+pub(crate) use login::ENTRA;
 pub(crate) use tls::certificates;

@@ -10,10 +10,11 @@ use std::{
     collections::VecDeque,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -74,9 +75,10 @@ pub(crate) async fn secure<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let ready = tls.now().await;
     let (inside, reply) = match hello.encryption {
-        Encryption::Negotiated => wrapped(stream, tls, name, hello).await?,
-        Encryption::Strict => strict(stream, tls, name, hello).await?,
+        Encryption::Negotiated => wrapped(stream, ready.wrapped, name, hello).await?,
+        Encryption::Strict => strict(stream, ready.strict, name, hello).await?,
     };
     if let (Some(instance), Some(verdict)) = (hello.instance, value_of(&reply, INSTANCE))
         && verdict != 0
@@ -91,7 +93,7 @@ where
 
 async fn wrapped<S>(
     mut stream: S,
-    tls: &Tls,
+    tls: Arc<ClientConfig>,
     name: ServerName<'static>,
     hello: Hello<'_>,
 ) -> Result<(TlsStream<Framed<S>>, Vec<u8>), TdsError>
@@ -111,7 +113,7 @@ where
             return Err(TdsError::Garbled { stage: Stage::Securing, detail });
         }
     }
-    let connector = TlsConnector::from(tls.wrapped.clone());
+    let connector = TlsConnector::from(tls);
     let mut inside = connector.connect(name, Framed::new(stream)).await.map_err(broken)?;
     let framed = inside.get_mut().0;
     if framed.left_in_packet > 0 {
@@ -124,14 +126,14 @@ where
 
 async fn strict<S>(
     stream: S,
-    tls: &Tls,
+    tls: Arc<ClientConfig>,
     name: ServerName<'static>,
     hello: Hello<'_>,
 ) -> Result<(TlsStream<Framed<S>>, Vec<u8>), TdsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let connector = TlsConnector::from(tls.strict.clone());
+    let connector = TlsConnector::from(tls);
     let mut framed = Framed::new(stream);
     framed.raw = true;
     let mut inside = connector

@@ -1,4 +1,5 @@
-//! Whom to believe: TLS towards an instance is always verified, in one of three ways.
+//! Whom to believe: TLS towards an instance is always verified, in one of three ways. The file of
+//! authorities, or of the one certificate, is looked at again before each handshake.
 //!
 //! The handshake is ours and not tiberius': its trust settings can only add authorities to those
 //! of the operating system, and it knows no pinned certificate.
@@ -14,7 +15,10 @@ use rustls::{
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
+use secrecy::ExposeSecret as _;
 use sha2::{Digest, Sha256};
+
+use crate::{SecretSource, renewed::Renewed};
 
 /// The protocol that TDS 8 asks for in its handshake.
 const TDS_8: &[u8] = b"tds/8.0";
@@ -35,11 +39,17 @@ pub enum Trust {
 /// A [`Trust`] that was checked and is ready for use; cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
-    /// For a handshake inside of TDS 7.4.
+    kept: Arc<Renewed<Ready>>,
+    trust: &'static str,
+}
+
+/// What a handshake is begun with.
+#[derive(Clone)]
+pub(crate) struct Ready {
+    /// Inside of TDS 7.4.
     pub(crate) wrapped: Arc<ClientConfig>,
     /// For TDS 8, around everything.
     pub(crate) strict: Arc<ClientConfig>,
-    trust: &'static str,
 }
 
 /// Why a [`Trust`] cannot be used.
@@ -77,6 +87,19 @@ impl Trust {
         Ok(Self::PinnedCertificate(pin))
     }
 
+    /// The authorities of a PEM text.
+    pub fn authorities(pem: &str) -> Result<Self, TrustError> {
+        Ok(Self::CaBundlePem(pem.to_owned()))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::System => "system authorities",
+            Self::CaBundlePem(_) => "own authorities",
+            Self::PinnedCertificate(_) => "pinned",
+        }
+    }
+
     /// A pin from the certificate itself (PEM; the first one of the text).
     pub fn pinned_pem(pem: &str) -> Result<Self, TrustError> {
         let certificates = certificates(pem)?;
@@ -88,6 +111,27 @@ impl Trust {
 impl Tls {
     /// Reads the authorities and makes them ready for use.
     pub fn new(trust: &Trust) -> Result<Self, TrustError> {
+        Ok(Self { kept: Arc::new(Renewed::fixed(Ready::new(trust)?)), trust: trust.name() })
+    }
+
+    /// The same by a file that may be changed meanwhile: it is looked at before each handshake.
+    /// `trust` says what its text means.
+    pub fn kept(
+        source: SecretSource,
+        trust: fn(&str) -> Result<Trust, TrustError>,
+    ) -> Result<Self, TrustError> {
+        let name = trust(source.last().expose_secret())?.name();
+        let kept = Renewed::kept(source, move |text| Ready::new(&trust(text)?))?;
+        Ok(Self { kept: Arc::new(kept), trust: name })
+    }
+
+    pub(crate) async fn now(&self) -> Ready {
+        self.kept.now().await
+    }
+}
+
+impl Ready {
+    fn new(trust: &Trust) -> Result<Self, TrustError> {
         // The process may have chosen a provider; the handshake must not depend on that.
         let provider = CryptoProvider::get_default()
             .cloned()
@@ -98,12 +142,7 @@ impl Tls {
         let versions = [&rustls::version::TLS12, &rustls::version::TLS13];
         let mut strict = client(trust, &provider, &versions)?;
         strict.alpn_protocols = vec![TDS_8.to_vec()];
-        let trust = match trust {
-            Trust::System => "system authorities",
-            Trust::CaBundlePem(_) => "own authorities",
-            Trust::PinnedCertificate(_) => "pinned",
-        };
-        Ok(Self { wrapped: Arc::new(wrapped), strict: Arc::new(strict), trust })
+        Ok(Self { wrapped: Arc::new(wrapped), strict: Arc::new(strict) })
     }
 }
 
@@ -144,6 +183,15 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tls({})", self.trust)
     }
+}
+
+/// Whether there are certificates in a PEM text, and nothing but what can be one.
+///
+/// # Errors
+///
+/// Which of them can't be used, and why.
+pub fn usable_pem(pem: &str) -> Result<(), TrustError> {
+    certificates(pem).map(drop)
 }
 
 /// Certificates of a PEM text, for TDS and for HTTPS alike.

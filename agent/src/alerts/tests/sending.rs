@@ -424,7 +424,7 @@ fn what_can_not_be_a_way_is_told_at_the_start() {
     assert!(webhook(url()).check().is_ok());
     for pem in ["no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         let To::Webhook(mut settings) = webhook(url()) else { panic!("it is one") };
-        settings.to.ca_pem = Some(pem.to_owned());
+        settings.to.ca = Some(probes::SecretSource::fixed(pem.into()));
         let error = To::Webhook(settings).check().expect_err("no authorities");
         assert!(error.to_string().starts_with("alerts can't be sent to hook: "), "{error}");
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use agent_core::{Entry, LinkId, Seq};
 use jiff::Timestamp;
-use probes::Secret;
+use probes::SecretSource;
 use reqwest::Url;
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
@@ -146,7 +146,10 @@ impl Sink {
 }
 
 pub(super) fn webhook(url: Url) -> To {
-    To::Webhook(WebhookSettings { to: destination("hook", url), secret: Secret::from(SECRET) })
+    To::Webhook(WebhookSettings {
+        to: destination("hook", url),
+        secret: SecretSource::fixed(SECRET.into()),
+    })
 }
 
 pub(super) fn alertmanager(url: Url) -> To {
@@ -158,8 +161,8 @@ pub(super) fn destination(name: &str, url: Url) -> Destination {
     Destination {
         name: name.to_owned(),
         url,
-        login: Login::Bearer(Secret::from("a-token-of-the-tests")),
-        ca_pem: None,
+        login: Login::Bearer(SecretSource::fixed("a-token-of-the-tests".into())),
+        ca: None,
         connect_within: Duration::from_secs(5),
         send_within: Duration::from_millis(500),
         min_severity: Severity::Warning,

@@ -165,7 +165,7 @@ fn control_question(
     ControlQuestion {
         subject: format!("Azure Resource Manager for {name}"),
         target: of.target.clone(),
-        ca_pem: of.ca_pem.clone(),
+        ca: of.ca.clone(),
         connect_within: of.connect_within,
         credential: of.credential.clone(),
         authority: of.authority.clone(),

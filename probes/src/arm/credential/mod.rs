@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{arc::ArcEndpoint, assertion::check_certificate, source::CredentialSource};
+use super::Http;
 use crate::{Now, text::causes};
 
 /// What Azure Resource Manager of the public cloud wants to be asked for.
@@ -58,6 +59,8 @@ pub struct KeptCredential {
     /// A credential keeps its own token and would give it out again instead of renewing it, so
     /// each renewal has a new one.
     fresh: Fresh,
+    /// By which it is asked for; None where nobody is asked.
+    http: Option<Http>,
     scope: String,
     now: Now,
     within: Duration,
@@ -83,21 +86,22 @@ impl KeptCredential {
         source: CredentialSource,
         authority: Option<String>,
         scope: &str,
-        http: reqwest::Client,
+        http: Http,
         now: Now,
         within: Duration,
     ) -> Result<Self, CredentialError> {
         let clock = Arc::clone(&now);
-        let fresh: Fresh = Box::new(move || {
-            source::credential(&source, authority.as_deref(), http.clone(), &clock)
-        });
+        let ask = http.clone();
+        let fresh: Fresh =
+            Box::new(move || source::credential(&source, authority.as_deref(), ask.last(), &clock));
         fresh().map_err(|error| refused(&error))?;
-        Ok(Self::with(fresh, scope, now, within))
+        Ok(Self { http: Some(http), ..Self::with(fresh, scope, now, within) })
     }
 
     fn with(fresh: Fresh, scope: &str, now: Now, within: Duration) -> Self {
         Self {
             fresh,
+            http: None,
             scope: scope.to_owned(),
             now,
             within,
@@ -191,6 +195,10 @@ impl KeptCredential {
     }
 
     async fn renew(&self) -> Result<Kept, CredentialError> {
+        if let Some(http) = &self.http {
+            // Whom to believe is read anew; what is made below uses it.
+            http.now().await;
+        }
         let credential = (self.fresh)().map_err(|error| refused(&error))?;
         let got = timeout(self.within, credential.get_token(&[&self.scope], None))
             .await

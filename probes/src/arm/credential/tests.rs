@@ -214,7 +214,7 @@ async fn no_token_is_shown() {
 #[test]
 fn a_source_that_cannot_work_is_refused_at_once() {
     let make = |source, authority: Option<&str>| {
-        let http = reqwest::Client::new();
+        let http = Http::fixed(reqwest::Client::new());
         let now: Now = Arc::new(|| Timestamp::UNIX_EPOCH);
         KeptCredential::new(source, authority.map(str::to_owned), ARM_SCOPE, http, now, MINUTE)
             .map(drop)
