@@ -75,7 +75,7 @@ pub(crate) fn ended(journal: &mut Follower, end: &str) -> Value {
 }
 
 /// The application goes where the primary is now, and works there.
-fn move_on(rig: &Rig, primary: &str) {
+pub(crate) fn move_on(rig: &Rig, primary: &str) {
     rig.twin.repoint(SHOP, primary).expect("the application is pointed elsewhere");
     assert!(rig.hook("start"), "the application is started again");
     rig.commits(10);

@@ -41,6 +41,8 @@ pub(crate) struct Wish {
     pub(crate) settings: Vec<(&'static str, Setting)>,
     /// A hook stops and starts the application.
     pub(crate) hook: bool,
+    /// What the settings can't say, for it depends on the twin's doors.
+    pub(crate) prepare: Option<fn(&mut Setup, &Twin)>,
 }
 
 pub(crate) struct Rig {
@@ -77,7 +79,7 @@ impl Wish {
         link.failover.arm_start_ms = 300;
         link.failover.role_ms = 500;
         link.failover.recovery_ms = 500;
-        Self { seed, world, settings: Vec::new(), hook: false }
+        Self { seed, world, settings: Vec::new(), hook: false, prepare: None }
     }
 
     pub(crate) fn set(mut self, key: &'static str, value: impl Into<Setting>) -> Self {
@@ -113,6 +115,9 @@ impl Rig {
         let quick = QUICK.map(|(key, value)| (key, value.into()));
         for (key, value) in quick.into_iter().chain(wish.settings) {
             setup.set(key, value).unwrap_or_else(|error| panic!("{key}: {error}"));
+        }
+        if let Some(prepare) = wish.prepare {
+            prepare(&mut setup, &twin);
         }
         if wish.hook {
             let path = hook(folder.path(), &twin);
@@ -185,6 +190,11 @@ impl Rig {
 
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.setup.data_dir()
+    }
+
+    /// Overwrites a file of the agent's folder, as an administrator would.
+    pub(crate) fn rewrite(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).expect("a file is written");
     }
 
     /// The journal's file, whether the agent runs or not.

@@ -5,7 +5,7 @@ use std::path::Path;
 use ::twin::{
     control::SetupChange,
     serve::Endpoints,
-    world::{Fault, setup::Change},
+    world::{DirectoryChange, Fault, setup::Change},
 };
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -86,6 +86,25 @@ impl Twin {
         let asked = SetupChange { instance: instance.to_owned(), change };
         let body = serde_json::to_value(&asked)?;
         self.http.post("/setup", &body)?.json().with_context(|| format!("{asked:?}"))?;
+        Ok(())
+    }
+
+    /// Changes secrets, certificates or accounts.
+    ///
+    /// # Errors
+    /// The twin does not answer, or knows no such name.
+    pub fn direct(&self, change: &DirectoryChange) -> Result<()> {
+        self.http.post("/directory", &serde_json::to_value(change)?)?.json()?;
+        Ok(())
+    }
+
+    /// Another authority and another certificate for all doors; the file of the authority is
+    /// written anew.
+    ///
+    /// # Errors
+    /// The twin does not answer.
+    pub fn renew_certificates(&self) -> Result<()> {
+        self.http.post("/certificates", &json!({}))?.json()?;
         Ok(())
     }
 
