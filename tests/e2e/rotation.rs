@@ -116,7 +116,7 @@ fn all_heard(rig: &Rig) {
         let vantages = ["sql_server", "managed_instance", "control_plane"];
         let silent =
             |vantage: &&str| link["sides"][*vantage]["seen"].to_string().contains("silence");
-        (!vantages.iter().any(|vantage| silent(vantage))).then_some(())
+        (!vantages.iter().any(silent)).then_some(())
     });
     assert!(heard.is_some(), "{:#}", rig.agent.link(rig.link()).expect("it answers")["sides"]);
 }
