@@ -5,7 +5,7 @@
 use agent_core::Proposal;
 use lab::{setup::Setup, twin::Twin};
 use serde_json::Value;
-use tests::harness::wait;
+use tests::harness::{ours, wait};
 use toml::Value as Setting;
 use twin::world::{Fault, WorldSpec};
 
@@ -242,6 +242,25 @@ fn when_all_replicas_are_gone_it_is_a_disaster_and_the_failover_goes_through() {
     journal.until_health("split_brain");
     rig.looks(4);
     rig.assert_one_failover();
+}
+
+/// Each replica has to be fit to take over; what only the primary one can be is not asked of the
+/// others.
+#[test]
+fn the_check_looks_at_each_replica_and_finds_nothing_wrong() {
+    let rig = Rig::cold(group(171));
+    let mut command = ours("dr-agent");
+    command.arg("check").arg("--config").arg(rig.config());
+    let output = command.output().expect("the check runs");
+    let page = String::from_utf8(output.stdout).expect("text");
+    assert!(!page.contains("  WRONG "), "{page}");
+    for subject in
+        ["SQL Server sql01, sql01b", "SQL Server sql01, sql01c", "SQL Server sql01, listener"]
+    {
+        assert!(page.contains(subject), "{subject}: {page}");
+    }
+    let others = page.matches("SECONDARY within its own group").count();
+    assert_eq!(others, 2, "{page}");
 }
 
 /// Each statement goes to the replica that is primary at that moment.

@@ -188,6 +188,11 @@ impl Rig {
         text.unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
+    /// The file that the agent is started with.
+    pub(crate) fn config(&self) -> &std::path::Path {
+        &self.config
+    }
+
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.setup.data_dir()
     }

@@ -2,10 +2,11 @@
 //! unasked what rests on it, and nothing else.
 
 mod acting;
+mod linked;
 
 use std::{net::SocketAddr, time::Duration};
 
-use agent_core::{LinkId, Seen, Side};
+use agent_core::{LinkId, Side};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -17,8 +18,8 @@ use super::{
     server,
 };
 use crate::{
-    InstanceTarget, LinkTarget, Look as _, Now,
-    tds::{InstanceLook, Session, TdsError},
+    InstanceTarget, LinkTarget, Now,
+    tds::{Session, TdsError},
     text::plain,
 };
 
@@ -289,7 +290,7 @@ impl<'q> Asking<'q> {
         let each = self.limits.each;
         let subject = self.link_subject(target);
         let side = self.question.look.side;
-        self.first_query(door, &subject, target).await;
+        let stands_by = self.first_query(door, &subject, target).await;
         let because = match (sees, reads) {
             (false, _) => Some(server::DEFINITION.id),
             (true, false) => Some(server::SERVER_STATE.id),
@@ -315,7 +316,14 @@ impl<'q> Asking<'q> {
                 self.found.extend(database::database(door, &subject, side, name, found.as_ref()));
             }
         }
-        if side == Side::SqlServer {
+        if side == Side::SqlServer && stands_by {
+            // Its msdb knows of its own backups alone, and which replica takes them is a choice.
+            let words = "not primary within its own group: nothing is due here";
+            self.found.extend(
+                [&database::FULL_BACKUP, &database::LOG_BACKUP]
+                    .map(|check| check.ok(&subject, words)),
+            );
+        } else if side == Side::SqlServer {
             let primary = link::role(group.as_ref()).is_none_or(|role| role == "PRIMARY");
             self.backups(door, session, &subject, target, primary).await;
         }
@@ -323,61 +331,6 @@ impl<'q> Asking<'q> {
         let checks = self.link_checks();
         leave_unasked(&mut self.found, &checks, &subject, &because);
         group
-    }
-
-    /// The very look of the daemon.
-    async fn first_query(&mut self, door: &Door<'_>, subject: &str, target: &LinkTarget) {
-        let alone = InstanceTarget { links: vec![target.clone()], ..self.question.look.clone() };
-        let mut look = InstanceLook::new(alone);
-        let seen = tokio::time::timeout(self.limits.each, look.look(self.limits.each)).await;
-        let answer = seen.ok().and_then(|seen| seen.into_iter().next());
-        self.found.push(match answer {
-            Some((_, Seen::Side(reading))) => {
-                server::FIRST_QUERY.ok(subject, format!("role {:?}", reading.role))
-            }
-            Some((_, Seen::Silence(silence))) => server::FIRST_QUERY
-                .wrong(subject, format!("{:?}: {}", silence.kind, silence.detail))
-                .mend(
-                    super::How::Words,
-                    door.host,
-                    "what is told above of this instance; this is what follows from it",
-                ),
-            Some((_, Seen::Control(_))) | None => server::FIRST_QUERY
-                .wrong(subject, format!("no answer within {:?}", self.limits.each))
-                .mend(
-                    super::How::Words,
-                    door.host,
-                    "look at the load of the instance, and at what its sessions wait for",
-                ),
-        });
-    }
-
-    async fn backups(
-        &mut self,
-        door: &Door<'_>,
-        session: &mut Session,
-        subject: &str,
-        target: &LinkTarget,
-        primary: bool,
-    ) {
-        let answer = questions::backups(session, &target.database, self.limits.each).await;
-        match answer {
-            Ok(found) => {
-                let name = &target.database;
-                self.found.extend(database::backups(door, subject, name, found, primary));
-            }
-            // 229 is a missing right on the table, 916 a missing user in msdb.
-            Err(TdsError::Server { number: 229 | 916, message, .. }) => {
-                let user = &self.question.look.endpoint.login.name();
-                let denied = database::backups_denied(door, subject, user, &message);
-                self.found.push(denied);
-                let because = database::FULL_BACKUP.id;
-                self.found.push(database::LOG_BACKUP.unasked(subject, because));
-            }
-            Err(error) => {
-                self.found.push(database::FULL_BACKUP.unasked(subject, error.to_string()));
-            }
-        }
     }
 
     /// Everything that nobody came to is left unasked, with the reason.

@@ -16,7 +16,10 @@ pub(crate) type Said<'a> = (&'a str, Result<Told, Silence>);
 /// What it means for the side, and the place of the one that speaks for it, if one does. The last
 /// of `said` is the listener's, if `listener`: it leads to one of the others.
 pub(crate) fn seen(mut said: Vec<Said<'_>>, listener: bool) -> (Seen, Option<usize>) {
-    let many = said.len() > 1;
+    // One that is secondary within its own group is one of several, whoever else is asked.
+    let second =
+        |(_, said): &Said<'_>| said.as_ref().is_ok_and(|told| told.local == Some(Role::Secondary));
+    let many = said.len() > 1 || said.iter().any(second);
     let replicas: Vec<_> = if many { said.iter().map(shown).collect() } else { Vec::new() };
     let primaries = primaries(&said, listener);
     match primaries.as_slice() {

@@ -144,7 +144,7 @@ fn a_single_server_speaks_for_itself_unless_it_is_a_secondary_of_a_local_group()
     let alone = |local| short(vec![("a", told(Role::Primary, local))], false);
     assert_eq!(alone(PRIMARY), ("Primary serving []".into(), Some(0)));
     assert_eq!(alone(None), ("Primary []".into(), Some(0)));
-    assert_eq!(alone(SECONDARY), ("Resolving []".into(), None));
+    assert_eq!(alone(SECONDARY), ("Resolving [a: SECONDARY]".into(), None));
     let (line, at) = short(vec![("a", silent(SilenceKind::Refused))], false);
     assert_eq!((line.as_str(), at), ("Refused (Refused)", None));
 }
