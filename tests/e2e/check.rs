@@ -33,6 +33,11 @@ fn what_is_wrong_with_logins_and_rights() {
 }
 
 #[test]
+fn what_is_wrong_with_accounts_and_tokens() {
+    each_is_found_and_mended(login::ACCOUNTS);
+}
+
+#[test]
 fn what_is_wrong_with_servers_and_links() {
     each_is_found_and_mended(server::CASES);
 }

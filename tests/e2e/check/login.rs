@@ -1,6 +1,9 @@
 //! Logins and what they may do.
 
-use twin::world::setup::{Change, LoginChange};
+use twin::world::{
+    DirectoryChange,
+    setup::{Change, LoginChange},
+};
 
 use super::{
     super::rig::{MI, SQL},
@@ -97,6 +100,91 @@ pub(super) const CASES: &[Case] = &[
         mend: Mend::Sql,
     },
 ];
+
+/// Windows accounts and tokens. Each case leaves the login that it has mended.
+pub(super) const ACCOUNTS: &[Case] = &[
+    Case {
+        id: "sql.login",
+        subject: "SQL Server sql01",
+        words: "18452",
+        broken: |bench| {
+            bench.write_secret("windows-password", "not-this-one");
+            windows(bench, "TWIN\\dr_agent");
+        },
+        mend: Mend::Hand(|bench| {
+            let password = bench.twin.endpoints.logins["windows"].password.clone();
+            bench.write_secret("windows-password", &password);
+        }),
+    },
+    Case {
+        id: "sql.login",
+        subject: "SQL Server sql01",
+        words: "18456: Login failed for user 'TWIN\\nobody'",
+        broken: |bench| {
+            let password = bench.twin.endpoints.logins["windows"].password.clone();
+            let account = "nobody".to_owned();
+            let change = DirectoryChange::Password { account, password };
+            bench.twin.direct(&change).expect("another account");
+            windows(bench, "TWIN\\nobody");
+        },
+        mend: Mend::Hand(|bench| windows(bench, "TWIN\\dr_agent")),
+    },
+    Case {
+        id: "sql.login",
+        subject: "managed instance mi-dr",
+        words: "Incorrect or invalid token",
+        broken: |bench| {
+            let scope = ("scope".to_owned(), "https://management.azure.com/.default".into());
+            let login = [("entra".to_owned(), true.into()), scope];
+            bench.set("managed_instances.0.login", login.into_iter().collect::<toml::Table>());
+        },
+        mend: Mend::Hand(|bench| bench.unset("managed_instances.0.login.scope")),
+    },
+    Case {
+        id: "sql.login",
+        subject: "SQL Server sql01",
+        words: "it is not read",
+        broken: |bench| {
+            let machine = bench.twin.endpoints.machine.clone();
+            let credential = [
+                ("kind".to_owned(), toml::Value::from("arc_managed_identity")),
+                ("identity_endpoint".to_owned(), machine.endpoint.into()),
+                ("token_folder".to_owned(), "/var/opt/elsewhere".into()),
+            ];
+            let credential = credential.into_iter().collect::<toml::Table>();
+            let login = [
+                ("entra".to_owned(), toml::Value::from(true)),
+                ("credential".to_owned(), credential.into()),
+            ];
+            bench.set("sql_servers.0.login", login.into_iter().collect::<toml::Table>());
+            // What the machine is may only watch.
+            acting(bench);
+        },
+        mend: Mend::Hand(|bench| {
+            let folder = bench.twin.endpoints.machine.folder.display().to_string();
+            bench.set("sql_servers.0.login.credential.token_folder", folder);
+        }),
+    },
+];
+
+fn windows(bench: &mut Bench, account: &str) {
+    let password = [("file".to_owned(), toml::Value::from("windows-password"))];
+    let login = [
+        ("windows".to_owned(), toml::Value::from(account)),
+        ("password".to_owned(), password.into_iter().collect::<toml::Table>().into()),
+    ];
+    bench.set("sql_servers.0.login", login.into_iter().collect::<toml::Table>());
+}
+
+/// The ordinary login carries out the steps.
+fn acting(bench: &mut Bench) {
+    let password = [("file".to_owned(), toml::Value::from("sql-password"))];
+    let login = [
+        ("user".to_owned(), toml::Value::from(USER)),
+        ("password".to_owned(), password.into_iter().collect::<toml::Table>().into()),
+    ];
+    bench.set("sql_servers.0.action_login", login.into_iter().collect::<toml::Table>());
+}
 
 fn take(bench: &mut Bench, at: &str, permission: &str) {
     let permission = permission.to_owned();
