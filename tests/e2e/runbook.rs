@@ -307,3 +307,43 @@ fn forced_over_by_paper_and_the_old_primary_gives_way() {
     assert_eq!(loss.surviving, "managed_instance", "{loss:?}");
     rig.commits(5);
 }
+
+#[test]
+fn the_calendar_reports_and_issues_and_it_is_decided_again_to_the_byte() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
+    std::fs::write(&bad, "no folder").expect("something is in the way");
+    let folders: Vec<toml::Value> =
+        [&bad, &good].iter().map(|path| path.display().to_string().into()).collect();
+    let wish = Wish::new(183)
+        .set("schedule.daily_report", "*/10 * * * * *")
+        .set("schedule.runbook", "5-55/10 * * * * *")
+        .set("schedule.keep_runbooks", 1)
+        .set("schedule.runbook_folders", folders);
+    let mut rig = Rig::healthy(wish);
+    let mut journal = rig.follow(0);
+    let report = journal.until("state_reported")["event"]["report"].clone();
+    assert_eq!(report["links"][0]["health"], "healthy", "{report:#}");
+    assert_eq!(report["links"][0]["sides"].as_array().map(Vec::len), Some(2), "{report:#}");
+    assert!(report["placement"].to_string().contains("on this very machine"), "{report:#}");
+    let runbook = journal.until("runbook_issued")["event"]["runbook"].clone();
+    assert!(runbook["failed"][0].as_str().is_some_and(|why| why.contains("bad")), "{runbook:#}");
+    let issued = runbook["text"].as_str().expect("the text goes out").to_owned();
+    assert_eq!(runbook["digest"], agent_core::Runbook::digest(&issued));
+    // One copy is kept, of this run or of the next one.
+    let kept = std::fs::read_dir(&good).expect("the other folder is made");
+    let kept: Vec<_> = kept.map(|entry| entry.expect("an entry").path()).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(timeless(&issued), timeless(&std::fs::read_to_string(&kept[0]).expect("readable")));
+    let metrics = rig.agent.metrics().expect("the agent has metrics");
+    for name in ["runs_total{job=\"daily_report\"}", "failures_total{job=\"runbook\"}"] {
+        let value = metrics.lines().find(|line| line.contains(&format!("schedule_{name}")));
+        assert!(value.is_some_and(|line| !line.ends_with(" 0")), "{name}: {metrics}");
+    }
+    let status = rig.process().terminate(LIMIT);
+    assert!(status.success(), "{status}\n{}", rig.log());
+    let mut command = ours("dr-agent");
+    command.args(["replay", "--data-dir"]).arg(rig.data_dir());
+    let replayed = command.output().expect("it runs");
+    assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stdout));
+}

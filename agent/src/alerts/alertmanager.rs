@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{
     files::Place,
+    notice::Notice,
     post::Parcel,
     pump::Shape,
     story::{Change, Episode},
@@ -47,6 +48,10 @@ pub(super) struct Alertmanager {
     active: BTreeMap<Seq, Change>,
     repeat_at: Option<Timestamp>,
     sending: Vec<Seq>,
+    /// The newest notice of each kind and link that is not told.
+    notices: BTreeMap<(&'static str, String), Notice>,
+    /// Places of those that are being sent.
+    sending_notices: Vec<(&'static str, String)>,
     /// Where the sink is once nothing waits.
     place: Option<Place>,
 }
@@ -75,6 +80,43 @@ struct Labels<'a> {
     severity: Severity,
 }
 
+/// That something was told. It ends by itself: nobody has to do anything.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Short<'a> {
+    labels: ShortLabels<'a>,
+    annotations: ShortAnnotations,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
+    #[serde(rename = "generatorURL", skip_serializing_if = "Option::is_none")]
+    generator_url: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShortLabels<'a> {
+    agent: &'a str,
+    alertname: &'static str,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<&'a str>,
+    sender: &'static str,
+    severity: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct ShortAnnotations {
+    summary: String,
+    description: String,
+}
+
+/// Alerts of both kinds, as they are sent.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Sent<'a> {
+    Episode(Alert<'a>),
+    Notice(Short<'a>),
+}
+
 #[derive(Debug, Serialize)]
 struct Annotations {
     summary: String,
@@ -98,6 +140,8 @@ impl Alertmanager {
             active: BTreeMap::new(),
             repeat_at: None,
             sending: Vec::new(),
+            notices: BTreeMap::new(),
+            sending_notices: Vec::new(),
             place: None,
         }
     }
@@ -135,9 +179,29 @@ impl Make {
     }
 }
 
+impl Make {
+    fn short<'a>(&'a self, notice: &'a Notice, now: Timestamp) -> Short<'a> {
+        let lasts = SignedDuration::try_from(self.repeat_every).unwrap_or(SignedDuration::MAX);
+        Short {
+            labels: ShortLabels {
+                agent: &self.agent,
+                alertname: "DrAgentNotice",
+                event: notice.event.name(),
+                link: notice.link(),
+                sender: "dr-agent",
+                severity: "info",
+            },
+            annotations: ShortAnnotations { summary: notice.title(), description: notice.text() },
+            starts_at: notice.at,
+            ends_at: now.checked_add(lasts).unwrap_or(Timestamp::MAX),
+            generator_url: self.external_url.as_deref(),
+        }
+    }
+}
+
 impl Shape for Alertmanager {
     fn room(&self) -> bool {
-        self.waiting.len() < WAITING
+        self.waiting.len() + self.notices.len() < WAITING
     }
 
     fn queue(&mut self, item: Item) {
@@ -150,6 +214,14 @@ impl Shape for Alertmanager {
         }
         self.waiting.insert(id, change);
         self.place = place.or(self.place);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.place = Some(notice.place);
+        if self.make.min_severity <= Severity::Warning {
+            let link = notice.link().unwrap_or_default().to_owned();
+            self.notices.insert((notice.event.name(), link), notice);
+        }
     }
 
     fn resume(&mut self, standing: Vec<Change>, now: Timestamp) {
@@ -168,13 +240,17 @@ impl Shape for Alertmanager {
         let make = &self.make;
         self.waiting.retain(|_, change| !make.alerts(change, now).is_empty());
         let together: Vec<(&Seq, &Change)> = self.waiting.iter().take(TOGETHER).collect();
-        if together.is_empty() {
+        let notices: Vec<_> = self.notices.iter().take(TOGETHER).collect();
+        if together.is_empty() && notices.is_empty() {
             return None;
         }
-        let alerts: Vec<Alert<'_>> =
-            together.iter().flat_map(|(_, change)| make.alerts(change, now)).collect();
+        let alerts = together.iter().flat_map(|(_, change)| make.alerts(change, now));
+        let short = notices.iter().map(|(_, notice)| make.short(notice, now));
+        let alerts: Vec<Sent<'_>> =
+            alerts.map(Sent::Episode).chain(short.map(Sent::Notice)).collect();
         let body = serde_json::to_vec(&alerts).unwrap_or_default();
         self.sending = together.into_iter().map(|(id, _)| *id).collect();
+        self.sending_notices = notices.into_iter().map(|(key, _)| key.clone()).collect();
         Some(Parcel { headers: Vec::new(), body })
     }
 
@@ -182,11 +258,15 @@ impl Shape for Alertmanager {
         for id in self.sending.drain(..) {
             self.waiting.remove(&id);
         }
-        self.place.take_if(|_| self.waiting.is_empty())
+        for key in self.sending_notices.drain(..) {
+            self.notices.remove(&key);
+        }
+        self.place.take_if(|_| self.waiting.is_empty() && self.notices.is_empty())
     }
 
     fn oldest(&self) -> Option<Timestamp> {
-        self.waiting.values().map(|change| change.at).min()
+        let changes = self.waiting.values().map(|change| change.at);
+        changes.chain(self.notices.values().map(|notice| notice.at)).min()
     }
 
     fn wake(&self) -> Option<Timestamp> {

@@ -10,6 +10,7 @@
 mod alertmanager;
 mod files;
 mod need;
+mod notice;
 mod post;
 mod pump;
 mod status;

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AlertError,
     files::Place,
+    notice::Notice,
     post::{Outcome, Parcel, Post},
     status::SinkStatus,
     story::Change,
-    tail::{Item, Tail},
+    tail::{Item, Tail, Told},
 };
 use crate::clock::Clock;
 
@@ -36,6 +37,9 @@ pub(super) trait Shape: Send {
 
     /// What to tell. It is kept until it has been taken.
     fn queue(&mut self, item: Item);
+
+    /// The same of what belongs to no episode.
+    fn notice(&mut self, notice: Notice);
 
     /// The episodes that are open at the beginning.
     fn resume(&mut self, standing: Vec<Change>, now: Timestamp);
@@ -134,7 +138,12 @@ impl<S: Shape> Pump<S> {
             let before = self.tail.at().mark.seq;
             let items = self.tail.more(head, now).await?;
             read = self.tail.at().mark.seq > before;
-            items.into_iter().for_each(|item| self.shape.queue(item));
+            for told in items {
+                match told {
+                    Told::Change(item) => self.shape.queue(item),
+                    Told::Notice(notice) => self.shape.notice(notice),
+                }
+            }
         }
         // What has been read is told together, where the receiver wants it so.
         let behind = self.tail.at().mark.seq < head && self.shape.room();

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     AlertError,
     files::{Files, Found, Place},
+    notice::Notice,
     story::{Change, News, Stories},
 };
 use crate::journal::{Mark, Stored, redact};
@@ -21,6 +22,14 @@ const PAGE: usize = 64;
 pub(super) struct Item {
     pub(super) change: Change,
     pub(super) place: Option<Place>,
+}
+
+/// What there is to tell.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large variant is the ordinary one")]
+pub(super) enum Told {
+    Change(Item),
+    Notice(Notice),
 }
 
 /// What there is to do at the beginning.
@@ -89,7 +98,7 @@ impl Tail {
         &mut self,
         head: Seq,
         now: Timestamp,
-    ) -> Result<Vec<Item>, AlertError> {
+    ) -> Result<Vec<Told>, AlertError> {
         let mut items = Vec::new();
         if self.at.mark.seq < head {
             for stored in self.files.read_after(self.at.mark.seq, PAGE).await? {
@@ -98,7 +107,7 @@ impl Tail {
         }
         if self.at.mark.seq >= head {
             while let Some(change) = self.stories.pass(now) {
-                items.push(self.passed(change));
+                items.push(Told::Change(self.passed(change)));
             }
         }
         Ok(items)
@@ -124,16 +133,20 @@ impl Tail {
         self.stories.wake()
     }
 
-    fn take(&mut self, stored: &Stored) -> Vec<Item> {
+    fn take(&mut self, stored: &Stored) -> Vec<Told> {
         let entry = redact(&stored.entry);
         let mut items = Vec::new();
         while let Some(change) = self.stories.pass(entry.at) {
-            items.push(self.passed(change));
+            items.push(Told::Change(self.passed(change)));
         }
         let change = self.stories.take(&entry);
         self.at.mark = Mark { seq: entry.seq, hash: stored.hash };
         self.at.calm = self.stories.calm();
-        items.extend(change.map(|change| Item { change, place: Some(self.at) }));
+        items.extend(change.map(|change| Told::Change(Item { change, place: Some(self.at) })));
+        if Notice::is(&entry.event) {
+            let (at, seq, event) = (entry.at, entry.seq, Box::new(entry.event));
+            items.push(Told::Notice(Notice { at, seq, event, place: self.at }));
+        }
         items
     }
 

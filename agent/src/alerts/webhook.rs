@@ -8,7 +8,8 @@
 use std::collections::VecDeque;
 
 use agent_core::{
-    ApproverId, Forecast, Health, LinkId, Origin, PlanKind, ProposalId, Seq, Side, Status, to_hex,
+    ApproverId, Forecast, Health, LinkId, Origin, PlanKind, ProposalId, Runbook, Seq, Side,
+    StateReport, Status, to_hex,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
@@ -19,10 +20,11 @@ use sha2::Sha256;
 
 use super::{
     files::Place,
+    notice::Notice,
     post::Parcel,
     pump::Shape,
     story::{Change, News, Proposed},
-    tail::Item,
+    tail::{Item, Told},
     words,
 };
 use crate::config::Severity;
@@ -33,7 +35,7 @@ const WAITING: usize = 64;
 pub(super) struct Webhook {
     make: Make,
     secret: SecretSource,
-    waiting: VecDeque<Item>,
+    waiting: VecDeque<Told>,
 }
 
 /// What messages are made with.
@@ -98,6 +100,26 @@ struct Proposal<'a> {
     why: Option<String>,
 }
 
+/// The body of what belongs to no episode.
+#[derive(Debug, Serialize)]
+struct Notification<'a> {
+    version: u32,
+    id: String,
+    agent: &'a str,
+    link: Option<&'a str>,
+    at: Timestamp,
+    event: &'static str,
+    entry: Seq,
+    severity: &'static str,
+    title: String,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a StateReport>,
+    /// With its text, if that has no more than 64 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runbook: Option<&'a Runbook>,
+}
+
 impl Webhook {
     pub(super) fn new(make: Make, secret: SecretSource) -> Self {
         Self { make, secret, waiting: VecDeque::new() }
@@ -109,6 +131,30 @@ impl Make {
     pub(super) fn wants(&self, change: &Change) -> bool {
         let before = if change.paged_before { Severity::Page } else { Severity::Warning };
         change.episode.severity().max(before) >= self.min_severity
+    }
+
+    /// Whether it takes what nobody has to act on.
+    fn wants_notices(&self) -> bool {
+        self.min_severity <= Severity::Warning
+    }
+
+    /// The body for a notice.
+    pub(super) fn notice(&self, notice: &Notice) -> Vec<u8> {
+        let message = Notification {
+            version: 1,
+            id: notice.id(),
+            agent: &self.agent,
+            link: notice.link(),
+            at: notice.at,
+            event: notice.event.name(),
+            entry: notice.seq,
+            severity: "info",
+            title: notice.title(),
+            text: notice.text(),
+            report: notice.report(),
+            runbook: notice.runbook(),
+        };
+        serde_json::to_vec(&message).unwrap_or_default()
     }
 
     /// The body for a change.
@@ -158,18 +204,26 @@ impl Shape for Webhook {
 
     fn queue(&mut self, item: Item) {
         if self.make.wants(&item.change) {
-            self.waiting.push_back(item);
+            self.waiting.push_back(Told::Change(item));
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        if self.make.wants_notices() {
+            self.waiting.push_back(Told::Notice(notice));
         }
     }
 
     fn resume(&mut self, _standing: Vec<Change>, _now: Timestamp) {}
 
     fn parcel(&mut self, now: Timestamp) -> Option<Parcel> {
-        let change = &self.waiting.front()?.change;
-        let body = self.make.body(change);
+        let (id, body) = match self.waiting.front()? {
+            Told::Change(Item { change, .. }) => (id(change), self.make.body(change)),
+            Told::Notice(notice) => (notice.id(), self.make.notice(notice)),
+        };
         let at = now.as_second().to_string();
         let headers = vec![
-            ("dr-agent-id", id(change)),
+            ("dr-agent-id", id),
             ("dr-agent-signature", signature(&self.secret.last(), &at, &body)),
             ("dr-agent-timestamp", at),
         ];
@@ -177,11 +231,17 @@ impl Shape for Webhook {
     }
 
     fn taken(&mut self) -> Option<Place> {
-        self.waiting.pop_front()?.place
+        match self.waiting.pop_front()? {
+            Told::Change(item) => item.place,
+            Told::Notice(notice) => Some(notice.place),
+        }
     }
 
     fn oldest(&self) -> Option<Timestamp> {
-        self.waiting.front().map(|item| item.change.at)
+        self.waiting.front().map(|told| match told {
+            Told::Change(item) => item.change.at,
+            Told::Notice(notice) => notice.at,
+        })
     }
 
     fn wake(&self) -> Option<Timestamp> {

@@ -1,6 +1,7 @@
 //! Sinks on stories that the real core wrote: what is said of them, and whether it arrives.
 
 mod golden;
+mod notices;
 mod play;
 mod pushing;
 mod receiver;

@@ -10,6 +10,7 @@ use super::{
     super::{
         Receiver as To,
         story::{Change, Stories},
+        tail::Told,
     },
     play::{Play, Scene, done, not_done},
     receiver::{LIMIT, Manner, Receiver, Request},
@@ -184,7 +185,7 @@ async fn begun_anew_after_each_message_it_says_the_same() {
             while first.is_none() && tail.at().mark.seq < head {
                 first = tail.more(head, now).await.expect("readable").into_iter().next();
             }
-            let Some(item) = first else { break };
+            let Some(Told::Change(item)) = first else { break };
             let episode = &item.change.episode;
             said.push(format!("{}-{}", episode.id, episode.sequence));
             tail.save(item.place.expect("a place")).await.expect("writable");
