@@ -72,7 +72,7 @@ fn group_universes() {
 }
 
 fn live_through(story: Story) -> Coverage {
-    let seeds = if story == Story::Group { seeds() / 2 } else { seeds() };
+    let seeds = if story == Story::Group { seeds() / 5 } else { seeds() };
     let first = number("SIM_FIRST").unwrap_or(1);
     let next = AtomicU64::new(first);
     let failed = AtomicBool::new(false);
