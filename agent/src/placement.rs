@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use probes::readiness::{Domains, Placed, PlacementQuestion, Verdict, placement};
 use tokio::{net::lookup_host, task, time::timeout};
 
-use crate::config::Config;
+use crate::{alerts::readiness::subject, config::Config};
 
 /// For the resolver to answer; who is not found then is not warned of.
 const RESOLVE: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ impl Places {
         let receivers = config.alerts.alertmanagers.iter().map(|to| &to.to).chain(webhooks);
         parts.extend(receivers.filter_map(|to| {
             let host = to.url.host_str()?.trim_matches(['[', ']']).to_owned();
-            Some(Door { name: format!("the receiver of alerts {}", to.name), host })
+            Some(Door { name: subject(&to.name), host })
         }));
         Self { question: question(config, Vec::new(), Vec::new()), servers, parts }
     }

@@ -1,12 +1,14 @@
 //! `dr-agent check` on set-ups that are broken on purpose, one after the other: what is wrong is
 //! found and rightly named, and what the finding tells to do mends it.
 
+mod alerts;
 mod azure;
 mod bench;
 mod bus;
 mod files;
 mod login;
 mod server;
+mod sides;
 mod way;
 
 use bench::{Bench, Case};
@@ -40,6 +42,11 @@ fn what_is_wrong_with_accounts_and_tokens() {
 #[test]
 fn what_is_wrong_with_servers_and_links() {
     each_is_found_and_mended(server::CASES);
+}
+
+#[test]
+fn what_is_wrong_between_the_sides() {
+    each_is_found_and_mended(sides::CASES);
 }
 
 #[test]

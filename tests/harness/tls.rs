@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 
 /// A certificate authority that lives as long as the test.
@@ -44,9 +44,25 @@ impl Authority {
     /// When a name cannot stand in a certificate.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Issued {
+        self.issue_until(names, None)
+    }
+
+    /// One that has expired long ago.
+    ///
+    /// # Panics
+    /// As [`Authority::issue`].
+    #[must_use]
+    pub fn issue_expired(&self, names: &[&str]) -> Issued {
+        self.issue_until(names, Some(2020))
+    }
+
+    fn issue_until(&self, names: &[&str], year: Option<i32>) -> Issued {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names fit into a certificate");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        if let Some(year) = year {
+            params.not_after = date_time_ymd(year, 1, 1);
+        }
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("the authority signs").pem();
         Issued { certificate, key: key.serialize_pem() }

@@ -13,6 +13,7 @@ mod need;
 mod notice;
 mod post;
 mod pump;
+pub(crate) mod readiness;
 mod status;
 mod story;
 mod tail;
@@ -32,7 +33,7 @@ pub use self::status::{SinkReport, SinkStatus};
 use self::{alertmanager::Alertmanager, files::Files, post::Post, pump::Pump, tail::Tail};
 use crate::{
     clock::Clock,
-    config::{AlertmanagerSettings, WebhookSettings},
+    config::{AlertmanagerSettings, Destination, WebhookSettings},
     journal::{Cursors, JournalError, Reader},
 };
 
@@ -82,9 +83,13 @@ impl Receiver {
 
     #[must_use]
     pub fn name(&self) -> &str {
+        &self.to().name
+    }
+
+    fn to(&self) -> &Destination {
         match self {
-            Self::Alertmanager(to) => &to.to.name,
-            Self::Webhook(to) => &to.to.name,
+            Self::Alertmanager(to) => &to.to,
+            Self::Webhook(to) => &to.to,
         }
     }
 

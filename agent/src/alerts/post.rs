@@ -6,7 +6,7 @@ use probes::{
     SecretSource,
     arm::{Http, http_client},
 };
-use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
@@ -49,6 +49,12 @@ pub(super) enum Outcome {
     Refused {
         why: String,
     },
+}
+
+/// What a receiver says to a question that changes nothing.
+pub(super) struct Asked {
+    pub(super) status: StatusCode,
+    pub(super) said: Vec<u8>,
 }
 
 impl Post {
@@ -121,15 +127,44 @@ impl Post {
         }
     }
 
-    async fn request(&self, parcel: Parcel) -> RequestBuilder {
-        let mut request = self.client.now().await.post(self.url.clone());
-        request = match &self.login {
+    /// The status of an Alertmanager, which stands beside its alerts.
+    pub(super) async fn status(&self) -> Result<Asked, String> {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop().push("status");
+        }
+        self.question(Method::GET, url).await
+    }
+
+    /// What a webhook takes.
+    pub(super) async fn options(&self) -> Result<Asked, String> {
+        self.question(Method::OPTIONS, self.url.clone()).await
+    }
+
+    async fn question(&self, method: Method, url: Url) -> Result<Asked, String> {
+        let request = self.client.now().await.request(method, url);
+        let response = timeout(self.within, self.with_login(request).await.send()).await;
+        let response = response.map_err(|_| format!("no answer within {:?}", self.within))?;
+        let response = response.map_err(causes)?;
+        let status = response.status();
+        let said = timeout(self.within, read(response)).await;
+        let said = said.map_err(|_| format!("its answer does not end within {:?}", self.within))?;
+        Ok(Asked { status, said: said.map_err(causes)? })
+    }
+
+    async fn with_login(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.login {
             Login::Nobody => request,
             Login::Bearer(token) => request.bearer_auth(token.now().await.expose_secret()),
             Login::Basic { user, password } => {
                 request.basic_auth(user, Some(password.now().await.expose_secret()))
             }
-        };
+        }
+    }
+
+    async fn request(&self, parcel: Parcel) -> RequestBuilder {
+        let request = self.client.now().await.post(self.url.clone());
+        let mut request = self.with_login(request).await;
         for (name, value) in parcel.headers {
             request = request.header(name, value);
         }

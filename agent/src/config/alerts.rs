@@ -69,6 +69,16 @@ pub enum Login {
     Basic { user: String, password: SecretSource },
 }
 
+impl Login {
+    /// Where the secret stands in the section of its receiver; where one would, if there is none.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Nobody | Self::Bearer(_) => "bearer",
+            Self::Basic { .. } => "basic.password",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {

@@ -47,6 +47,8 @@ pub enum Peer {
     TokenService,
     /// A RabbitMQ broker.
     Broker,
+    /// An Alertmanager or a webhook.
+    Receiver,
 }
 
 /// An endpoint as the configuration has it.
@@ -145,7 +147,7 @@ pub fn tls_failed(door: &Door<'_>, detail: &str) -> Finding {
                 "name the PEM file of the authority that signed it; for the certificate that SQL \
                  Server made for itself use `trust.certificate` or `trust.fingerprint` instead"
             }
-            Peer::Broker => "name the PEM file of the authority that signed it",
+            Peer::Broker | Peer::Receiver => "name the PEM file of the authority that signed it",
         };
         return TLS
             .wrong(door.subject, evidence("nobody who is believed here has signed the certificate"))
@@ -193,12 +195,13 @@ pub fn not_tls(door: &Door<'_>, evidence: &str, key: &str) -> Finding {
                          one (5672)"
                 .to_owned()
         }
+        Peer::Receiver => "https:// or http://, as it listens at that port".to_owned(),
     };
     let at = match door.peer {
         Peer::SqlServer | Peer::ManagedInstance => format!("{key}.port"),
         Peer::Azure => format!("{key}.base_url"),
         Peer::TokenService => format!("{key}.authority"),
-        Peer::Broker => format!("{key}.url"),
+        Peer::Broker | Peer::Receiver => format!("{key}.url"),
     };
     TLS.wrong(door.subject, evidence).mend(How::Config, at, text)
 }
@@ -214,6 +217,7 @@ fn expired(door: &Door<'_>, evidence: &str) -> Finding {
              what on the way presents a certificate of its own"
         }
         Peer::Broker => "give RabbitMQ a certificate that is valid and restart its listener",
+        Peer::Receiver => "give the receiver a certificate that is valid",
     };
     TLS.wrong(door.subject, evidence).mend(How::Words, door.host, text)
 }
@@ -242,14 +246,14 @@ fn unresolved(door: &Door<'_>, detail: &str, found: &mut Vec<Finding>) -> Vec<So
         Peer::SqlServer | Peer::ManagedInstance => format!("{}.host", door.key),
         Peer::Azure => format!("{}.base_url", door.key),
         Peer::TokenService => format!("{}.authority", door.key),
-        Peer::Broker => format!("{}.url", door.key),
+        Peer::Broker | Peer::Receiver => format!("{}.url", door.key),
     };
     let right = match door.peer {
         Peer::ManagedInstance => {
             "the whole name of the managed instance, NAME.ZONE.database.windows.net; it resolves to a \
              private address only where its virtual network's DNS is asked"
         }
-        Peer::SqlServer | Peer::Azure | Peer::TokenService | Peer::Broker => {
+        Peer::SqlServer | Peer::Azure | Peer::TokenService | Peer::Broker | Peer::Receiver => {
             "a name that this machine can resolve"
         }
     };
@@ -295,6 +299,9 @@ fn closed(
             Peer::Broker => {
                 "the host is alive and no broker listens there: start it, or mend the port"
             }
+            Peer::Receiver => {
+                "the host is alive and nothing listens there: start it, or mend the port"
+            }
         };
         return finding.mend(How::Words, format!("{}:{}", door.host, door.port), text).mend(
             How::Config,
@@ -303,7 +310,7 @@ fn closed(
         );
     }
     let text = match door.peer {
-        Peer::SqlServer | Peer::Broker => {
+        Peer::SqlServer | Peer::Broker | Peer::Receiver => {
             "nobody answers: a firewall drops it, or the host is down, or the address is another \
              machine's"
         }
@@ -339,14 +346,14 @@ fn place_of_port(peer: Peer) -> &'static str {
         Peer::SqlServer | Peer::ManagedInstance => "port",
         Peer::Azure => "base_url",
         Peer::TokenService => "authority",
-        Peer::Broker => "url",
+        Peer::Broker | Peer::Receiver => "url",
     }
 }
 
 fn trust_key(door: &Door<'_>, name: &str) -> String {
     match door.peer {
         Peer::SqlServer | Peer::ManagedInstance => format!("{}.trust.{name}", door.key),
-        Peer::Azure | Peer::Broker => format!("{}.ca", door.key),
+        Peer::Azure | Peer::Broker | Peer::Receiver => format!("{}.ca", door.key),
         // It is believed by the same authorities as Azure Resource Manager.
         Peer::TokenService => format!("{}.ca", door.key.trim_end_matches(".credential")),
     }
@@ -371,7 +378,7 @@ fn name_fix(door: &Door<'_>, detail: &str) -> (String, String) {
             format!("{}.base_url", door.key),
             format!("a host that the certificate carries: {names}"),
         ),
-        Peer::Broker => {
+        Peer::Broker | Peer::Receiver => {
             (format!("{}.url", door.key), format!("a host that the certificate carries: {names}"))
         }
     }

@@ -54,7 +54,7 @@ pub(super) struct Bench {
     config: PathBuf,
     secrets: Vec<(PathBuf, String)>,
     /// What a case holds on to until it is mended.
-    pub(super) held: Option<std::net::TcpListener>,
+    pub(super) held: Vec<Box<dyn std::any::Any>>,
     _twin: Process,
     // Last, for the others write into it until they end.
     folder: TempDir,
@@ -96,7 +96,7 @@ impl Bench {
             good,
             config,
             secrets: secrets.into(),
-            held: None,
+            held: Vec::new(),
             _twin: process,
             folder,
         }
@@ -159,6 +159,16 @@ impl Bench {
     /// Sets a key of the configuration, for example `sql_servers.0.port`.
     pub(super) fn set(&mut self, key: &str, value: impl Into<Setting>) {
         put(&mut self.table, key, Some(value.into()));
+    }
+
+    /// What is set now is how it should be.
+    pub(super) fn keep(&mut self) {
+        self.good = self.table.clone();
+    }
+
+    /// What a key ought to be.
+    pub(super) fn good(&self, key: &str) -> Setting {
+        get(&self.good, key).cloned().expect("it is set")
     }
 
     /// Takes a key out of it.

@@ -53,7 +53,7 @@ pub(super) const CASES: &[Case] = &[
         broken: |bench| {
             let other = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
             let address = other.local_addr().expect("an address").to_string();
-            bench.held = Some(other);
+            bench.held.push(Box::new(other));
             bench.set("http.listen", address);
         },
         mend: Mend::Config,

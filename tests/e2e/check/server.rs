@@ -88,6 +88,19 @@ pub(super) const CASES: &[Case] = &[
         mend: Mend::Sql,
     },
     Case {
+        id: "sql.endpoint_auth",
+        subject: SERVER,
+        words: "it takes NEGOTIATE",
+        broken: |bench| {
+            bench.sql(
+                SQL,
+                "ALTER ENDPOINT database_mirroring_endpoint FOR DATABASE_MIRRORING \
+                 (AUTHENTICATION = WINDOWS NEGOTIATE);",
+            );
+        },
+        mend: Mend::Sql,
+    },
+    Case {
         id: "sql.endpoint_certificate",
         subject: SERVER,
         words: "expires on",

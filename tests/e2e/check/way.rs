@@ -1,9 +1,17 @@
 //! Names, ports and certificates.
 
+use std::{
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
 use tests::harness::{Authority, free_ports};
 use toml::{Table, Value};
 
-use super::bench::{Bench, Case, Mend};
+use super::{
+    alerts::expired,
+    bench::{Bench, Case, Mend},
+};
 
 const SQL: &str = "SQL Server sql01";
 const MI: &str = "managed instance mi-dr";
@@ -22,6 +30,21 @@ pub(super) const CASES: &[Case] = &[
         words: "refused",
         broken: |bench| closed(bench, "sql_servers.0.port"),
         mend: Mend::Config,
+    },
+    Case {
+        id: "reach.port",
+        subject: SQL,
+        words: "no answer within",
+        broken: |bench| {
+            let port = silent(bench);
+            bench.set("sql_servers.0.port", port);
+            bench.set("sql_servers.0.host", "127.0.0.1");
+        },
+        mend: Mend::Hand(|bench| {
+            let door = bench.twin.endpoints.sql_server.clone();
+            bench.set("sql_servers.0.host", door.host);
+            bench.set("sql_servers.0.port", i64::from(door.port));
+        }),
     },
     Case {
         id: "reach.tls",
@@ -99,6 +122,22 @@ pub(super) const CASES: &[Case] = &[
         mend: Mend::Config,
     },
     Case {
+        id: "reach.tls",
+        subject: "Azure Resource Manager",
+        words: "the certificate has expired",
+        broken: |bench| {
+            let (address, ca) = expired(bench);
+            bench.set("managed_instances.0.arm.base_url", format!("https://{address}"));
+            bench.set("managed_instances.0.arm.ca", ca);
+        },
+        mend: Mend::Hand(|bench| {
+            for key in ["managed_instances.0.arm.base_url", "managed_instances.0.arm.ca"] {
+                let good = bench.good(key);
+                bench.set(key, good);
+            }
+        }),
+    },
+    Case {
         id: "reach.name",
         subject: "the token service",
         words: "no-such-authority.invalid",
@@ -113,6 +152,18 @@ pub(super) const CASES: &[Case] = &[
 fn closed(bench: &mut Bench, key: &str) {
     let [port] = free_ports();
     bench.set(key, i64::from(port));
+}
+
+/// A port whose queue is full, so that whoever knocks gets no answer. The queue of the standard
+/// library has 128 places.
+fn silent(bench: &mut Bench) -> i64 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let knock = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+    let waiting: Vec<_> = std::iter::from_fn(knock).take(10_000).collect();
+    assert!(knock().is_none(), "the queue is full");
+    bench.held.push(Box::new((listener, waiting)));
+    i64::from(address.port())
 }
 
 /// The file of an authority that has signed nothing here.

@@ -16,6 +16,7 @@ use probes::{
 
 use super::local::{self, Listening};
 use crate::{
+    alerts::readiness as receivers,
     bus::readiness::{self as bus, Ask, Running},
     cli::{Context, exit::Failure},
     clock::Clock,
@@ -55,8 +56,9 @@ pub(super) fn all(
     // A resolver that hangs does so on a thread of its own, which nobody waits for.
     runtime.shutdown_background();
     let (answers, facts) = asked;
-    found.extend(answers);
+    // Who is primary comes before whatever else is wrong with a link: most of that follows from it.
     found.extend(config.links.iter().flat_map(|link| of_link(config, link, &facts)));
+    found.extend(answers);
     found.extend(placement(&placed(config, &facts)));
     Ok(found)
 }
@@ -66,6 +68,7 @@ struct Facts {
     instances: Instances,
     controls: Controls,
     broker: Vec<std::net::SocketAddr>,
+    receivers: Vec<Placed>,
 }
 
 async fn asked(
@@ -98,10 +101,13 @@ async fn asked(
         let settings = run::broker(&config.agent.name, settings).ok()?;
         Some(bus::readiness(&settings, ask, limits, now).await)
     };
-    let (instances, controls, broker) =
-        tokio::join!(join_all(instances), join_all(controls), broker);
+    let receivers = receivers::readiness(&config.alerts, limits, now);
+    let (instances, controls, broker, receivers) =
+        tokio::join!(join_all(instances), join_all(controls), broker, receivers);
     let mut found = Vec::new();
-    let mut facts = Facts { instances: Vec::new(), controls: Vec::new(), broker: Vec::new() };
+    let (of_receivers, receivers) = receivers;
+    let mut facts =
+        Facts { instances: Vec::new(), controls: Vec::new(), broker: Vec::new(), receivers };
     for (name, side, findings, of) in instances {
         found.extend(findings);
         facts.instances.push((name, side, of));
@@ -114,6 +120,7 @@ async fn asked(
         found.extend(findings);
         facts.broker = addresses;
     }
+    found.extend(of_receivers);
     (found, facts)
 }
 
@@ -215,7 +222,8 @@ fn placed(config: &Config, facts: &Facts) -> PlacementQuestion {
         addresses: of.addresses.clone(),
     });
     let broker = Placed { name: bus::SUBJECT.to_owned(), addresses: facts.broker.clone() };
-    question(config, servers.collect(), vec![broker])
+    let parts = std::iter::once(broker).chain(facts.receivers.iter().cloned()).collect();
+    question(config, servers.collect(), parts)
 }
 
 fn subject(side: Side, name: &str) -> String {
