@@ -40,7 +40,7 @@ impl TokenKey {
         TokenKey(directory.key)
     }
 
-    pub(super) fn sign(&self, claims: &Claims) -> String {
+    pub(crate) fn sign(&self, claims: &Claims) -> String {
         let header = URL_SAFE_NO_PAD.encode(br#"{"typ":"JWT","alg":"HS256"}"#);
         let claims = serde_json::to_vec(claims).unwrap_or_default();
         let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));

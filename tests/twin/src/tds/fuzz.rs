@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bytes::Bytes;
-use super::login7::tests::{later, login7, login7_with_token};
-use super::packet::{BATCH, END, LOGIN7, PRELOGIN, RPC, packet};
+use super::login7::tests::{later, login7, login7_with_library, login7_with_token};
+use super::packet::{BATCH, END, FEDAUTH, LOGIN7, PRELOGIN, RPC, packet};
 use super::request::tests::{execute_sql, headers, units};
 use super::{AttentionStyle, Door, Encryption, Options, Tls};
 use super::{connection, decode, login7, prelogin, request};
+use crate::arm::{Claims, TokenKey};
 use crate::serve::SharedWorld;
-use crate::sql::Login;
+use crate::sql::{External, Login};
 use crate::world::{World, WorldSpec};
 
 const SEED: u64 = 20_260_302;
@@ -213,6 +214,61 @@ async fn the_door_takes_any_bytes() {
         let bad = mutated(&mut rng, &good);
         talk(&door, &bad).await;
     }
+}
+
+/// The way of the clients that get their token themselves: the server says where, and for what.
+#[tokio::test]
+async fn a_token_is_asked_for_and_taken_in_the_middle_of_a_login() {
+    let application = External::Application("app".to_owned());
+    let mut door = door();
+    door.logins.push(Login::sysadmin("agent", "").known_by(application));
+    let now = door.world.wall().as_second();
+    let claims = |aud: &str| Claims {
+        aud: aud.to_owned(),
+        iss: "https://sts.windows.net/t/".to_owned(),
+        iat: now,
+        nbf: now,
+        exp: now + 600,
+        appid: "app".to_owned(),
+        tid: "t".to_owned(),
+        ver: "1.0".to_owned(),
+    };
+    let key = door.world.with(|world| TokenKey::of(world.directory()));
+    let asked = prelogin::Prelogin {
+        encryption: prelogin::Wish::NotSupported,
+        token: Some(true),
+        nonce: None,
+        instance: None,
+    };
+    let answer = prelogin::Answer {
+        encryption: prelogin::Wish::NotSupported,
+        version: (11, 0, 0),
+        elsewhere: false,
+        tokens: true,
+        nonce: None,
+    };
+    let hello = packet(PRELOGIN, END, 0, 1, &prelogin::reply(&asked, &answer));
+    let login = packet(LOGIN7, END, 0, 1, &login7_with_library());
+    for (audience, let_in) in
+        [("https://database.windows.net/", true), ("https://management.azure.com/", false)]
+    {
+        let token = packet(FEDAUTH, END, 0, 1, &later(&key.sign(&claims(audience))));
+        let said = talk(&door, &[hello.clone(), login.clone(), token].concat()).await;
+        let holds = |wanted: &[u8]| said.windows(wanted.len()).any(|window| window == wanted);
+        assert!(holds(&units("https://database.windows.net/")), "for what");
+        assert_eq!(holds(&units("Microsoft SQL Server")), let_in, "{audience}");
+        assert_eq!(holds(&[0xAE, 2, 0, 0, 0, 0, 0xFF]), let_in, "{audience}");
+        assert_eq!(holds(&units("Incorrect or invalid token.")), !let_in, "{audience}");
+    }
+    // What comes instead of a token ends the connection, and nobody is logged in.
+    let batch = packet(BATCH, END, 0, 1, &[headers(), units("SELECT 1")].concat());
+    let said = talk(&door, &[hello, login, batch].concat()).await;
+    assert!(!said.windows(2).any(|w| w == [0xAD, 54]), "{said:?}");
+    let told = door.world.with(|world| {
+        world.entries().map(|entry| (entry.login.clone(), entry.refused)).collect::<Vec<_>>()
+    });
+    let nobody = "<token-identified principal>".to_owned();
+    assert_eq!(told, [("agent".to_owned(), None), (nobody, Some(18_456))]);
 }
 
 #[tokio::test]

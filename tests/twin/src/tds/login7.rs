@@ -165,6 +165,11 @@ pub(super) mod tests {
         with_features("", "", "master", &features)
     }
 
+    /// The same with a token that is got once the server has said where.
+    pub(in crate::tds) fn login7_with_library() -> Vec<u8> {
+        with_features("", "", "master", &[FEDAUTH, 2, 0, 0, 0, 2 << 1 | 1, 1, 0xFF])
+    }
+
     /// The message that brings a token later.
     pub(in crate::tds) fn later(token: &str) -> Vec<u8> {
         let token: Vec<u8> = token.encode_utf16().flat_map(u16::to_le_bytes).collect();
