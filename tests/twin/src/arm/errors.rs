@@ -17,12 +17,15 @@ pub(super) struct Problem {
     status: StatusCode,
     code: String,
     message: String,
+    /// `target` of the one detail, if there is one.
+    target: Option<String>,
     headers: Vec<(HeaderName, String)>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Problem {
-        Problem { status, code: code.to_owned(), message: message.into(), headers: Vec::new() }
+        let (code, message) = (code.to_owned(), message.into());
+        Problem { status, code, message, target: None, headers: Vec::new() }
     }
 
     /// Said by ARM itself, not by the resource provider (addendum 2.6: the way to tell two 404s
@@ -48,6 +51,13 @@ impl Problem {
             .by_gateway()
     }
 
+    /// An enumeration has no such word; the code and its words mislead, as recorded (addendum 2.6).
+    pub(super) fn invalid_segment(property: &str) -> Problem {
+        let message = "The segment in the url is invalid: parameters.";
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "InvalidResourceIdSegment", message);
+        Problem { target: Some(format!("parameters.properties.{property}")), ..problem }
+    }
+
     pub(super) fn instance_not_found(instance: &str, group: &str) -> Problem {
         let message = format!(
             "The Resource 'Microsoft.Sql/managedInstances/{instance}' under resource group \
@@ -68,7 +78,11 @@ impl From<ArmError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        let mut body = json!({ "error": { "code": self.code, "message": self.message } });
+        if let Some(target) = self.target {
+            let detail = json!({ "code": self.code, "message": "", "target": target });
+            body["error"]["details"] = json!([detail]);
+        }
         let mut response = (self.status, Json(body)).into_response();
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {

@@ -11,7 +11,12 @@ use axum::{
 };
 use jiff::{Timestamp, Unit};
 
-use super::{Door, errors::Problem, tokens::Unfit};
+use super::{
+    Door,
+    address::{Address, Provider},
+    errors::Problem,
+    tokens::Unfit,
+};
 use crate::world::{Guid, Origin, Party, Reach};
 
 /// Silence lasts at most this long; a caller of any sense has given up by then.
@@ -23,19 +28,6 @@ const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-req
 const ROUTING_ID: HeaderName = HeaderName::from_static("x-ms-routing-request-id");
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const RETURN_CLIENT_ID: HeaderName = HeaderName::from_static("x-ms-return-client-request-id");
-
-/// api-versions of the resource types here (mi-link 6.5). Failover is on the wire since
-/// 2023-08-01-preview (addendum 1.6).
-pub(super) const VERSIONS: [&str; 8] = [
-    "2023-08-01-preview",
-    "2023-08-01",
-    "2024-05-01-preview",
-    "2024-11-01-preview",
-    "2025-01-01",
-    "2025-02-01-preview",
-    "2025-08-01-preview",
-    "2026-08-01-preview",
-];
 
 /// ARM's side of the gate.
 pub(super) async fn control_plane(
@@ -142,6 +134,10 @@ fn admit(door: &Door, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
             .by_gateway());
     }
+    let address = Address::find(&door.cloud, request.uri().path());
+    if let Ok(Address::Metadata) = address {
+        return version(door, &Address::Metadata, request.uri());
+    }
     authenticate(door, request.headers())?;
     if let Some(after) = door.world.with(|world| world.take_throttle()) {
         let message = format!(
@@ -157,26 +153,40 @@ fn admit(door: &Door, request: &Request) -> Result<(), Problem> {
         .with(header::RETRY_AFTER, after.to_string())
         .by_gateway());
     }
-    match query(request.uri(), "api-version") {
-        None | Some("") => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "MissingApiVersionParameter",
-            "The api-version query parameter (?api-version=) is required for all requests.",
-        )
-        .by_gateway()),
-        // Another provider with versions of its own.
-        Some("2022-04-01") if request.uri().path().contains("/Microsoft.Authorization/") => Ok(()),
-        Some(version) if !VERSIONS.contains(&version) => {
-            let message = format!(
+    version(door, &address?, request.uri())
+}
+
+/// The api-version has to be one that the type's provider knows.
+fn version(door: &Door, address: &Address, uri: &Uri) -> Result<(), Problem> {
+    let provider = address.provider();
+    let known = provider.versions();
+    let given = query(uri, "api-version").unwrap_or_default();
+    if known.contains(&given) {
+        return Ok(());
+    }
+    let wrong = |code: &str, message: String| {
+        Err(Problem::new(StatusCode::BAD_REQUEST, code, message).by_gateway())
+    };
+    if given.is_empty() {
+        let message =
+            "The api-version query parameter (?api-version=) is required for all requests.";
+        return wrong("MissingApiVersionParameter", message.to_owned());
+    }
+    let known = known.join(", ");
+    match provider {
+        Provider::Metadata | Provider::Resources => wrong(
+            "InvalidApiVersionParameter",
+            format!("The api-version '{given}' is invalid. The supported versions are '{known}'."),
+        ),
+        Provider::Authorization | Provider::Health | Provider::Links | Provider::Sql => wrong(
+            "NoRegisteredProviderFound",
+            format!(
                 "No registered resource provider found for location '{}' and API version \
-                 '{version}' for type 'managedInstances'. The supported api-versions are '{}'.",
+                 '{given}' for type '{}'. The supported api-versions are '{known}'.",
                 door.cloud.location,
-                VERSIONS.join(", ")
-            );
-            Err(Problem::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", message)
-                .by_gateway())
-        }
-        Some(_) => Ok(()),
+                address.type_name()
+            ),
+        ),
     }
 }
 

@@ -2,14 +2,20 @@
 //! managed identity endpoint.
 //!
 //! Shapes, headers and errors follow the recordings in `reference/arm` and sections 2 and 12 of the
-//! addendum. [`gate`] is the way in (network, throttling, tokens), [`resources`] answers requests,
-//! [`operations`] the polls of what takes time, [`tokens`] and [`token_service`] are Entra.
+//! addendum. [`gate`] is the way in (network, throttling, tokens, versions), [`address`] says what a
+//! path names, [`access`] who may, [`resources`] who answers; [`operations`] is what takes time,
+//! [`tokens`] and [`token_service`] are Entra.
 
+mod access;
+mod address;
 mod assertion;
 mod der;
 mod errors;
 mod gate;
+mod instances;
+mod links;
 mod machine;
+mod neighbours;
 mod operations;
 mod resources;
 mod shapes;

@@ -1,8 +1,11 @@
 //! The door over real HTTPS: status, headers and bodies of each situation.
 
 mod assertions;
+mod lifecycle;
 mod links;
 mod machine;
+mod neighbours;
+mod settings;
 mod tokens;
 mod trouble;
 
@@ -78,6 +81,32 @@ impl Rig {
     pub(super) fn link_path(&self) -> String {
         let link = &self.twin.endpoints.arm.link;
         format!("{}/distributedAvailabilityGroups/{link}", self.instance_path())
+    }
+
+    /// GET with another api-version; the body too.
+    pub(super) async fn at(&self, path: &str, version: &str) -> (u16, Value) {
+        let path = format!("{path}?api-version={version}");
+        let answer = self.send(Method::GET, &path, None).await;
+        (answer.status().as_u16(), body(answer).await)
+    }
+
+    /// A request of the newest stable api-version with a body.
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Response {
+        self.send(method, &format!("{path}?api-version={API}"), body).await
+    }
+
+    /// A request that must be accepted: its `operation`, and how that ended.
+    pub(super) async fn done(
+        &self,
+        method: Method,
+        path: &str,
+        sent: Option<Value>,
+    ) -> (String, Value) {
+        let answer = self.ask(method, path, sent).await;
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        let poll = header(&answer, "azure-asyncoperation");
+        let name = body(answer).await["operation"].as_str().expect("a name").to_owned();
+        (name, self.settle(&poll).await)
     }
 
     pub(super) async fn get(&self, path: &str) -> Response {

@@ -42,6 +42,7 @@ impl World {
             .chain(pulses)
             .chain(arrivals)
             .chain(steps)
+            .chain(self.next_azure())
             .chain(recoveries)
             .chain(settled)
             .chain(self.next_scheduled())
@@ -69,6 +70,7 @@ impl World {
             replication::arrive(link, &self.instances, &self.faults, now);
         }
         self.step_operations();
+        self.step_azure();
         for workload in self.workloads.values_mut() {
             let due = workload.due().is_some_and(|next| next <= now);
             let Some(every) = workload.every.filter(|_| due) else { continue };

@@ -25,6 +25,9 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
                 sql.setup.trusts(other, start);
             }
         }
+        if let Some(instance) = instances.get_mut(&given.managed_instance) {
+            instance.resource.trusts(&given.sql_server, start);
+        }
         let link = Link::new(given, &mut instances, seed, &mut rng, start);
         if links.insert(given.name.clone(), link).is_some() {
             return Err(wrong(place(), TWO));
@@ -63,6 +66,7 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         ledger,
         directory: super::Directory::default(),
         entrances: super::entrance::Entrances::default(),
+        azure: super::azure::Azure::default(),
     };
     world.note_writers();
     Ok(world)

@@ -137,7 +137,7 @@ impl World {
     #[must_use]
     pub fn arm_link(&self, instance: &str, link: &str) -> Option<ArmLink> {
         let found = self.links.get(link)?;
-        if found.side_of(instance)? != Side::ManagedInstance {
+        if found.side_of(instance)? != Side::ManagedInstance || found.arm.deleted.is_some() {
             return None;
         }
         match &found.arm.seen {
@@ -188,13 +188,15 @@ impl World {
         let found = self
             .links
             .get(link)
-            .filter(|found| found.side_of(instance) == Some(Side::ManagedInstance));
+            .filter(|found| found.side_of(instance) == Some(Side::ManagedInstance))
+            .filter(|found| found.arm.deleted.is_none());
         let Some(found) = found else { return Err(ArmError::link_not_found(link)) };
         if self.faults.arm_conflicts > 0 {
             self.faults.arm_conflicts -= 1;
             return Err(ArmError::conflict());
         }
         let role = found.member(Side::ManagedInstance).role;
+        self.ready(instance)?;
         if kind == FailoverType::Planned && role != Role::Primary {
             return Err(ArmError::wrong_role());
         }
@@ -316,6 +318,12 @@ impl ArmError {
         ArmError::new(404, "ResourceNotFound", &message)
     }
 
+    /// Something else does not exist.
+    #[must_use]
+    pub fn not_found(message: &str) -> ArmError {
+        ArmError::new(404, "ResourceNotFound", message)
+    }
+
     fn wrong_role() -> ArmError {
         ArmError::new(
             400,
@@ -325,7 +333,7 @@ impl ArmError {
         )
     }
 
-    fn conflict() -> ArmError {
+    pub(super) fn conflict() -> ArmError {
         ArmError::new(
             409,
             "ConflictingServerOperation",
@@ -334,7 +342,7 @@ impl ArmError {
         )
     }
 
-    fn new(status: u16, code: &str, message: &str) -> ArmError {
+    pub(super) fn new(status: u16, code: &str, message: &str) -> ArmError {
         ArmError { status, code: code.to_owned(), message: message.to_owned() }
     }
 }

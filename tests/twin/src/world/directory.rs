@@ -39,8 +39,21 @@ pub struct Application {
     pub(crate) federated: Vec<Federated>,
     /// Nobody gets a token for it.
     pub(crate) disabled: bool,
+    /// Its roles in Azure, on the resource group.
+    pub(crate) roles: Vec<AzureRole>,
     /// The identifiers of assertions that were used, the newest last.
     used: VecDeque<String>,
+}
+
+/// A role in Azure: what it lets do. Names may hold `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AzureRole {
+    /// `actions`
+    pub actions: Vec<String>,
+    /// `notActions`: left out of them, which another role may still give.
+    #[serde(default)]
+    pub not_actions: Vec<String>,
 }
 
 /// A federated credential: another issuer's assertions count as the application's own.
@@ -107,6 +120,14 @@ pub enum DirectoryChange {
         /// Whom.
         credential: Federated,
     },
+    /// Assigns roles in Azure to an application, in the place of those that it has. In the
+    /// beginning each may do everything with managed instances.
+    AssignRoles {
+        /// The application.
+        application: String,
+        /// The roles.
+        roles: Vec<AzureRole>,
+    },
     /// Lets nobody have a token for an application, or ends that.
     DisableApplication {
         /// The application.
@@ -130,11 +151,43 @@ pub enum DirectoryChange {
     },
 }
 
+impl AzureRole {
+    fn usual() -> AzureRole {
+        let actions = [
+            "Microsoft.Sql/managedInstances/*",
+            "Microsoft.Sql/locations/*/read",
+            "Microsoft.ResourceHealth/availabilityStatuses/read",
+        ];
+        AzureRole { actions: actions.map(str::to_owned).into(), not_actions: Vec::new() }
+    }
+
+    /// Whether it lets somebody do this; case does not count.
+    pub(crate) fn allows(&self, action: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
+        any(&self.actions) && !any(&self.not_actions)
+    }
+}
+
+/// Whether a name fits a pattern, in which `*` stands for anything.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(last) = pattern.contains('*').then(|| parts.next_back()).flatten() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
 impl Directory {
     /// Adds an application with one secret, or without any: a managed identity has none.
     pub fn add_application(&mut self, client_id: &str, secret: Option<&str>) {
         let secrets = secret.map(|secret| (secret.to_owned(), false)).into_iter().collect();
-        let application = Application { secrets, ..Application::default() };
+        let application = Application { secrets, roles: vec![AzureRole::usual()], ..Application::default() };
         self.applications.insert(client_id.to_lowercase(), application);
     }
 
@@ -191,6 +244,9 @@ impl Directory {
             DirectoryChange::Federate { application, credential } => {
                 der(&credential.certificate)?;
                 self.application_mut(&application)?.federated.push(credential);
+            }
+            DirectoryChange::AssignRoles { application, roles } => {
+                self.application_mut(&application)?.roles = roles;
             }
             DirectoryChange::DisableApplication { application, disabled } => {
                 self.application_mut(&application)?.disabled = disabled;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     Backup, Edition, Guid, InstanceSpec, Job, Party, Session, Side, Tier, UpdatePolicy,
+    azure::{Resource, authority},
     setup::Setup,
 };
 
@@ -46,6 +47,9 @@ pub struct Instance {
     pub(super) agent_running: bool,
     pub(super) next_database_id: u32,
     pub(super) setup: Setup,
+    /// `host:port` of its endpoint for mirroring, as others reach it.
+    pub(super) endpoint: Option<String>,
+    pub(super) resource: Resource,
 }
 
 /// What an instance is, with what only that kind has.
@@ -112,6 +116,8 @@ impl Instance {
             agent_running: spec.agent_running,
             next_database_id: 5,
             setup: Setup::careful(&spec.server_name, start),
+            endpoint: authority(spec.endpoint()),
+            resource: Resource::new(spec, start),
         }
     }
 
@@ -128,6 +134,17 @@ impl Instance {
     #[must_use]
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// What only Azure keeps about it; of a SQL Server, only its databases that are in no link.
+    #[must_use]
+    pub fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// Whether its endpoint for mirroring is at this `host:port`.
+    pub(super) fn answers_at(&self, authority: &str) -> bool {
+        self.endpoint.as_deref() == Some(authority)
     }
 
     /// What it is doing at all.

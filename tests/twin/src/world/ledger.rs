@@ -118,6 +118,13 @@ impl Ledger {
         self.commands.push(record);
     }
 
+    /// A link begins.
+    pub(super) fn open(&mut self, link: &str, at: Timestamp) {
+        let writers = Writers { sql_server: false, managed_instance: false };
+        let first = || vec![Interval { from: at, to: None, writers }];
+        self.intervals.entry(link.to_owned()).or_insert_with(first);
+    }
+
     pub(super) fn note_writers(&mut self, link: &str, at: Timestamp, writers: Writers) {
         let Some(intervals) = self.intervals.get_mut(link) else { return };
         match intervals.last_mut() {

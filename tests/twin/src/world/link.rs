@@ -181,6 +181,16 @@ pub(crate) struct ArmMemory {
     pub(crate) seen: Option<Box<ArmLink>>,
     /// After a forced role change, until the link is connected again: the trouble it reports.
     pub(crate) trouble: Option<Trouble>,
+    /// `linkMode` is MultiDatabase.
+    pub(crate) several: bool,
+    /// `replicationMode` is Sync, as somebody asked for; commits do not wait for it.
+    pub(crate) synchronous: bool,
+    /// Databases that a change of the list has taken out of the link.
+    pub(crate) left: Vec<String>,
+    /// When the link was deleted: the managed instance has no part in it any longer.
+    pub(crate) deleted: Option<Timestamp>,
+    /// After that: its databases on the managed instance were dropped too.
+    pub(crate) dropped: bool,
 }
 
 /// How a link reads in ARM after a forced role change (addendum 2.5 and 12.4).
@@ -241,6 +251,17 @@ impl Link {
             pending: Vec::new(),
             arm: ArmMemory::default(),
         }
+    }
+
+    /// As it is when it has just been made.
+    pub(super) fn begin_now(&mut self, id: Guid, now: Timestamp) {
+        (self.id, self.created) = (id, now);
+        self.members.iter_mut().for_each(|member| member.changed = now);
+    }
+
+    /// Whether an instance has no part in it any longer, though it may have its databases.
+    pub(super) fn left_by(&self, side: Side) -> bool {
+        side == Side::ManagedInstance && self.arm.deleted.is_some()
     }
 
     /// The member on one side.
@@ -345,7 +366,10 @@ impl Member {
     ) -> Member {
         let (instance, group, endpoint_url) = match side {
             Side::SqlServer => {
-                (&spec.sql_server, &spec.sql_group, "TCP://10.0.1.8:5022".to_owned())
+                let name = &spec.sql_server;
+                let at = instances.get(name).and_then(|found| found.endpoint.clone());
+                let at = at.unwrap_or_else(|| "10.0.1.8:5022".to_owned());
+                (name, &spec.sql_group, format!("TCP://{at}"))
             }
             Side::ManagedInstance => {
                 let name = &spec.managed_instance;

@@ -5,6 +5,7 @@
 //! really happened is in the [`Ledger`].
 
 mod advance;
+mod azure;
 mod backup;
 mod backup_rules;
 mod build;
@@ -45,11 +46,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use azure::{
+    AzureCommand, AzureDatabase, AzureLink, AzureOperation, Family, InstanceChange, Job as AzureJob,
+    JobStatus, LinkOrder, LinkPatch, OwnDatabase, Resource, RoleChange, RoleOrder, Taken, TrustCertificate,
+    Usage,
+};
 pub use backup::{Backup, BackupKind, BackupOrder, BackupRun, Device};
 pub use clients::{RequestFacts, SessionFacts, TransactionFacts};
 pub use command::{Command, Executed, SqlError};
 pub use control_plane::{Accepted, ArmCommand, ArmDatabase, ArmError, ArmLink, FailoverType};
-pub use directory::{Directory, DirectoryChange};
+pub use directory::{AzureRole, Directory, DirectoryChange};
 pub use entrance::{Entry, Proof};
 pub use fault::{Fault, UnknownName};
 pub use guid::Guid;
@@ -89,6 +95,7 @@ pub struct World {
     ledger: Ledger,
     directory: Directory,
     entrances: entrance::Entrances,
+    azure: azure::Azure,
 }
 
 impl World {

@@ -132,7 +132,7 @@ impl World {
     #[must_use]
     pub fn database_replica_states(&self, at: &str) -> Vec<DatabaseReplicaFacts> {
         let mut rows = Vec::new();
-        for (link, side) in self.sights(at) {
+        for (link, side) in self.memberships(at) {
             for place in 0..link.databases.len() {
                 let own = self.own_row(link, side, place);
                 let local = self.local_row(link, side, &own);

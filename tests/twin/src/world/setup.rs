@@ -134,6 +134,8 @@ pub enum Change {
     State(String),
     /// Another update policy.
     Policy(UpdatePolicy),
+    /// What Azure's resource health says of it, whatever is true; none: the truth.
+    SaidHealth(Option<String>),
     /// Takes an action away from the agent's role in Azure, or gives it.
     Action {
         /// Its name.
@@ -372,6 +374,7 @@ fn apply(instance: &mut Instance, change: Change, now: Timestamp) {
                 *update_policy = policy;
             }
         }
+        Change::SaidHealth(word) => instance.resource.said_health = word,
         Change::Action { action, granted } => switch(&mut setup.denied, action, !granted),
         Change::TraceFlag { flag, on } => switch(&mut setup.trace_flags, flag, on),
         Change::MasterKey(there) => setup.master_key = there,

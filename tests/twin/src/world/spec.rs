@@ -61,6 +61,13 @@ pub struct InstanceSpec {
     /// Whether its agent runs.
     #[serde(default = "default_true")]
     pub agent_running: bool,
+    /// Databases that are in no link yet. Clients of TDS do not see them.
+    #[serde(default)]
+    pub databases: Vec<String>,
+    /// Where its endpoint for mirroring is reached, `TCP://host:port`; of a SQL Server only. By
+    /// default `TCP://10.0.1.8:5022`.
+    #[serde(default)]
+    pub endpoint: Option<String>,
 }
 
 /// A job that backs a database up.
@@ -271,6 +278,8 @@ impl Default for WorldSpec {
                     backup_paths: None,
                     jobs: None,
                     agent_running: true,
+                    databases: Vec::new(),
+                    endpoint: None,
                 },
                 InstanceSpec {
                     name: "mi-dr".into(),
@@ -286,6 +295,8 @@ impl Default for WorldSpec {
                     backup_paths: None,
                     jobs: None,
                     agent_running: true,
+                    databases: Vec::new(),
+                    endpoint: None,
                 },
             ],
             links: vec![LinkSpec {
@@ -353,6 +364,10 @@ impl Default for FailoverSpec {
 }
 
 impl InstanceSpec {
+    pub(super) fn endpoint(&self) -> &str {
+        self.endpoint.as_deref().unwrap_or("TCP://10.0.1.8:5022")
+    }
+
     pub(super) fn backup_paths(&self) -> Vec<String> {
         let url = "https://backup.blob.core.windows.net/";
         let own: &[&str] = match self.kind {
@@ -383,6 +398,25 @@ impl JobSpec {
 }
 
 impl LinkSpec {
+    /// A link without anything that was said of it.
+    pub(super) fn plain() -> LinkSpec {
+        LinkSpec {
+            name: String::new(),
+            sql_server: String::new(),
+            managed_instance: String::new(),
+            sql_group: String::new(),
+            instance_group: String::new(),
+            databases: Vec::new(),
+            primary: default_primary(),
+            two_way: true,
+            session_timeout_s: default_session_timeout(),
+            notice_ms: default_notice(),
+            log: LogSpec::default(),
+            failover: FailoverSpec::default(),
+            local: None,
+        }
+    }
+
     pub(super) fn role_of(&self, side: Side) -> Role {
         if side == self.primary { Role::Primary } else { Role::Secondary }
     }

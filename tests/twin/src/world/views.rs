@@ -140,7 +140,7 @@ impl World {
             };
             [local, distributed]
         };
-        self.seats(at).flat_map(of).collect()
+        self.seats(at).filter(|(link, side)| !link.left_by(*side)).flat_map(of).collect()
     }
 
     /// `sys.availability_replicas` of an instance.
@@ -180,13 +180,13 @@ impl World {
             rows.extend([of_member(Side::SqlServer), of_member(Side::ManagedInstance)]);
             rows
         };
-        self.seats(at).flat_map(of).collect()
+        self.seats(at).filter(|(link, side)| !link.left_by(*side)).flat_map(of).collect()
     }
 
     /// `sys.dm_hadr_availability_replica_states` of an instance.
     #[must_use]
     pub fn replica_states(&self, at: &str) -> Vec<ReplicaStateFacts> {
-        let own = self.sights(at).flat_map(|(link, side)| self.states_of(link, side));
+        let own = self.memberships(at).flat_map(|(link, side)| self.states_of(link, side));
         own.chain(self.standbys(at).flat_map(|of| self.standby_states(of))).collect()
     }
 
@@ -212,7 +212,8 @@ impl World {
             for (database, copy) in link.databases.iter().zip(&member.copies) {
                 let state = self.shown_state(link, side, copy);
                 let primary = self.shown_role(link, side) == Role::Primary;
-                let behind = !member.connected || copy.sent < copy.log.len();
+                let behind = !link.left_by(side)
+                    && (!member.connected || copy.sent < copy.log.len());
                 all.push(DatabaseFacts {
                     name: database.name.clone(),
                     database_id: copy.database_id,
@@ -220,8 +221,8 @@ impl World {
                     state,
                     full_recovery: !instance.setup().database(&database.name).simple,
                     updateable: primary && state == DatabaseState::Online,
-                    replica_id: Some(member.local_replica_id),
-                    group_database_id: Some(database.group_database_id),
+                    replica_id: (!link.left_by(side)).then_some(member.local_replica_id),
+                    group_database_id: (!link.left_by(side)).then_some(database.group_database_id),
                     log_reuse_wait: if primary && behind {
                         "AVAILABILITY_REPLICA"
                     } else {
@@ -285,7 +286,14 @@ impl World {
 
     /// The links that an instance is a member of, and as which side.
     pub(super) fn sights<'a>(&'a self, at: &str) -> impl Iterator<Item = (&'a Link, Side)> {
-        self.links.values().filter_map(move |link| Some((link, link.side_of(at)?)))
+        let has = |(link, side): &(&Link, Side)| !(link.arm.dropped && link.left_by(*side));
+        self.links.values().filter_map(move |link| Some((link, link.side_of(at)?))).filter(has)
+    }
+
+    /// Those of them in whose groups it still is: a deleted link leaves its databases on the
+    /// managed instance, and no group.
+    pub(super) fn memberships<'a>(&'a self, at: &str) -> impl Iterator<Item = (&'a Link, Side)> {
+        self.sights(at).filter(|(link, side)| !link.left_by(*side))
     }
 
     /// The role as the instance shows it: RESOLVING until it has come up.

@@ -15,9 +15,9 @@ async fn api_versions_are_checked() {
     let path = format!("{}?api-version=2021-05-01-preview", rig.link_path());
     let unknown = error(rig.send(Method::GET, &path, None).await).await;
     assert_eq!(unknown, (400, "NoRegisteredProviderFound".to_owned(), true));
-    let delete = format!("{}?api-version={API}", rig.link_path());
-    let method = error(rig.send(Method::DELETE, &delete, None).await).await;
-    assert_eq!(method.0, 405);
+    let post = format!("{}?api-version={API}", rig.link_path());
+    let method = error(rig.send(Method::POST, &post, None).await).await;
+    assert_eq!(method, (405, "UnsupportedHttpMethod".to_owned(), false));
 }
 
 #[tokio::test]

@@ -1,0 +1,230 @@
+//! Links as resources: what is asked of them, and their end.
+
+use jiff::SignedDuration;
+
+use super::{
+    Taken,
+    job::{Effect, Family, JobStatus},
+    making::Making,
+};
+use crate::world::{
+    ArmError, Link, OwnDatabase, Role, Side, World, failover, planned, replication,
+};
+
+/// Until a job that has nothing to do, or only the metadata of a link, has ended.
+pub(super) const SOON: SignedDuration = SignedDuration::from_secs(2);
+/// Deletion was seen to take up to 15 s, 23 s with several databases (addendum 2.9).
+const DELETION: SignedDuration = SignedDuration::from_secs(10);
+const DELETION_OF_SEVERAL: SignedDuration = SignedDuration::from_secs(20);
+/// Adding a database was seen to take 55 s, removing two 23 s (addendum 12.7).
+const UPDATE: SignedDuration = SignedDuration::from_secs(20);
+
+/// `operation` in the body of a 202 (addendum 2.1, 12.7).
+const CREATE: &str = "DistributedAvailabilityGroupsLinkCreate";
+const CREATE_FROM_INSTANCE: &str = "DistributedAvailabilityGroupsLinkCreateFromMI";
+const CREATE_SEVERAL: &str = "CreateManagedFailoverGroup";
+const DELETE: &str = "DistributedAvailabilityGroupsDropLink";
+const DELETE_SEVERAL: &str = "DropManagedFailoverGroup";
+const UPDATE_SEVERAL: &str = "UpdateManagedFailoverGroup";
+/// Nobody has recorded what a change of the replication mode is called.
+const UPDATE_ONE: &str = "DistributedAvailabilityGroupsLinkUpdate";
+
+/// What the body of a PUT says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkOrder {
+    /// The link.
+    pub name: String,
+    /// The databases.
+    pub databases: Vec<String>,
+    /// `instanceLinkRole` is Primary.
+    pub from_instance: bool,
+    /// `instanceAvailabilityGroupName`
+    pub instance_group: String,
+    /// `partnerAvailabilityGroupName`
+    pub partner_group: String,
+    /// `partnerEndpoint`
+    pub partner_endpoint: String,
+    /// `failoverMode` is Manual; `None` where nothing was said.
+    pub two_way: Option<bool>,
+    /// `seedingMode` is Automatic.
+    pub automatic: bool,
+    /// `linkMode` is MultiDatabase.
+    pub several: bool,
+}
+
+/// What the body of a PATCH says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkPatch {
+    /// `replicationMode` is Sync.
+    pub synchronous: Option<bool>,
+    /// `databases`, the whole list.
+    pub databases: Option<Vec<String>>,
+}
+
+impl World {
+    pub(super) fn take_creation(
+        &mut self,
+        instance: &str,
+        order: LinkOrder,
+    ) -> Result<Taken, ArmError> {
+        self.ready(instance)?;
+        self.conflicts(instance, &order.name)?;
+        let name = order.name.clone();
+        let kind = (Family::Links, creation(&order));
+        // A second PUT changes nothing (addendum 12.2).
+        if self.live_link(instance, &name).is_some() || self.azure.makings.contains_key(&name) {
+            let after = SignedDuration::ZERO;
+            return Ok(self.begin_job(kind, instance, &name, Effect::Nothing, Some(after)));
+        }
+        if let Some(error) = self.name_in_use(instance, &order) {
+            let after = SignedDuration::from_secs(12);
+            return Ok(self.begin_job(kind, instance, &name, Effect::Fail(error), Some(after)));
+        }
+        let taken = self.begin_job(kind, instance, &name, Effect::MakeLink, None);
+        if let Some(job) = taken.operation {
+            let making = Making::new(instance, order, job, self);
+            self.azure.makings.insert(name, making);
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn take_update(
+        &mut self,
+        instance: &str,
+        link: &str,
+        patch: LinkPatch,
+    ) -> Result<Taken, ArmError> {
+        self.ready(instance)?;
+        let found = self.live_link(instance, link);
+        let found = found.ok_or_else(|| ArmError::link_not_found(link))?;
+        let several = found.arm.several;
+        if several && patch.databases.as_ref().is_none_or(Vec::is_empty) {
+            return Err(ArmError::new(
+                400,
+                "InvalidMultiDbDistributedAvailabilityGroupDatabasesRequest",
+                "The list of databases of a multi-database link is missing or empty.",
+            ));
+        }
+        let known: Vec<&str> = found.databases().collect();
+        let mut wanted = patch.databases.iter().flatten();
+        if let Some(new) = wanted.find(|name| !known.contains(&name.as_str())) {
+            let message = format!("The twin does not model that database '{new}' joins a link.");
+            return Err(ArmError::new(501, "NotImplemented", &message));
+        }
+        self.conflicts(instance, link)?;
+        let (name, after) = if several { (UPDATE_SEVERAL, UPDATE) } else { (UPDATE_ONE, SOON) };
+        let effect = Effect::ChangeLink(patch);
+        Ok(self.begin_job((Family::Links, name), instance, link, effect, Some(after)))
+    }
+
+    /// A link that does not exist is deleted like one that does, and only the poll says so
+    /// (addendum 12.1).
+    pub(super) fn take_deletion(&mut self, instance: &str, link: &str) -> Result<Taken, ArmError> {
+        self.ready(instance)?;
+        self.conflicts_with_failover(link)?;
+        let found = self.live_link(instance, link);
+        let making = self.azure.makings.get(link).filter(|making| making.instance() == instance);
+        let several = found.map(|found| found.arm.several).or(making.map(Making::several));
+        let Some(several) = several else {
+            let message = "The operation id was not found: there is no such link.";
+            let effect = Effect::Fail(ArmError::new(404, "OperationIdNotFound", message));
+            let after = Some(SignedDuration::ZERO);
+            return Ok(self.begin_job((Family::Links, DELETE), instance, link, effect, after));
+        };
+        let (name, after) =
+            if several { (DELETE_SEVERAL, DELETION_OF_SEVERAL) } else { (DELETE, DELETION) };
+        Ok(self.begin_job((Family::Links, name), instance, link, Effect::DropLink, Some(after)))
+    }
+
+    pub(super) fn change_link(&mut self, link: &str, patch: &LinkPatch) {
+        let Some(found) = self.links.get_mut(link) else { return };
+        if let Some(synchronous) = patch.synchronous {
+            found.arm.synchronous = synchronous;
+        }
+        // A database that is left out of the list leaves the link.
+        let Some(wanted) = &patch.databases else { return };
+        let left: Vec<String> = found
+            .databases()
+            .filter(|name| !wanted.iter().any(|wanted| wanted == name))
+            .map(str::to_owned)
+            .collect();
+        found.arm.left = left;
+    }
+
+    /// The end of a link on the managed instance: its databases go on there as databases of their
+    /// own, writable; SQL Server keeps its group until somebody drops it (mi-link 3.4).
+    pub(super) fn drop_link(&mut self, instance: &str, link: &str) -> Result<(), ArmError> {
+        if let Some(making) = self.azure.makings.remove(link) {
+            self.azure.jobs.end(making.job(), JobStatus::Canceled);
+            return Ok(());
+        }
+        let now = self.now;
+        let sees = self.instances.get(instance).is_some_and(|found| self.arm_sees(found));
+        let Some(found) = self.links.get_mut(link) else { return Ok(()) };
+        if !sees {
+            let message = "The operation timed out and automatically rolled back. Please retry.";
+            return Err(ArmError::new(500, "OperationTimedOut", message));
+        }
+        let side = Side::ManagedInstance;
+        replication::disconnect(found, side, &self.instances, &self.faults, now);
+        planned::release(found);
+        found.member_mut(side).set_role(Role::Primary, now);
+        failover::open_databases(found, side);
+        found.arm.deleted = Some(now);
+        found.arm.trouble = None;
+        let names: Vec<String> = found.databases().map(str::to_owned).collect();
+        if let Some(instance) = self.instances.get_mut(instance) {
+            let own = names.into_iter().map(|name| OwnDatabase { name, created: now });
+            instance.resource.databases.extend(own);
+        }
+        self.note_writers();
+        Ok(())
+    }
+
+    /// A link that ARM still knows.
+    pub(super) fn live_link(&self, instance: &str, link: &str) -> Option<&Link> {
+        let found = self.links.get(link).filter(|found| found.arm.deleted.is_none())?;
+        (found.side_of(instance) == Some(Side::ManagedInstance)).then_some(found)
+    }
+
+    fn name_in_use(&self, instance: &str, order: &LinkOrder) -> Option<ArmError> {
+        let linked = |name: &str| {
+            let mut live = self.links.values().filter(|link| link.arm.deleted.is_none());
+            live.any(|link| {
+                link.side_of(instance).is_some() && link.databases().any(|other| other == name)
+            })
+        };
+        let owned =
+            |name: &str| self.instances.get(instance).is_some_and(|found| found.resource.has(name));
+        let mut names = order.databases.iter();
+        let taken = names.find(|name| linked(name) || (!order.from_instance && owned(name)))?;
+        let message = format!("Database '{taken}' already exists. Choose a different name.");
+        Some(ArmError::new(400, "ManagedDatabaseNameInUse", &message))
+    }
+
+    fn conflicts(&mut self, instance: &str, link: &str) -> Result<(), ArmError> {
+        if self.azure.jobs.busy(instance, Family::Links, link)
+            && !self.azure.makings.contains_key(link)
+        {
+            return Err(ArmError::conflict());
+        }
+        self.conflicts_with_failover(link)
+    }
+
+    fn conflicts_with_failover(&mut self, link: &str) -> Result<(), ArmError> {
+        if self.faults.arm_conflicts > 0 {
+            self.faults.arm_conflicts -= 1;
+            return Err(ArmError::conflict());
+        }
+        let running = self.links.get(link).is_some_and(|found| found.running.is_some());
+        if running { Err(ArmError::conflict()) } else { Ok(()) }
+    }
+}
+
+fn creation(order: &LinkOrder) -> &'static str {
+    match (order.several, order.from_instance) {
+        (true, _) => CREATE_SEVERAL,
+        (false, true) => CREATE_FROM_INSTANCE,
+        (false, false) => CREATE,
+    }
+}

@@ -1,0 +1,344 @@
+//! A link on its way: the two sides find each other, the databases are seeded, and only then is
+//! there a link in the world. What ARM reads until then is here too.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{LinkOrder, job::JobStatus};
+use crate::world::{
+    ArmError, ArmLink, Guid, Link, LinkSpec, LogSpec, Role, Side, World, reach, replication,
+};
+
+/// Until the two sides have found each other. Whole creations were seen to take 36 to 61 s
+/// (addendum 2.9).
+const HANDSHAKE: SignedDuration = SignedDuration::from_secs(8);
+/// A link with several databases is reported as made before anything is seeded (addendum 12.6):
+/// then its databases are not there for some seconds, and then they are `InitiatingLink`.
+const SEVERAL: SignedDuration = SignedDuration::from_secs(12);
+const LISTED: SignedDuration = SignedDuration::from_secs(20);
+/// A creation that does not come to an end is given up (mi-link 6.2).
+const GIVEN_UP: SignedDuration = SignedDuration::from_hours(6 * 24);
+/// How often seeding is looked at.
+const LOOK: SignedDuration = SignedDuration::from_secs(1);
+
+/// A link on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Making {
+    instance: String,
+    order: LinkOrder,
+    job: Guid,
+    ids: Ids,
+    begun: Timestamp,
+    next: Timestamp,
+    /// The SQL Server that has answered.
+    partner: Option<String>,
+    seeded_kb: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ids {
+    link: Guid,
+    instance: Guid,
+    partner: Guid,
+}
+
+/// A link as ARM reads it, being made or made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AzureLink {
+    /// It is there.
+    Made {
+        /// What the engine says.
+        link: Box<ArmLink>,
+        /// `linkMode` is MultiDatabase.
+        several: bool,
+        /// `replicationMode` is Sync.
+        synchronous: bool,
+        /// The name and the end of the certificate by which the instance knows SQL Server.
+        certificate: Option<(String, Timestamp)>,
+    },
+    /// It is on its way.
+    Making {
+        /// What was asked for.
+        order: LinkOrder,
+        /// `distributedAvailabilityGroupId`
+        id: Guid,
+        /// Its databases; none while ARM does not list them.
+        databases: Option<Vec<AzureDatabase>>,
+    },
+}
+
+/// A database of a link that is being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AzureDatabase {
+    /// `databaseName`
+    pub name: String,
+    /// `instanceReplicaId`
+    pub instance_replica: Guid,
+    /// `partnerReplicaId`
+    pub partner_replica: Guid,
+    /// `replicaState`
+    pub replica_state: &'static str,
+    /// `seedingProgress` in percent, once it is seeded.
+    pub progress: Option<u8>,
+}
+
+impl Making {
+    pub(super) fn new(instance: &str, order: LinkOrder, job: Guid, world: &mut World) -> Making {
+        let mut id = || Guid::random(&mut world.rng);
+        let ids = Ids { link: id(), instance: id(), partner: id() };
+        Making {
+            instance: instance.to_owned(),
+            order,
+            job,
+            ids,
+            begun: world.now,
+            next: world.now + HANDSHAKE,
+            partner: None,
+            seeded_kb: 0,
+        }
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    pub(super) fn job(&self) -> Guid {
+        self.job
+    }
+
+    pub(super) fn several(&self) -> bool {
+        self.order.several
+    }
+
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        Some(self.next)
+    }
+
+    fn total_kb(&self) -> u64 {
+        u64::from(LogSpec::default().data_mb) * 1_024 * self.order.databases.len() as u64
+    }
+
+    fn read(&self, now: Timestamp) -> AzureLink {
+        let listed = !self.order.several || now.duration_since(self.begun) >= LISTED;
+        let percent = self.seeded_kb.saturating_mul(100) / self.total_kb().max(1);
+        let replica_state = match (self.order.several, self.partner.is_some()) {
+            (true, false) => "InitiatingLink",
+            (false, false) => "CreatingLink",
+            (true | false, true) => "LinkInitialSeeding",
+        };
+        let databases = self.order.databases.iter().map(|name| AzureDatabase {
+            name: name.clone(),
+            instance_replica: self.ids.instance,
+            partner_replica: self.ids.partner,
+            replica_state,
+            progress: self.partner.as_ref().and(u8::try_from(percent.min(100)).ok()),
+        });
+        AzureLink::Making {
+            order: self.order.clone(),
+            id: self.ids.link,
+            databases: listed.then(|| databases.collect()),
+        }
+    }
+
+    fn spec(&self, sql_server: &str) -> LinkSpec {
+        LinkSpec {
+            name: self.order.name.clone(),
+            sql_server: sql_server.to_owned(),
+            managed_instance: self.instance.clone(),
+            sql_group: self.order.partner_group.clone(),
+            instance_group: self.order.instance_group.clone(),
+            databases: self.order.databases.clone(),
+            primary: if self.order.from_instance { Side::ManagedInstance } else { Side::SqlServer },
+            // Left out of a creation from the instance, it reads back as Manual (addendum 12.6).
+            two_way: self.order.two_way.unwrap_or(self.order.from_instance),
+            ..LinkSpec::plain()
+        }
+    }
+}
+
+impl World {
+    /// A link of a managed instance as ARM reads it, also while it is being made.
+    #[must_use]
+    pub fn azure_link(&self, instance: &str, link: &str) -> Option<AzureLink> {
+        let making = self.azure.makings.get(link).filter(|making| making.instance == instance);
+        if let Some(making) = making {
+            return Some(making.read(self.now));
+        }
+        let found = self.live_link(instance, link)?;
+        let mut read = self.arm_link(instance, link)?;
+        read.databases.retain(|database| !found.arm.left.contains(&database.name));
+        let known = self.instances.get(instance).map(|found| &found.resource.certificates);
+        let partner = &found.member(Side::SqlServer).instance;
+        let newest = || known?.iter().max_by_key(|(_, certificate)| certificate.since);
+        let certificate =
+            known.and_then(|known| known.get_key_value(partner.as_str())).or_else(newest);
+        Some(AzureLink::Made {
+            link: Box::new(read),
+            several: found.arm.several || found.databases().nth(1).is_some(),
+            synchronous: found.arm.synchronous,
+            certificate: certificate.map(|(name, found)| (name.clone(), found.expiry)),
+        })
+    }
+
+    /// The links of a managed instance, by name, as ARM reads them.
+    #[must_use]
+    pub fn azure_links(&self, instance: &str) -> Vec<AzureLink> {
+        let mut names: Vec<&String> = self.links.keys().chain(self.azure.makings.keys()).collect();
+        names.sort();
+        names.dedup();
+        names.into_iter().filter_map(|name| self.azure_link(instance, name)).collect()
+    }
+
+    pub(super) fn step_makings(&mut self) {
+        let now = self.now;
+        let due: Vec<String> = self
+            .azure
+            .makings
+            .iter()
+            .filter(|(_, making)| making.next <= now)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            let Some(mut making) = self.azure.makings.remove(&name) else { continue };
+            if !self.go_on(&mut making) {
+                self.azure.makings.insert(name, making);
+            }
+        }
+    }
+
+    /// One step of a creation; `true` once it has ended.
+    fn go_on(&mut self, making: &mut Making) -> bool {
+        let now = self.now;
+        making.next = now + LOOK;
+        if making.order.several && now.duration_since(making.begun) >= SEVERAL {
+            self.azure.jobs.end(making.job, JobStatus::Succeeded);
+        }
+        if now.duration_since(making.begun) >= GIVEN_UP {
+            self.azure.jobs.end(making.job, JobStatus::Canceled);
+            return true;
+        }
+        let Some(partner) = self.partner_of(making) else { return false };
+        let open = !reach::is_cut(&self.instances, &self.faults, &partner, &making.instance)
+            && !reach::is_cut(&self.instances, &self.faults, &making.instance, &partner);
+        if !open {
+            return false;
+        }
+        if making.partner.is_none() {
+            if making.order.several && now.duration_since(making.begun) < LISTED + HANDSHAKE {
+                return false;
+            }
+            making.partner = Some(partner);
+            return false;
+        }
+        making.seeded_kb += u64::from(LogSpec::default().bandwidth_kb_s);
+        if making.seeded_kb < making.total_kb() {
+            return false;
+        }
+        self.finish(making, &partner);
+        true
+    }
+
+    /// The SQL Server at the endpoint, if both sides are up and the primary has the databases. Its
+    /// administrator's part (the two groups, the certificate) is taken as done.
+    fn partner_of(&self, making: &Making) -> Option<String> {
+        let wanted = authority(&making.order.partner_endpoint)?;
+        let at = |name: &&String| {
+            let found = self.instances.get(*name);
+            found.is_some_and(|it| it.side() == Side::SqlServer && it.answers_at(&wanted))
+        };
+        let partner = self.instances.keys().find(at)?;
+        let up = |name: &str| {
+            self.instances.get(name).is_some_and(|it| it.is_up() && it.has_recovered(self.now))
+        };
+        let primary = if making.order.from_instance { &making.instance } else { partner };
+        let has = |name: &String| {
+            self.instances.get(primary).is_some_and(|found| found.resource.has(name))
+        };
+        let ready = up(partner) && up(&making.instance) && making.order.databases.iter().all(has);
+        ready.then(|| partner.clone())
+    }
+
+    fn finish(&mut self, making: &Making, partner: &str) {
+        let now = self.now;
+        let spec = making.spec(partner);
+        let kept: Vec<_> = [partner, making.instance.as_str()]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), self.instances.get(name)?.backups.len())))
+            .collect();
+        let mut link = Link::new(&spec, &mut self.instances, 0, &mut self.rng, now);
+        link.begin_now(making.ids.link, now);
+        link.arm.several = making.order.several;
+        for ((name, before), side) in kept.into_iter().zip([Side::SqlServer, Side::ManagedInstance])
+        {
+            let Some(instance) = self.instances.get_mut(&name) else { continue };
+            if link.member(side).role == Role::Secondary {
+                // It was seeded just now and has no backups of its own.
+                instance.backups.truncate(before);
+            }
+            for database in &spec.databases {
+                instance.resource.take(database);
+            }
+        }
+        replication::handshake(&mut link, spec.primary, now);
+        self.ledger.open(&spec.name, now);
+        self.links.insert(spec.name.clone(), link);
+        self.azure.jobs.end(making.job, JobStatus::Succeeded);
+        self.note_writers();
+    }
+}
+
+/// `host:port` of an endpoint, in lower case.
+pub(in crate::world) fn authority(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split([';', '/']).next()?.to_lowercase();
+    let (host, port) = authority.rsplit_once(':')?;
+    let right = scheme.eq_ignore_ascii_case("tcp") && !host.is_empty();
+    (right && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(authority)
+}
+
+impl LinkOrder {
+    /// Checks what can be told from the words alone (addendum 2.6).
+    ///
+    /// # Errors
+    /// What ARM refuses at once.
+    pub fn check(&self) -> Result<(), ArmError> {
+        let wrong = |what: &str, message: &str| {
+            let code = format!("InvalidDistributedAvailabilityGroupsCreateOrUpdateRequest{what}");
+            Err(ArmError::new(400, &code, message))
+        };
+        if self.databases.is_empty() || (self.databases.len() > 1 && !self.several) {
+            return wrong(
+                "Databases",
+                "The list of databases must hold exactly one database, or several with the link \
+                 mode MultiDatabase.",
+            );
+        }
+        if self.instance_group.is_empty() {
+            return wrong(
+                "InstanceAvailabilityGroupName",
+                "The instance availability group name is missing or empty.",
+            );
+        }
+        if self.partner_group.is_empty() {
+            return wrong(
+                "PartnerAvailabilityGroupName",
+                "The partner availability group name is missing or empty.",
+            );
+        }
+        if authority(&self.partner_endpoint).is_none() {
+            let message = "An invalid value was given to parameter SourceEndpoint.";
+            return Err(ArmError::new(400, "InvalidParameterValue", message));
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let right = self.name.chars().all(plain) && self.name.trim_matches('-') == self.name;
+        if self.several && !right {
+            let message = "The name of a multi-database link may hold lowercase letters a-z, \
+                           digits 0-9 and hyphens, the latter not at its ends.";
+            return Err(ArmError::new(
+                400,
+                "InvalidMultiDbDistributedAvailabilityGroupName",
+                message,
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The ARM door against what is real: recorded traffic, and Microsoft's own client.
+
+mod recordings;
+mod replay;
+mod sdk;
