@@ -202,7 +202,8 @@ impl World {
             | Command::Failover { group }
             | Command::SetRoleSecondary { group } => {
                 let found = self.links.values().find(|link| link.name.eq_ignore_ascii_case(group));
-                let found = found.filter(|link| link.side_of(at).is_none_or(|side| !link.left_by(side)));
+                let found =
+                    found.filter(|link| link.side_of(at).is_none_or(|side| !link.left_by(side)));
                 let side = found.and_then(|link| link.side_of(at));
                 if let (Some(link), Some(side)) = (found, side) {
                     if link.acts(side, &self.instances, self.now) {

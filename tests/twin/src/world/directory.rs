@@ -187,7 +187,8 @@ impl Directory {
     /// Adds an application with one secret, or without any: a managed identity has none.
     pub fn add_application(&mut self, client_id: &str, secret: Option<&str>) {
         let secrets = secret.map(|secret| (secret.to_owned(), false)).into_iter().collect();
-        let application = Application { secrets, roles: vec![AzureRole::usual()], ..Application::default() };
+        let application =
+            Application { secrets, roles: vec![AzureRole::usual()], ..Application::default() };
         self.applications.insert(client_id.to_lowercase(), application);
     }
 

@@ -47,9 +47,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use azure::{
-    AzureCommand, AzureDatabase, AzureLink, AzureOperation, Family, InstanceChange, Job as AzureJob,
-    JobStatus, LinkOrder, LinkPatch, OwnDatabase, Resource, RoleChange, RoleOrder, Taken, TrustCertificate,
-    Usage,
+    AzureCommand, AzureDatabase, AzureLink, AzureOperation, Family, InstanceChange,
+    Job as AzureJob, JobStatus, LinkOrder, LinkPatch, OwnDatabase, Resource, RoleChange, RoleOrder,
+    Taken, TrustCertificate, Usage,
 };
 pub use backup::{Backup, BackupKind, BackupOrder, BackupRun, Device};
 pub use clients::{RequestFacts, SessionFacts, TransactionFacts};

@@ -339,8 +339,7 @@ fn reconnect(
         .into_iter()
         .all(|side| link.acts(side, instances, now) && passes(link, side, instances, faults));
     let connected = SIDES.into_iter().all(|side| link.member(side).connected);
-    let possible =
-        both_up && !connected && link.running.is_none() && link.arm.deleted.is_none();
+    let possible = both_up && !connected && link.running.is_none() && link.arm.deleted.is_none();
     let Some(primary) = link.only_primary().filter(|_| possible) else {
         link.members.iter_mut().for_each(|member| member.reconnect_at = None);
         return;

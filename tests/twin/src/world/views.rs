@@ -212,8 +212,8 @@ impl World {
             for (database, copy) in link.databases.iter().zip(&member.copies) {
                 let state = self.shown_state(link, side, copy);
                 let primary = self.shown_role(link, side) == Role::Primary;
-                let behind = !link.left_by(side)
-                    && (!member.connected || copy.sent < copy.log.len());
+                let behind =
+                    !link.left_by(side) && (!member.connected || copy.sent < copy.log.len());
                 all.push(DatabaseFacts {
                     name: database.name.clone(),
                     database_id: copy.database_id,

@@ -1,5 +1,6 @@
 //! The ARM door against what is real: recorded traffic, and Microsoft's own client.
 
+mod difference;
 mod recordings;
 mod replay;
 mod sdk;
