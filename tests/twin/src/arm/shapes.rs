@@ -30,7 +30,7 @@ pub(super) fn instance_id(cloud: &Cloud, instance: &str) -> String {
 /// A link, as GET and list answer it (addendum 2.5, 2.7, 12.6).
 pub(super) fn azure_link(cloud: &Cloud, instance: &str, link: &AzureLink, version: &str) -> Value {
     let (name, mut properties, several) = match link {
-        AzureLink::Made { link, several, synchronous, certificate } => {
+        AzureLink::Made { link, several, synchronous, changed, certificate } => {
             let mut properties = made(link, *several, *synchronous);
             let certificate = certificate.as_ref().map_or_else(
                 || json!({}),
@@ -42,6 +42,11 @@ pub(super) fn azure_link(cloud: &Cloud, instance: &str, link: &AzureLink, versio
                 && let Some(number) = link.databases.iter().find_map(|database| database.error)
             {
                 properties["mostRecentError"] = json!(number.to_string());
+                properties["mostRecentErrorTime"] = json!(written(*changed));
+                properties["mostRecentErrorMessage"] = json!(match number {
+                    41_976 => "The availability group is not responding.",
+                    _ => "The database is not responding.",
+                });
             }
             (&link.name, properties, *several)
         }

@@ -308,3 +308,62 @@ async fn a_deletion_happens_though_its_reply_is_lost() {
     });
     assert!(gone.await.is_some());
 }
+
+#[tokio::test]
+async fn a_creation_that_cannot_be_fails_and_says_why() {
+    let rig = Rig::with_spare().await;
+    let path = rig.other_link(NEW);
+    let unknown = {
+        let mut body = order("Orders", "Secondary");
+        body["properties"]["partnerEndpoint"] = json!("TCP://nobody.example:5022");
+        body
+    };
+    let version = |number: &str| {
+        let change = crate::world::setup::Change::ProductVersion(number.to_owned());
+        rig.twin.world.with(|world| world.set_up("sql01", change)).expect("it exists");
+    };
+    let why = async |wanted: Value| {
+        let (_, ended) = rig.done(Method::PUT, &path, Some(wanted)).await;
+        assert_eq!(ended["status"], "Failed");
+        assert_eq!(error(rig.get(&path).await).await.0, 404, "nothing is left of it");
+        ended["error"].clone()
+    };
+    assert_eq!(why(unknown).await["code"], "UnableToResolveRemoteServer");
+    assert_eq!(why(order("Sales", "Secondary")).await["code"], "ManagedDatabaseNameInUse");
+    version("17.0.1000.7");
+    let code = "ManagedInstanceRestoreToInstanceWithOlderVersionEdition";
+    assert_eq!(why(order("Orders", "Secondary")).await["code"], code);
+    version("15.0.4345.5");
+    let numbered = async |wanted: Value, number: &str| {
+        let error = why(wanted).await;
+        let message = error["message"].as_str().expect("words");
+        assert!(message.starts_with(number), "{error}");
+    };
+    numbered(order("Orders", "Secondary"), "41988").await;
+    numbered(order("Stock", "Primary"), "41984").await;
+    let many = Rig::with(|spec| {
+        spec.instances[0].databases = vec!["Orders".into()];
+        spec.instances[1].databases = (0..99).map(|n| format!("db{n}")).collect();
+    })
+    .await;
+    let path = many.other_link(NEW);
+    let (_, ended) = many.done(Method::PUT, &path, Some(order("Orders", "Secondary"))).await;
+    assert_eq!(ended["error"]["code"], "DatabaseNumberLimitReached");
+}
+
+#[tokio::test]
+async fn the_newest_version_tells_the_newest_error() {
+    let rig = Rig::start().await;
+    rig.fault(Fault::Stop { instance: "sql01".into() });
+    for _ in 0..2 {
+        let answer = rig.fail_over("ForcedAllowDataLoss").await;
+        rig.settle(&header(&answer, "azure-asyncoperation")).await;
+    }
+    let read = async |version| rig.at(&rig.link_path(), version).await;
+    let new = read("2026-08-01-preview").await.1["properties"].clone();
+    assert_eq!(new["mostRecentError"], "41976");
+    assert!(new["mostRecentErrorTime"].is_string() && new["mostRecentErrorMessage"].is_string());
+    let old = read("2025-08-01-preview").await.1["properties"].clone();
+    assert!(old.get("mostRecentError").is_none());
+    assert_eq!(old["databases"][0]["mostRecentLinkError"], "41976");
+}

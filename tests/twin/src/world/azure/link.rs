@@ -76,7 +76,7 @@ impl World {
             let after = SignedDuration::ZERO;
             return Ok(self.begin_job(kind, instance, &name, Effect::Nothing, Some(after)));
         }
-        if let Some(error) = self.name_in_use(instance, &order) {
+        if let Some(error) = self.cannot_be_made(instance, &order) {
             let after = SignedDuration::from_secs(12);
             return Ok(self.begin_job(kind, instance, &name, Effect::Fail(error), Some(after)));
         }
@@ -185,21 +185,6 @@ impl World {
     pub(super) fn live_link(&self, instance: &str, link: &str) -> Option<&Link> {
         let found = self.links.get(link).filter(|found| found.arm.deleted.is_none())?;
         (found.side_of(instance) == Some(Side::ManagedInstance)).then_some(found)
-    }
-
-    fn name_in_use(&self, instance: &str, order: &LinkOrder) -> Option<ArmError> {
-        let linked = |name: &str| {
-            let mut live = self.links.values().filter(|link| link.arm.deleted.is_none());
-            live.any(|link| {
-                link.side_of(instance).is_some() && link.databases().any(|other| other == name)
-            })
-        };
-        let owned =
-            |name: &str| self.instances.get(instance).is_some_and(|found| found.resource.has(name));
-        let mut names = order.databases.iter();
-        let taken = names.find(|name| linked(name) || (!order.from_instance && owned(name)))?;
-        let message = format!("Database '{taken}' already exists. Choose a different name.");
-        Some(ArmError::new(400, "ManagedDatabaseNameInUse", &message))
     }
 
     fn conflicts(&mut self, instance: &str, link: &str) -> Result<(), ArmError> {

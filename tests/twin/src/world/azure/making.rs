@@ -52,6 +52,8 @@ pub enum AzureLink {
         several: bool,
         /// `replicationMode` is Sync.
         synchronous: bool,
+        /// When its role changed last.
+        changed: Timestamp,
         /// The name and the end of the certificate by which the instance knows SQL Server.
         certificate: Option<(String, Timestamp)>,
     },
@@ -175,6 +177,7 @@ impl World {
             link: Box::new(read),
             several: found.arm.several || found.databases().nth(1).is_some(),
             synchronous: found.arm.synchronous,
+            changed: found.member(Side::ManagedInstance).changed,
             certificate: certificate.map(|(name, found)| (name.clone(), found.expiry)),
         })
     }

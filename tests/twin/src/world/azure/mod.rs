@@ -8,6 +8,7 @@ mod instance;
 mod job;
 mod link;
 mod making;
+mod refusal;
 mod switch;
 
 use std::collections::BTreeMap;
