@@ -27,6 +27,9 @@ pub(super) enum Address {
     TrustCertificate(String, String),
     EndpointCertificates(String),
     EndpointCertificate(String, String),
+    Aliases(String),
+    Alias(String, String),
+    Acquire(String, String),
     Operations(String),
     Operation(String, String),
     Cancel(String, String),
@@ -120,6 +123,13 @@ impl Address {
         if permissions && segments.len() == 7 {
             return Ok(Address::Permissions(None));
         }
+        // Of some types, operations are in no group (addendum 12.9).
+        let placed = is(2, "providers") && is(3, "Microsoft.Sql") && is(4, "locations");
+        if let Some([kind, id]) = segments.get(6..).filter(|_| placed)
+            && let Some(found) = located(kind, (*id).to_owned())
+        {
+            return Ok(found);
+        }
         let found = match segments.get(6..) {
             Some(below) if provided && is(5, "Microsoft.Sql") => in_sql(below),
             Some(_) | None => None,
@@ -149,6 +159,9 @@ impl Address {
             | Address::TrustCertificate(..)
             | Address::EndpointCertificates(_)
             | Address::EndpointCertificate(..)
+            | Address::Aliases(_)
+            | Address::Alias(..)
+            | Address::Acquire(..)
             | Address::Operations(_)
             | Address::Operation(..)
             | Address::Cancel(..)
@@ -175,6 +188,9 @@ impl Address {
             }
             Address::EndpointCertificates(_) | Address::EndpointCertificate(..) => {
                 "managedInstances/endpointCertificates"
+            }
+            Address::Aliases(_) | Address::Alias(..) | Address::Acquire(..) => {
+                "managedInstances/dnsAliases"
             }
             Address::Operations(_) | Address::Operation(..) | Address::Cancel(..) => {
                 "managedInstances/operations"
@@ -204,6 +220,7 @@ impl Address {
             Address::Failover(..) => "distributedAvailabilityGroups/failover/action".to_owned(),
             Address::SetRole(..) => "distributedAvailabilityGroups/setRole/action".to_owned(),
             Address::Cancel(..) => "operations/cancel/action".to_owned(),
+            Address::Acquire(..) => "dnsAliases/acquire/action".to_owned(),
             Address::Instance(_) => verb.to_owned(),
             Address::Links(_)
             | Address::Link(..)
@@ -213,6 +230,8 @@ impl Address {
             | Address::TrustCertificate(..)
             | Address::EndpointCertificates(_)
             | Address::EndpointCertificate(..)
+            | Address::Aliases(_)
+            | Address::Alias(..)
             | Address::Operations(_)
             | Address::Operation(..) => {
                 let name = self.type_name().trim_start_matches("managedInstances/");
@@ -230,6 +249,7 @@ pub(super) fn poll_type(family: Family) -> &'static str {
         Family::TrustCertificates => "serverTrustCertificatesAzureAsyncOperation",
         Family::Instances => "managedInstanceAzureAsyncOperation",
         Family::Databases => "managedDatabaseAzureAsyncOperation",
+        Family::Aliases => "managedDnsAliasAsyncOperation",
     }
 }
 
@@ -240,6 +260,7 @@ pub(super) fn result_type(family: Family) -> &'static str {
         Family::TrustCertificates => "serverTrustCertificatesOperationResults",
         Family::Instances => "managedInstanceOperationResults",
         Family::Databases => "managedDatabaseOperationResults",
+        Family::Aliases => "managedDnsAliasOperationResults",
     }
 }
 
@@ -292,6 +313,7 @@ fn in_sql(below: &[&str]) -> Option<Address> {
             "servertrustcertificates" => Address::TrustCertificates(instance()),
             "endpointcertificates" => Address::EndpointCertificates(instance()),
             "operations" => Address::Operations(instance()),
+            "dnsaliases" => Address::Aliases(instance()),
             _ => return None,
         },
         ["managedinstances", _, kind, _] => match *kind {
@@ -300,6 +322,7 @@ fn in_sql(below: &[&str]) -> Option<Address> {
             "servertrustcertificates" => Address::TrustCertificate(instance(), own(3)),
             "endpointcertificates" => Address::EndpointCertificate(instance(), own(3)),
             "operations" => Address::Operation(instance(), own(3)),
+            "dnsaliases" => Address::Alias(instance(), own(3)),
             _ => return None,
         },
         ["managedinstances", _, "distributedavailabilitygroups", _, "failover"] => {
@@ -308,14 +331,20 @@ fn in_sql(below: &[&str]) -> Option<Address> {
         ["managedinstances", _, "distributedavailabilitygroups", _, "setrole"] => {
             Address::SetRole(instance(), own(3))
         }
+        ["managedinstances", _, "dnsaliases", _, "acquire"] => Address::Acquire(instance(), own(3)),
         ["managedinstances", _, "operations", _, "cancel"] => Address::Cancel(instance(), own(3)),
         _ => return None,
     })
 }
 
 fn located(kind: &str, id: String) -> Option<Address> {
-    const FAMILIES: [Family; 4] =
-        [Family::Links, Family::TrustCertificates, Family::Instances, Family::Databases];
+    const FAMILIES: [Family; 5] = [
+        Family::Links,
+        Family::TrustCertificates,
+        Family::Instances,
+        Family::Databases,
+        Family::Aliases,
+    ];
     FAMILIES.into_iter().find_map(|family| {
         if poll_type(family).eq_ignore_ascii_case(kind) {
             return Some(Address::Poll(family, id.clone()));

@@ -8,6 +8,7 @@
 
 mod access;
 mod address;
+mod aliases;
 mod assertion;
 mod der;
 mod errors;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Door,
     address::{poll_type, result_type},
+    aliases,
     errors::Problem,
     gate, instances,
     resources::{Asked, known, not_supported, with_instance},
@@ -61,7 +62,14 @@ impl Signer {
         }
         // Those of other types were recorded without a signature (addendum 12.9).
         let plain = |kind: &str| {
-            format!("{}{}?api-version={version}", door.cloud.base_url, path(door, kind, &id))
+            let path = match family {
+                Family::Aliases => placed(door, kind, &id),
+                Family::Links
+                | Family::TrustCertificates
+                | Family::Instances
+                | Family::Databases => path(door, kind, &id),
+            };
+            format!("{}{path}?api-version={version}", door.cloud.base_url)
         };
         Urls { poll: plain(poll), result: plain(result) }
     }
@@ -177,7 +185,16 @@ pub(super) fn result(
             Ok(response)
         }
         JobStatus::Succeeded => {
-            Ok(later(door, Json(outcome(door, asked, &operation)?).into_response()))
+            let body = Json(outcome(door, asked, &operation)?);
+            // Recorded so for aliases in DNS (addendum 12.9).
+            let status = match family {
+                Family::Aliases => StatusCode::CREATED,
+                Family::Links
+                | Family::TrustCertificates
+                | Family::Instances
+                | Family::Databases => StatusCode::OK,
+            };
+            Ok(later(door, (status, body).into_response()))
         }
         JobStatus::Failed { code, message } => {
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, message.clone()))
@@ -271,8 +288,20 @@ fn outcome(door: &Door, asked: &Asked, operation: &AzureOperation) -> Result<Val
             })?;
             Ok(body)
         }
-        Family::TrustCertificates | Family::Databases => Ok(json!({})),
+        Family::Aliases if !operation.deletes => {
+            Ok(aliases::moved(&door.cloud, instance, &operation.subject))
+        }
+        Family::TrustCertificates | Family::Databases | Family::Aliases => Ok(json!({})),
     }
+}
+
+/// The same of a type whose operations are in no group.
+fn placed(door: &Door, kind: &str, id: &str) -> String {
+    let cloud = &door.cloud;
+    format!(
+        "/subscriptions/{}/providers/Microsoft.Sql/locations/{}/{kind}/{id}",
+        cloud.subscription, cloud.location
+    )
 }
 
 fn path(door: &Door, kind: &str, id: &str) -> String {

@@ -8,8 +8,8 @@ use axum::{
 };
 
 use super::{
-    Door, access, address::Address, errors::Problem, gate::query, instances, links, neighbours,
-    operations,
+    Door, access, address::Address, aliases, errors::Problem, gate::query, instances, links,
+    neighbours, operations,
 };
 use crate::world::{Instance, InstanceKind, World};
 
@@ -89,6 +89,9 @@ async fn respond(door: &Door, request: Request<Body>) -> Result<Response, Proble
         }
         Address::EndpointCertificates(name) => instances::endpoints(door, &asked, &name),
         Address::EndpointCertificate(name, kind) => instances::endpoint(door, &asked, &name, &kind),
+        Address::Aliases(name) => aliases::list(door, &asked, &name),
+        Address::Alias(name, alias) => aliases::one(door, &asked, &name, &alias).await,
+        Address::Acquire(name, alias) => aliases::acquire(door, &asked, &name, &alias).await,
         Address::Operations(name) => operations::list(door, &asked, &name),
         Address::Operation(name, id) => operations::one(door, &asked, &name, &id),
         Address::Cancel(name, id) => operations::cancel(door, &asked, &name, &id),

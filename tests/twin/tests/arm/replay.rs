@@ -59,6 +59,8 @@ pub(crate) struct Situation {
     pub(crate) databases: &'static [&'static str],
     /// Its collation.
     pub(crate) collation: &'static str,
+    /// Another managed instance beside it, and an alias in DNS that the first one has.
+    pub(crate) alias: Option<(&'static str, &'static str)>,
     /// A certificate that it trusts.
     pub(crate) certificate: Option<&'static str>,
     /// Settings that differ from those of a new instance.
@@ -84,8 +86,8 @@ struct Stage {
     token: String,
     group: String,
     location: String,
-    /// The twin's operation ids by those of the recording, and its URLs.
-    operations: BTreeMap<String, (String, String)>,
+    /// The twin's operation ids by those of the recording, and where they are polled and end.
+    operations: BTreeMap<String, (String, [String; 2])>,
     _folder: TempDir,
 }
 
@@ -162,6 +164,10 @@ impl Stage {
             let url = format!("{instance}?api-version=2025-01-01");
             self.settle(Method::PATCH, &url, settings()).await;
         }
+        if let Some((_, alias)) = situation.alias {
+            let url = format!("{instance}/dnsAliases/{alias}?api-version=2025-01-01");
+            self.settle(Method::PUT, &url, json!({ "createDnsRecord": true })).await;
+        }
         if let Some(name) = situation.certificate {
             let key = rcgen::KeyPair::generate().expect("a key");
             let params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
@@ -214,7 +220,15 @@ impl Stage {
         let expected = &exchange.response;
         let request = &exchange.request;
         let operation = request.path.rsplit('/').next().unwrap_or_default().to_owned();
-        if let Some((_, poll)) = self.operations.get(&operation) {
+        if let Some((_, [poll, result])) = self.operations.get(&operation) {
+            if request.path.contains("OperationResults") {
+                let answer = self.ask(Method::GET, result, None).await;
+                assert_eq!(answer.status().as_u16(), expected.status, "{place}");
+                let body = self.renamed(answer.json().await.expect("JSON"));
+                let wanted = expected.body.clone().unwrap_or(Value::Null);
+                assert_eq!(difference.find(&wanted, &body, ""), None, "{place}");
+                return;
+            }
             let (headers, body) = if expected.body.as_ref().is_some_and(in_progress) {
                 let answer = self.ask(Method::GET, poll, None).await;
                 assert_eq!(answer.status().as_u16(), expected.status, "{place}");
@@ -280,9 +294,10 @@ impl Stage {
             path.rsplit('/').next().unwrap_or_default().to_owned()
         };
         let recorded = expected.headers.get("azure-asyncoperation");
-        let own = headers.get("azure-asyncoperation").and_then(|value| value.to_str().ok());
-        if let (Some(recorded), Some(own)) = (recorded, own) {
-            self.operations.insert(id(recorded), (id(own), own.to_owned()));
+        let own = ["azure-asyncoperation", "location"]
+            .map(|name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned));
+        if let (Some(recorded), [Some(poll), Some(result)]) = (recorded, own) {
+            self.operations.insert(id(recorded), (id(&poll), [poll, result]));
         }
     }
 
@@ -358,5 +373,10 @@ fn spec(situation: &Situation) -> WorldSpec {
         databases: situation.databases.iter().map(|name| (*name).to_owned()).collect(),
         ..managed
     });
+    if let Some((name, _)) = situation.alias {
+        let beside = spec.instances.last().cloned().expect("the one just made");
+        let server_name = format!("{name}.{number}.database.windows.net");
+        spec.instances.push(InstanceSpec { name: name.to_owned(), server_name, ..beside });
+    }
     spec
 }

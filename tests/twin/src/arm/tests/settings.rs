@@ -187,3 +187,39 @@ async fn endpoint_certificates_come_for_two_endpoints() {
     assert!(new["properties"]["trustedRootCertificates"][0]["subject"].is_string());
     assert_eq!(error(rig.get(&format!("{path}/OTHER")).await).await.0, 404);
 }
+
+#[tokio::test]
+async fn an_alias_is_made_and_moved_between_managed_instances_only() {
+    let rig = Rig::with(|spec| {
+        let mut other = spec.instances[1].clone();
+        other.name = "mi-b".into();
+        other.server_name = "mi-b.0a1b2c3d4e5f.database.windows.net".into();
+        spec.instances.push(other);
+    })
+    .await;
+    let path = format!("{}/dnsAliases/shop", rig.instance_path());
+    let (name, _) = rig.done(Method::PUT, &path, Some(json!({ "createDnsRecord": true }))).await;
+    assert_eq!(name, "CreateManagedServerDnsAlias");
+    let read = body(rig.get(&path).await).await;
+    let record = "shop.0a1b2c3d4e5f.database.windows.net";
+    assert_eq!(read["properties"]["azureDnsRecord"], record);
+    let there = path.replace("mi-dr", "mi-b");
+    let acquire = format!("{there}/acquire");
+    let from = |id: &str| Some(json!({ "oldManagedServerDnsAliasResourceId": id }));
+    let answer = rig.ask(Method::POST, &acquire, from(&path)).await;
+    let (poll, result) = (header(&answer, "azure-asyncoperation"), header(&answer, "location"));
+    assert!(!poll.contains("resourceGroups"), "{poll}");
+    assert_eq!(rig.settle(&poll).await["status"], "Succeeded");
+    assert_eq!(rig.get_url(&result).await.status(), StatusCode::CREATED);
+    assert_eq!(body(rig.get(&there).await).await["properties"], json!({}), "without records");
+    assert_eq!(error(rig.get(&path).await).await, (404, "ResourceNotFound".to_owned(), false));
+    let sql = path.replace("mi-dr", "sql01");
+    let wrong = error(rig.ask(Method::POST, &acquire, from(&sql)).await).await;
+    assert_eq!(wrong, (404, "ResourceNotFound".to_owned(), true), "a SQL Server has none");
+    let wrong = error(rig.ask(Method::POST, &acquire, from("x")).await).await;
+    assert_eq!(wrong, (400, "InvalidParameterValue".to_owned(), false));
+    let (name, _) = rig.done(Method::DELETE, &there, None).await;
+    assert_eq!(name, "DropManagedServerDnsAlias");
+    let list = body(rig.get(&there.replace("/shop", "")).await).await;
+    assert_eq!(list["value"], json!([]));
+}

@@ -46,6 +46,8 @@ pub struct Resource {
     pub said_health: Option<String>,
     /// Certificates of servers that it trusts.
     pub certificates: BTreeMap<String, TrustCertificate>,
+    /// Its aliases in DNS, and whether each has its records.
+    pub aliases: BTreeMap<String, bool>,
     /// Databases that are in no link.
     pub databases: Vec<OwnDatabase>,
 }
@@ -115,6 +117,7 @@ impl Resource {
             tags: BTreeMap::new(),
             said_health: None,
             certificates: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             databases: spec.databases.iter().map(own).collect(),
         }
     }

@@ -37,6 +37,8 @@ pub enum Family {
     Instances,
     /// Databases.
     Databases,
+    /// Aliases in DNS.
+    Aliases,
 }
 
 /// How a job fares.
@@ -72,6 +74,11 @@ pub(super) enum Effect {
     PutCertificate(TrustCertificate),
     DropCertificate,
     DropDatabase,
+    /// Made with or without its records, moved from elsewhere, or dropped.
+    Alias {
+        recorded: Option<bool>,
+        from: Option<String>,
+    },
 }
 
 /// All jobs; the newest [`KEPT`] of those that have ended are kept.
@@ -130,6 +137,7 @@ impl Job {
 
     fn deletes(&self) -> bool {
         match self.effect {
+            Effect::Alias { recorded, .. } => recorded.is_none(),
             Effect::DropLink | Effect::DropCertificate | Effect::DropDatabase => true,
             Effect::Nothing
             | Effect::Fail(_)
@@ -230,6 +238,9 @@ impl World {
                 }
             }
             Effect::DropDatabase => self.drop_database(instance, subject),
+            Effect::Alias { recorded, from } => {
+                self.change_alias(instance, subject, *recorded, from.as_deref());
+            }
         }
         Ok(())
     }

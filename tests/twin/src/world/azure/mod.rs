@@ -4,6 +4,7 @@
 //!
 //! Sources: mi-link 6 and 9, addendum 2, 3 and 12, the recordings.
 
+mod alias;
 mod instance;
 mod job;
 mod link;
@@ -73,6 +74,22 @@ pub enum AzureCommand {
     },
     /// `DELETE .../serverTrustCertificates/{name}`
     DeleteCertificate(String),
+    /// `PUT .../dnsAliases/{name}`
+    PutAlias {
+        /// Its name.
+        name: String,
+        /// `createDnsRecord`
+        recorded: bool,
+    },
+    /// `POST .../dnsAliases/{name}/acquire`
+    AcquireAlias {
+        /// Its name.
+        name: String,
+        /// The managed instance that has it.
+        from: String,
+    },
+    /// `DELETE .../dnsAliases/{name}`
+    DeleteAlias(String),
     /// `DELETE .../databases/{name}`
     DeleteDatabase(String),
 }
@@ -190,6 +207,13 @@ impl World {
                 self.take_certificate(instance, name, blob, expiry)
             }
             AzureCommand::DeleteCertificate(name) => self.take_no_certificate(instance, &name),
+            AzureCommand::PutAlias { name, recorded } => {
+                self.take_alias(instance, &name, Some(recorded), None)
+            }
+            AzureCommand::AcquireAlias { name, from } => {
+                self.take_alias(instance, &name, Some(false), Some(from))
+            }
+            AzureCommand::DeleteAlias(name) => self.take_alias(instance, &name, None, None),
             AzureCommand::DeleteDatabase(name) => self.take_no_database(instance, &name),
         }
     }
@@ -211,6 +235,11 @@ impl AzureCommand {
             AzureCommand::DeleteCertificate(name) => {
                 format!("DELETE {instance}/serverTrustCertificates/{name}")
             }
+            AzureCommand::PutAlias { name, .. } => format!("PUT {instance}/dnsAliases/{name}"),
+            AzureCommand::AcquireAlias { name, from } => {
+                format!("POST {instance}/dnsAliases/{name}/acquire from {from}")
+            }
+            AzureCommand::DeleteAlias(name) => format!("DELETE {instance}/dnsAliases/{name}"),
             AzureCommand::DeleteDatabase(name) => format!("DELETE {instance}/databases/{name}"),
         }
     }
