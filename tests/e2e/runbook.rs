@@ -41,7 +41,7 @@ impl Paper {
             let code = code.split_once("```").expect("it ends").0;
             questions.insert(name.to_owned(), code.to_owned());
         }
-        assert_eq!(questions.len(), 8, "{questions:#?}");
+        assert_eq!(questions.len(), 10, "{questions:#?}");
         Self { text, questions }
     }
 
@@ -268,6 +268,10 @@ fn over_and_back_by_paper_nothing_is_lost() {
     assert_eq!(print(&rig, &["--offline", "nobody"]).status.code(), Some(1));
 
     let person = Person::new(&rig, offline);
+    person.does("## First of all", "");
+    for question in ["AGENT", "REPLICAS", "LOG REUSE"] {
+        person.ask(question, SQL);
+    }
     assert_eq!(person.role(SQL), "PRIMARY");
     person.does("## 3. ", " stop");
     nothing_lost(&rig, MI);

@@ -281,7 +281,11 @@ impl Stage {
         let now = self.universe.agent_now();
         let estate = self.universe.estate().ok_or("the agent is not there")?;
         let sheet = Sheet::of(estate, &Universe::link(), now).ok_or("there is no such link")?;
-        for line in sheet.page(&places()).lines() {
+        let world = self.universe.world.link(LINK).ok_or("no such link")?;
+        let local = world.member(twin::world::Side::SqlServer).local();
+        let replicas = local.iter().flat_map(|local| local.replicas());
+        let replicas = replicas.map(|replica| replica.instance.clone()).collect();
+        for line in sheet.page(&places(replicas)).lines() {
             let _ = writeln!(self.out, "{}", format!("| {line}").trim_end());
         }
         Ok(())
@@ -349,7 +353,7 @@ impl Stage {
 }
 
 /// Where people get in, in a universe.
-fn places() -> Places {
+fn places(replicas: Vec<String>) -> Places {
     let azure = AzureDoor {
         base_url: "https://management.azure.com".into(),
         api_version: "2025-01-01".into(),
@@ -357,13 +361,14 @@ fn places() -> Places {
         resource_group: "r".into(),
         instance: MANAGED_INSTANCE.into(),
     };
-    let door = |name: &str, host: &str, azure| {
+    let replicas = replicas.iter().map(|name| format!("tcp:{name}.example.com,1433")).collect();
+    let door = |name: &str, host: &str, replicas, azure| {
         let name = InstanceId::new(name).unwrap_or_else(|why| panic!("{why}"));
-        (name, Door { server: format!("tcp:{host},1433"), replicas: Vec::new(), azure })
+        (name, Door { server: format!("tcp:{host},1433"), replicas, azure })
     };
     let doors = [
-        door(SQL_SERVER, "sql01.example.com", None),
-        door(MANAGED_INSTANCE, "mi-dr.abc123.database.windows.net", Some(azure)),
+        door(SQL_SERVER, "sql01.example.com", replicas, None),
+        door(MANAGED_INSTANCE, "mi-dr.abc123.database.windows.net", Vec::new(), Some(azure)),
     ];
     Places { agent: "dr-agent".into(), version: "0.0.0".into(), doors: doors.into() }
 }

@@ -13,6 +13,8 @@
 mod after;
 mod azure;
 mod errors;
+mod fence;
+mod give_up;
 mod head;
 mod over;
 mod page;
@@ -130,6 +132,11 @@ impl Writer<'_> {
 
     fn door(&self, side: Side) -> Option<&Door> {
         self.places.doors.get(self.sheet.spec.instance(side))
+    }
+
+    /// The replicas of SQL Server's own group; empty where it is none.
+    fn replicas(&self) -> Vec<String> {
+        self.door(Side::SqlServer).map(|door| door.replicas.clone()).unwrap_or_default()
     }
 
     fn azure(&self) -> Option<&AzureDoor> {

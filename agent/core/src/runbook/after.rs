@@ -1,10 +1,10 @@
-//! What comes after a failover, what an old primary needs, and what giving up the link means.
+//! What comes after a failover, and what an old primary needs.
 
 use alloc::{format, string::String};
 
 use super::{
     Writer,
-    queries::{Question, local_groups, text},
+    queries::{Question, text},
 };
 use crate::{names::Side, plan::quoted};
 
@@ -76,12 +76,24 @@ impl Writer<'_> {
     fn demote(&mut self, old: Side) {
         let (name, stays) = (self.name(old), self.name(old.other()));
         self.page.title(3, &format!("If {name} has to give way to {stays}"));
-        let kills = self.ask(Question::Kills, &[old]);
-        self.page
-            .step(&format!("Keep the applications away from it, and end who is left: {kills}."));
-        self.page.step("SAVE WHAT ONLY IT HAS. The step after this one discards it, and this is the only copy. Not WITH NORECOVERY, which takes the database away.");
+        let roles = self.ask(Question::Roles, &[old.other(), old]);
+        self.page.step(&format!("{roles}: {stays} PRIMARY, {name} PRIMARY. {stays} says anything else, or does not answer: STOP, for then the copy that is to stay is none. {name} is secondary already: go on with data movement, below."));
+        let database = self.ask(Question::Database, &[old.other()]);
+        self.page.step(&format!(
+            "{database}: ONLINE and READ_WRITE, and the applications use it. Else STOP."
+        ));
+        let sessions = self.ask(Question::Sessions, &[old]);
+        self.page.step(&format!("{sessions}: no row. Keep the applications away from it first, those on timers and in Agent jobs too; KILLS gives what ends who is left. Then ask again."));
+        let database = self.ask(Question::Database, &[old]);
+        self.page.step(&format!("{database}. Write down end_of_log_lsn and read it again after a minute: it stands still, or moves by background records alone (some {} KB). Else somebody still writes: look who.", self.sheet.spec.planned.quiet_log_kb));
+        self.page.line("end_of_log_lsn before the backup: ______________________");
+        self.page.step("SAVE WHAT ONLY IT HAS. What comes after discards it, and this is the only copy. Not WITH NORECOVERY, which takes the database away.");
         self.save(old);
-        self.page.step("Make it the secondary.");
+        let sessions = self.ask(Question::Sessions, &[old]);
+        self.page.step(&format!("{sessions}: no row still, after the backup."));
+        let database = self.ask(Question::Database, &[old]);
+        self.page.step(&format!("{database}: end_of_log_lsn is where it was, but for background records. If it went on, the backup lacks something: find who writes and BACK UP AGAIN, to another name."));
+        self.page.step("POINT OF NO RETURN. Make it the secondary.");
         if old == Side::ManagedInstance {
             self.page.text("UNCONFIRMED on a managed instance: Microsoft shows this statement for SQL Server, and says that it is for the side that was primary. The role-setting request of Azure takes Secondary too, and what it does is UNCONFIRMED.");
         }
@@ -130,59 +142,6 @@ impl Writer<'_> {
             }
         }
         self.page.text("If it is refused for want of a full backup (4214), or the chain of log backups has a gap: a full backup WITH COPY_ONLY, CHECKSUM as well. Read it back (RESTORE VERIFYONLY) before you go on. The options are UNCONFIRMED: Microsoft names none.");
-    }
-
-    pub(super) fn fence(&mut self) {
-        self.page.title(2, "8. Keep an old primary from taking writes");
-        self.page.text("In this order until one holds; then prove it from the outside: roles (part 2), and no application gets a write through.");
-        let server = self.name(Side::SqlServer);
-        self.page.title(3, &format!("{server}, SQL Server"));
-        let kills = self.ask(Question::Kills, &[Side::SqlServer]);
-        self.page.step(&format!("Stop the applications; end who is left: {kills}."));
-        self.page.step(
-            "If it can be reached and what only it has is saved: make it the secondary (part 7).",
-        );
-        self.page.step("Else stop the service and keep it from starting by itself. On Windows (MSSQL$NAME for a named instance), or on Linux:");
-        self.page.code(
-            "powershell",
-            "Set-Service MSSQLSERVER -StartupType Disabled\nStop-Service MSSQLSERVER -Force",
-        );
-        self.page.code("sh", "systemctl disable --now mssql-server");
-        self.page.step("Or close its port for everybody but yourself, at the host or the network in front of it; or cut its power.");
-        self.page.item("ALTER AVAILABILITY GROUP <LOCAL GROUP> OFFLINE takes the local group to RESOLVING, and every access fails with 983 until the service is restarted. Seen with a plain group with CLUSTER_TYPE = NONE; UNCONFIRMED under a link. Two people should agree to it.");
-        let managed = self.name(Side::ManagedInstance);
-        self.page.title(3, &format!("{managed}, managed instance"));
-        let kills = self.ask(Question::Kills, &[Side::ManagedInstance]);
-        self.page.step(&format!("Stop the applications; end who is left: {kills}."));
-        self.page.step(
-            "If it can be reached and what only it has is saved: make it the secondary (part 7).",
-        );
-        self.page.step("Else close ports 1433 and 11000 to 11999 for the applications in the network security group of its subnet. It can't be stopped while it has a link. (5022 and 11000 to 11999 from SQL Server are the link: leave them to it.)");
-        self.page.title(3, "What is no fence");
-        self.page.item("READ_ONLY and SINGLE_USER are refused (1468).");
-        self.page.item("Stopping the endpoint stops replication, not writes.");
-        self.page.item("Dropping the group or deleting the link leaves the database READ_WRITE.");
-        self.page.item("Disabled logins hit other databases, and sysadmins, jobs and Windows groups slip through. DENY, users and triggers in the database are replicated to the winner.");
-    }
-
-    pub(super) fn give_up(&mut self) {
-        self.page.title(2, "9. Give up the link");
-        self.page.text("When: the link or the secondary is away and the log of the primary fills (it can't be truncated for AVAILABILITY_REPLICA), so production is about to stop; or the versions leave no other way over. The price: seeding anew, and from then on two copies that both take writes.");
-        let kept = self.ask(Question::LogReuse, &Side::BOTH);
-        self.page.step(&format!(
-            "Why the log of the primary is kept: {kept}. How full it is: DBCC SQLPERF(LOGSPACE)."
-        ));
-        self.page.step("To move by giving up (one way): the applications stopped, nobody left, everything there, as in part 3. Then fence the side that is not to be used: nothing does it for you.");
-        self.page.step("POINT OF NO RETURN. Look whether the link is there (deleting one that is not is answered with 202 too), then delete it in Azure:");
-        self.azure_show();
-        self.azure_delete();
-        self.page.step("Then drop the group on SQL Server, which lets its log go. If Azure does not answer this alone saves the log; delete the link there later.");
-        let drop = format!("DROP AVAILABILITY GROUP {};", quoted(&self.sheet.spec.group));
-        self.sql(Side::SqlServer, &drop);
-        self.page.text("If the log is kept still, the local group keeps it: drop that too, by the name that this gives, after asking who else is in it:");
-        self.sql(Side::SqlServer, local_groups());
-        self.page.item("After giving up a kept link do not restart the managed instance before its first full backup.");
-        self.page.item("The copy on the managed instance has to be dropped before a link for the same database can be made.");
     }
 
     /// Device and file of a backup that is taken by hand. The number of the page keeps it from being

@@ -33,8 +33,8 @@ impl Writer<'_> {
         self.page.code(
             "powershell",
             &format!(
-                "Start-AzSqlInstanceLinkFailover `\n  -ResourceGroupName {} `\n  -InstanceName {} `\n  -Name {} -FailoverType {kind}",
-                ps(&azure.resource_group), ps(&azure.instance), ps(&group)
+                "Set-AzContext -Subscription {}\nStart-AzSqlInstanceLinkFailover `\n  -ResourceGroupName {} `\n  -InstanceName {} `\n  -Name {} -FailoverType {kind}",
+                ps(&azure.subscription), ps(&azure.resource_group), ps(&azure.instance), ps(&group)
             ),
         );
         let mut lines = pieces(path);
@@ -69,6 +69,34 @@ impl Writer<'_> {
         );
     }
 
+    /// Has the managed instance commit synchronously, two ways.
+    pub(super) fn azure_synchronous(&mut self) {
+        let Some(azure) = self.azure().cloned() else {
+            self.page.text("In the portal: replication mode of the link to Sync.");
+            return;
+        };
+        let group = self.sheet.spec.group.clone();
+        self.page.code(
+            "sh",
+            &format!(
+                "az sql mi link update --subscription {} \\\n  --resource-group {} --mi {} --name {} \\\n  --replication-mode Sync",
+                sh(&azure.subscription), sh(&azure.resource_group), sh(&azure.instance), sh(&group)
+            ),
+        );
+        self.page.text("Or the request itself:");
+        let path = format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Sql/managedInstances/{}/distributedAvailabilityGroups/{group}",
+            azure.subscription, azure.resource_group, azure.instance
+        );
+        let mut lines = pieces(&path);
+        lines.push(format!(
+            "az rest --method patch \\\n  --url \"{}$P?api-version={}\" \\\n  --body '{{\"properties\":{{\"replicationMode\":\"Sync\"}}}}'",
+            azure.base_url.trim_end_matches('/'),
+            azure.api_version
+        ));
+        self.page.code("sh", &lines.join("\n"));
+    }
+
     /// Gives up the link.
     pub(super) fn azure_delete(&mut self) {
         let Some(azure) = self.azure().cloned() else {
@@ -89,10 +117,11 @@ impl Writer<'_> {
         self.page.code(
             "powershell",
             &format!(
-                "Remove-AzSqlInstanceLink `\n  -ResourceGroupName {} `\n  -InstanceName {} `\n  -Name {} -Force",
-                ps(&azure.resource_group), ps(&azure.instance), ps(&group)
+                "Set-AzContext -Subscription {}\nRemove-AzSqlInstanceLink `\n  -ResourceGroupName {} `\n  -InstanceName {} `\n  -Name {}",
+                ps(&azure.subscription), ps(&azure.resource_group), ps(&azure.instance), ps(&group)
             ),
         );
+        self.page.text("Both ask before they delete: read the names. Look again afterwards until the link is not found (404); 202 alone says nothing.");
     }
 }
 

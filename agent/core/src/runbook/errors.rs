@@ -96,7 +96,10 @@ const AROUND: [Numbers; 9] = [
         "the database is secondary or in between and can't be read there now. On an old primary that is what you want.",
     ),
     ("18456", "no such login on this server: logins are not replicated."),
-    ("9002", "the log is full: part 9, now."),
+    (
+        "9002",
+        "the log is full. Ask LOG REUSE on the PRIMARY, whichever it is now. LOG_BACKUP: take a log backup and start the backup jobs; on a managed instance Azure takes them, so find out what keeps it. ACTIVE_TRANSACTION: end that one (DBCC OPENTRAN). AVAILABILITY_REPLICA: the link keeps it: resume or mend the link if that is a matter of minutes, else part 9, which differs by who is PRIMARY. Room for the log, meanwhile, buys time in every case.",
+    ),
     ("35264, 35265", "data movement was suspended (it says why; resume it by hand), or goes on."),
     (
         "35268, 35269, 35274, 35278, 35285",

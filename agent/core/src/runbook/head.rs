@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     Writer,
     page::time,
-    queries::{Question, replicas, version},
+    queries::{Question, agent, version},
 };
 use crate::{
     capability,
@@ -22,6 +22,7 @@ impl Writer<'_> {
         self.page.title(1, &format!("Failover by hand: {} over link {}", spec.database, spec.id));
         self.page.line(&self.staleness());
         self.page.text("For people who have to do by hand what the agent can't. All times are UTC; those that a server tells in its management views are in its own time zone.");
+        self.stop_the_agent();
         self.page.title(2, "Which part");
         self.page.item("Both servers answer and you choose the time: PLANNED (part 3, or 5 if the roles are the other way round). Nothing is lost, and until the change of roles all of it can be taken back.");
         self.page.item("The primary is gone, and waiting for it costs more than what it had not sent yet: FORCED (part 4, or 6). What it had not sent is lost.");
@@ -30,6 +31,20 @@ impl Writer<'_> {
             .item("The link or the secondary is gone, and the log of the primary fills: part 9.");
         self.page.item("Both say PRIMARY: part 7.");
         self.page.text("UNCONFIRMED marks what follows from general knowledge of SQL Server or was seen elsewhere, and is not documented for a link.");
+    }
+
+    /// The agent and a human who act at once are two who do not know of each other.
+    fn stop_the_agent(&mut self) {
+        self.page.title(2, "First of all: stop the agent");
+        self.page.text("Always, and also if it seems dead: it goes on with what it has begun when it comes back, and it knows nothing of what you do.");
+        self.page.step(&format!("On the host of the agent ({}), as root. If you can't get in: cut it off from both servers and from Azure at the network, or its power.", self.places.agent));
+        self.page.code("sh", "systemctl disable --now dr-agent");
+        self.page.step("Then see that nothing of it is left, on both sides (one that does not answer: as soon as it does). No row whose program_name is `dr-agent` and numbers. If there is one it still runs a command: wait until it has gone, and do not kill a failover under way.");
+        for side in Side::BOTH {
+            self.sql(side, agent());
+        }
+        self.page.step("Something that it asked of Azure goes on without it: ask ROLES (part 2) twice, a minute apart. They must be the same and not RESOLVING before you send anything.");
+        self.page.text("When all is done, the roles are as they should be, and whoever looks after the agent agrees: systemctl enable --now dr-agent. It then finds that the roles were moved, and not by it.");
     }
 
     /// The one line that differs from page to page though nothing has happened.
@@ -142,7 +157,7 @@ impl Writer<'_> {
         };
         let (id, kind) = (run.proposal.terms.proposal, run.proposal.plan.kind);
         self.page.pair("Proposal", &format!("{id} ({kind}) {what}"));
-        self.page.pair("", "if the agent may live: stop it before you begin");
+        self.page.pair("", "stop the agent before you begin (above)");
     }
 
     fn way_back(&mut self) {
@@ -166,8 +181,7 @@ impl Writer<'_> {
         );
         self.sql(Side::SqlServer, version());
         if self.door(Side::SqlServer).is_some_and(|door| !door.replicas.is_empty()) {
-            self.page.step("SQL Server is an availability group of several replicas: run everything on the replica that is PRIMARY in it, which the listener leads to.");
-            self.sql(Side::SqlServer, replicas());
+            self.page.step("REPLICAS. SQL Server is an availability group of several replicas: run everything on the one that is PRIMARY in it, which the listener leads to. If the listener does not answer: ask each replica of part 1.");
         }
         self.page.text("The questions, by the names that the other parts know them by. Each can be asked on either server, in database master.");
         self.questions();

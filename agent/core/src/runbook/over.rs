@@ -28,10 +28,7 @@ impl Writer<'_> {
         self.page.step(&format!(
             "{database}: neither REVERTING nor INITIALIZING, in which it could not become primary."
         ));
-        self.page.step("Stop the applications, those on timers and in Agent jobs too, and keep them stopped. A database in an availability group can't be set READ_ONLY or SINGLE_USER (1468).");
-        self.hook("stop");
-        let (sessions, kills) = (self.ask(Question::Sessions, &[from]), Question::Kills.name());
-        self.page.step(&format!("{sessions}: no row. Whoever stays is named; {kills} gives what ends them. Then ask again."));
+        self.quiesce(from);
         self.caught_up(from);
         self.page.text(
             "TO TAKE IT BACK up to here: let the applications in again. Nothing else has changed.",
@@ -58,7 +55,14 @@ impl Writer<'_> {
             return;
         }
         self.page.text(&format!("What {source} had not sent is lost. The statement runs on the SECONDARY, {target}. Afterwards {source} still takes itself for PRIMARY: when it comes back it takes writes (part 7)."));
-        self.page.step(&format!("Be sure that {source} takes no writes any more and will not by itself: part 8. Write down how you know, and who decided."));
+        if from == Side::SqlServer {
+            let replicas = self.replicas();
+            if !replicas.is_empty() {
+                let (count, list) = (replicas.len(), replicas.join(", "));
+                self.page.step(&format!("{source} is {count} replicas: {list}. If its primary is lost or stopped another one can take over by itself and take writes, behind your back. Ask EACH of them: ROLES, and REPLICAS. One that is PRIMARY and lives: the side is not gone, and a planned failover (part {}) loses nothing.", part - 1));
+            }
+        }
+        self.page.step(&format!("Be sure that {source} takes no writes any more and will not by itself, on none of its replicas: part 8. Write down how you know, and who decided."));
         self.page.line("Known by: ______________________  Decided by: ______________________");
         let roles = self.ask(Question::Roles, &[from.other()]);
         self.page.step(&format!("{roles}: SECONDARY. PRIMARY: it is done already."));
@@ -79,7 +83,7 @@ impl Writer<'_> {
         let evidence = &self.sheet.evidence;
         if let Some(because) = capability::by_hand(evidence, target) {
             self.page.text(&format!("NOT POSSIBLE: {because}."));
-            self.page.text("What is left otherwise is to give up the link (part 9): both copies take writes then, and there is no way back over it.");
+            self.page.text("What is left otherwise is to move by giving up the link (the end of part 9, with its own stop, gate and order): both copies take writes then, and there is no way back over it.");
             return false;
         }
         // That the agent itself has no such plan does not keep people from it.
@@ -98,7 +102,16 @@ impl Writer<'_> {
         true
     }
 
-    fn caught_up(&mut self, from: Side) {
+    /// Applications stopped, and nobody left.
+    pub(super) fn quiesce(&mut self, from: Side) {
+        self.page.step("Stop the applications, those on timers and in Agent jobs too, and keep them stopped. A database in an availability group can't be set READ_ONLY or SINGLE_USER (1468).");
+        self.hook("stop");
+        let (sessions, kills) = (self.ask(Question::Sessions, &[from]), Question::Kills.name());
+        self.page.step(&format!("{sessions}: no row. Whoever stays is named; {kills} gives what ends them. Then ask again."));
+    }
+
+    /// The gate: the target has everything, and nothing more comes.
+    pub(super) fn caught_up(&mut self, from: Side) {
         let (source, target) = (self.name(from), self.name(from.other()));
         let database = self.ask(Question::Database, &[from]);
         self.page.step(&format!("{database}, then on {target}: {target} has everything."));
@@ -131,7 +144,7 @@ impl Writer<'_> {
         }
     }
 
-    fn let_in(&mut self, side: Side) {
+    pub(super) fn let_in(&mut self, side: Side) {
         let server = self.door(side).map(|door| door.server.clone());
         let server = server.unwrap_or_else(|| String::from("(address not configured)"));
         self.page.step(&format!("Point the applications at {} by its own name: there is no listener across a link, and an alias breaks the check of the certificate.", self.name(side)));
@@ -143,7 +156,7 @@ impl Writer<'_> {
     }
 
     /// The program that stops and starts the applications, if there is one.
-    fn hook(&mut self, verb: &str) {
+    pub(super) fn hook(&mut self, verb: &str) {
         let Some(Hook { command, .. }) = &self.sheet.spec.planned.applications else { return };
         let mut words: Vec<String> = command.iter().map(|word| sh(word)).collect();
         words.push(String::from(verb));

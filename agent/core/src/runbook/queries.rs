@@ -16,10 +16,12 @@ pub(super) enum Question {
     FullBackups,
     LogBackups,
     LogReuse,
+    Agent,
+    Replicas,
 }
 
 impl Question {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Roles,
         Self::Link,
         Self::Database,
@@ -28,6 +30,8 @@ impl Question {
         Self::FullBackups,
         Self::LogBackups,
         Self::LogReuse,
+        Self::Agent,
+        Self::Replicas,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -40,6 +44,8 @@ impl Question {
             Self::FullBackups => "FULL BACKUPS",
             Self::LogBackups => "LOG BACKUPS",
             Self::LogReuse => "LOG REUSE",
+            Self::Agent => "AGENT",
+            Self::Replicas => "REPLICAS",
         }
     }
 
@@ -63,7 +69,15 @@ impl Question {
                 "Full backups, the newest first. Only is_copy_only 0 begins a chain."
             }
             Self::LogBackups => "When the log was backed up last.",
-            Self::LogReuse => "Why the log is kept. AVAILABILITY_REPLICA: for the link.",
+            Self::LogReuse => {
+                "Why the log is kept; only the answer of the PRIMARY counts. AVAILABILITY_REPLICA: for a replica, which may be the link. LOG_BACKUP: for want of a log backup."
+            }
+            Self::Agent => {
+                "Sessions of the agent, and the command that each runs. One named `dr-agent` and three numbers carries out a step of a proposal."
+            }
+            Self::Replicas => {
+                "The server's own groups: who is in them, who is PRIMARY there, and cluster_type_desc, by which part 8 goes. Only the primary tells the roles of all."
+            }
         }
     }
 
@@ -77,6 +91,8 @@ impl Question {
             Self::FullBackups => full_backups(database),
             Self::LogBackups => log_backups(database),
             Self::LogReuse => log_reuse(database),
+            Self::Agent => agent().into(),
+            Self::Replicas => replicas().into(),
         }
     }
 }
@@ -115,6 +131,7 @@ WHERE rs.is_local = 1 AND ag.is_distributed = 1
 fn link(group: &str) -> String {
     format!(
         "SELECT ars2.connected_state_desc, ars2.synchronization_health_desc,
+       drs.synchronization_state_desc,
        drs.is_suspended, drs.suspend_reason_desc,
        drs.secondary_lag_seconds, drs.log_send_queue_size,
        drs.redo_queue_size
@@ -208,9 +225,45 @@ pub(super) const fn local_groups() -> &'static str {
     "SELECT name FROM sys.availability_groups WHERE is_distributed = 0;"
 }
 
+/// Sessions of the agent; its commands have a name that begins like this, whatever it calls itself.
+pub(super) const fn agent() -> &'static str {
+    "SELECT s.session_id, s.host_name, s.program_name, s.status,
+       r.command
+FROM sys.dm_exec_sessions s
+LEFT JOIN sys.dm_exec_requests r ON r.session_id = s.session_id
+WHERE s.program_name LIKE N'dr-agent%' AND s.session_id <> @@SPID;"
+}
+
+/// Gives the statement that has both ends of the link commit synchronously. A link has two.
+pub(super) fn synchronous(group: &str) -> String {
+    format!(
+        "SELECT N'ALTER AVAILABILITY GROUP ' + QUOTENAME(ag.name)
+  + N' MODIFY AVAILABILITY GROUP ON '
+  + QUOTENAME(MIN(ar.replica_server_name), '''')
+  + N' WITH (AVAILABILITY_MODE = SYNCHRONOUS_COMMIT), '
+  + QUOTENAME(MAX(ar.replica_server_name), '''')
+  + N' WITH (AVAILABILITY_MODE = SYNCHRONOUS_COMMIT);' AS statement
+FROM sys.availability_groups ag
+JOIN sys.availability_replicas ar ON ag.group_id = ar.group_id
+WHERE ag.is_distributed = 1 AND ag.name = {group}
+GROUP BY ag.name;"
+    )
+}
+
+/// Whether both ends of the link commit synchronously.
+pub(super) fn modes(group: &str) -> String {
+    format!(
+        "SELECT ar.replica_server_name, ar.availability_mode_desc
+FROM sys.availability_groups ag
+JOIN sys.availability_replicas ar ON ag.group_id = ar.group_id
+WHERE ag.is_distributed = 1 AND ag.name = {group};"
+    )
+}
+
 /// The replicas of a server's own groups.
-pub(super) const fn replicas() -> &'static str {
-    "SELECT ag.name, ar.replica_server_name, rs.role_desc
+const fn replicas() -> &'static str {
+    "SELECT ag.name, ag.cluster_type_desc, ar.replica_server_name,
+       rs.role_desc
 FROM sys.availability_groups ag
 JOIN sys.availability_replicas ar ON ag.group_id = ar.group_id
 JOIN sys.dm_hadr_availability_replica_states rs
