@@ -25,8 +25,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use self::cron::{Cron, RIGHT};
 
-/// One run of a job at the most; after it the run is cut off.
-const RUN: Duration = Duration::from_secs(60);
+/// One run of a job at the most, unless it says otherwise; after it the run is cut off.
+pub const RUN: Duration = Duration::from_secs(60);
 /// Whether a time went by unused is looked at this often.
 const WATCH: Duration = Duration::from_secs(30);
 /// So late a run is still on time.
@@ -52,6 +52,8 @@ pub struct Job {
     pub when: Cron,
     /// When it was done last before the agent started, as far as anybody knows.
     pub last: Option<Timestamp>,
+    /// After it a run is cut off.
+    pub limit: Duration,
     pub run: Run,
     pub gauge: Gauge,
 }
@@ -163,14 +165,14 @@ fn due(when: &Cron, last: Timestamp, now: Timestamp) -> Option<u64> {
 /// One run; whether it did what it was to do.
 async fn once(job: &Job, missed: u64) -> bool {
     let run = AbortOnDropHandle::new(tokio::spawn((job.run)(missed)));
-    let failed = match timeout(RUN, run).await {
+    let failed = match timeout(job.limit, run).await {
         Ok(Ok(Ok(()))) => {
             job.gauge.0.done.fetch_add(1, Ordering::Relaxed);
             return true;
         }
         Ok(Ok(Err(why))) => why,
         Ok(Err(panicked)) => panicked.to_string(),
-        Err(_) => format!("it took longer than {RUN:?}"),
+        Err(_) => format!("it took longer than {:?}", job.limit),
     };
     job.gauge.failed_at(job.name, &failed);
     false
@@ -236,6 +238,7 @@ mod tests {
             name: "test",
             when: Cron::parse("0 0 6 * * *").expect("cron"),
             last: Some(at(last.unwrap_or("2026-01-02T05:00:00Z"))),
+            limit: RUN,
             run: Arc::new(move |missed| {
                 let tell = tell.clone();
                 Box::pin(async move {
@@ -315,6 +318,7 @@ mod tests {
             name: "test",
             when: Cron::parse("0 0 6 * * *").expect("cron"),
             last: Some(at("2025-12-31T06:00:00Z")),
+            limit: RUN,
             run: Arc::new(move |missed| {
                 tell.try_send(missed).expect("the test listens");
                 Box::pin(async { Ok(()) })
@@ -376,6 +380,7 @@ mod tests {
             name: "hangs",
             when: Cron::parse("* * * * * *").expect("cron"),
             last: Some(at("2026-01-02T05:00:00Z")),
+            limit: RUN,
             run: Arc::new(move |_| {
                 counted.fetch_add(1, Ordering::Relaxed);
                 Box::pin(std::future::pending())
@@ -410,6 +415,7 @@ mod tests {
             name: "every second",
             when: Cron::parse("* * * * * *").expect("cron"),
             last: None,
+            limit: RUN,
             run: Arc::new(move |missed| {
                 let _ = tell.try_send(missed);
                 Box::pin(async { Ok(()) })

@@ -2,6 +2,7 @@
 //! happened since the report before it. Calendar jobs ask for it; it goes the way of every event.
 
 use alloc::{
+    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -173,9 +174,10 @@ impl Runbook {
 /// Counts what happens from one report to the next. Part of the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Time of the newest report, and of the newest runbook.
+    /// Time of the newest report.
     pub(crate) since: Option<Timestamp>,
-    pub(crate) issued: Option<Timestamp>,
+    /// Time of the newest runbook of each link.
+    pub(crate) issued: BTreeMap<LinkId, Timestamp>,
     happened: Happened,
 }
 
@@ -194,7 +196,15 @@ impl Tally {
                 self.since = Some(entry.at);
                 *happened = Happened::default();
             }
-            Event::RunbookIssued { .. } => self.issued = Some(entry.at),
+            Event::RunbookIssued { runbook } => {
+                let subject = match &entry.subject {
+                    Subject::Link(link) => Some(link),
+                    Subject::Agent | Subject::Instance(_) => None,
+                };
+                if let Some(link) = runbook.link.as_ref().or(subject) {
+                    self.issued.insert(link.clone(), entry.at);
+                }
+            }
             Event::HealthChanged { .. }
             | Event::BallotReceived { .. }
             | Event::ProposalApproved { .. }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use agent_core::{Input, Refusal};
 use jiff::Timestamp;
 
-use super::issue::Issue;
+use super::issue::{self, Issue};
 use crate::{
     bus::BusSettings,
     clock::Clock,
     config::Config,
     metrics::{Kind, Metrics},
     placement::Places,
-    schedule::{Gauge, Job, Run, Wall},
+    schedule::{Gauge, Job, RUN, Run, Wall},
     turn::{Ended, Inbox},
 };
 
@@ -38,14 +38,17 @@ pub(super) fn jobs(
                 told(inbox.input(Input::ReportState { missed, placement }).await)
             })
         });
-        jobs.push(Job { name: "daily_report", when, last: last.0, run, gauge: Gauge::default() });
+        let (last, gauge) = (last.0, Gauge::default());
+        jobs.push(Job { name: "daily_report", when, last, limit: RUN, run, gauge });
     }
     if let Some(settings) = &config.schedule.runbook {
         let gauge = Gauge::default();
         let places = Arc::new(config.places.clone());
         let issue = Issue::new(inbox.clone(), places, settings, gauge.clone());
         let run: Run = Arc::new(move |missed| Box::pin(issue.clone().run(missed)));
-        jobs.push(Job { name: "runbook", when: settings.when.clone(), last: last.1, run, gauge });
+        let (when, last) = (settings.when.clone(), last.1);
+        let limit = issue::limit(config.links.len());
+        jobs.push(Job { name: "runbook", when, last, limit, run, gauge });
     }
     jobs
 }

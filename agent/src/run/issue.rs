@@ -7,10 +7,18 @@ use agent_core::{Input, LinkId, Runbook, runbook::Places, runbook::Sheet};
 use jiff::Timestamp;
 use tokio::{sync::Semaphore, task, time::timeout};
 
-use crate::{config::RunbookSettings, http::view::configured, paper, schedule::Gauge, turn::Inbox};
+use crate::{
+    config::RunbookSettings,
+    http::view::configured,
+    paper,
+    schedule::{Gauge, RUN},
+    turn::{Ended, Inbox},
+};
 
 use super::calendar::told;
 
+/// For the page of one link, in all folders and the journal.
+const LINK: Duration = RUN;
 /// For a folder to take one page. It may be on another host that is gone.
 const WRITE: Duration = Duration::from_secs(10);
 
@@ -43,44 +51,75 @@ impl Issue {
         Self { inbox, places, folders, keep: settings.keep, gauge }
     }
 
-    /// One run. A folder that fails keeps neither the others nor the listeners from the page.
+    /// One run. Neither a folder that fails nor a link that takes too long keeps the others from
+    /// theirs. Those that have waited longest come first, so that a run that is cut off leaves other
+    /// links behind than the one before it.
     pub(super) async fn run(self, missed: u64) -> Result<(), String> {
-        let ended = |ended: crate::turn::Ended| ended.to_string();
-        let links = self.inbox.ask(|estate, _| configured(estate)).await.map_err(ended)?;
+        let waiting = self.inbox.ask(|estate, _| {
+            let mut links = configured(estate);
+            links.sort_by_key(|link| estate.last_runbook(link));
+            links
+        });
+        let links = waiting.await.map_err(ended)?;
         // What has failed once is not tried again for the next link: each try may take long.
         let mut failing: Vec<Option<String>> = vec![None; self.folders.len()];
         for link in links {
-            let asked = link.clone();
-            let sheet = self
-                .inbox
-                .ask(move |estate, now| Sheet::of(estate, &asked, now).map(|sheet| (sheet, now)));
-            // It was there a moment ago, and the configuration does not change in a life.
-            let Some((sheet, now)) = sheet.await.map_err(ended)? else { continue };
-            let places = Arc::clone(&self.places);
-            let written = task::spawn_blocking(move || sheet.page(&places)).await;
-            let text = written.map_err(|panicked| panicked.to_string())?;
-            let mut runbook = Runbook::new(link.clone(), text.clone());
-            runbook.missed = missed;
-            for (folder, failing) in self.folders.iter().zip(&mut failing) {
-                let kept = match failing.clone() {
-                    Some(why) => Err(why),
-                    None => folder.keep(&link, &text, now, self.keep).await,
-                };
-                match kept {
-                    Ok(path) => runbook.places.push(path.display().to_string()),
-                    Err(why) => {
-                        runbook.failed.push(format!("{}: {why}", folder.path.display()));
-                        if failing.is_none() {
-                            self.gauge.failed_at("runbook", &why);
-                            *failing = Some(why);
-                        }
-                    }
+            match timeout(LINK, self.issue(&link, missed, &mut failing)).await {
+                Ok(done) => done?,
+                Err(_) => {
+                    let why = format!("the page of {link} took longer than {LINK:?}");
+                    self.gauge.failed_at("runbook", &why);
                 }
             }
-            told(self.inbox.input(Input::IssueRunbook { runbook }).await)?;
         }
         Ok(())
     }
+
+    /// The page of one link. `failing` says of each folder why it takes none.
+    async fn issue(
+        &self,
+        link: &LinkId,
+        missed: u64,
+        failing: &mut [Option<String>],
+    ) -> Result<(), String> {
+        let asked = link.clone();
+        let sheet = self
+            .inbox
+            .ask(move |estate, now| Sheet::of(estate, &asked, now).map(|sheet| (sheet, now)));
+        // It was there a moment ago, and the configuration does not change in a life.
+        let Some((sheet, now)) = sheet.await.map_err(ended)? else { return Ok(()) };
+        let places = Arc::clone(&self.places);
+        let written = task::spawn_blocking(move || sheet.page(&places)).await;
+        let text = written.map_err(|panicked| panicked.to_string())?;
+        let mut runbook = Runbook::new(link.clone(), text.clone());
+        runbook.missed = missed;
+        for (folder, failing) in self.folders.iter().zip(failing) {
+            let kept = match failing.clone() {
+                Some(why) => Err(why),
+                None => folder.keep(link, &text, now, self.keep).await,
+            };
+            match kept {
+                Ok(path) => runbook.places.push(path.display().to_string()),
+                Err(why) => {
+                    runbook.failed.push(format!("{}: {why}", folder.path.display()));
+                    if failing.is_none() {
+                        self.gauge.failed_at("runbook", &why);
+                        *failing = Some(why);
+                    }
+                }
+            }
+        }
+        told(self.inbox.input(Input::IssueRunbook { runbook }).await)
+    }
+}
+
+fn ended(ended: Ended) -> String {
+    ended.to_string()
+}
+
+/// What a run for so many links may take at the most.
+pub(super) fn limit(links: usize) -> Duration {
+    LINK.saturating_mul(u32::try_from(links).unwrap_or(u32::MAX).max(1))
 }
 
 impl Folder {

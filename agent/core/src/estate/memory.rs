@@ -26,9 +26,18 @@ impl Estate {
         }
     }
 
-    /// When each kind of calendar job was done last: the report, and the runbook.
+    /// When each kind of calendar job was done last: the report, and the runbooks. Those were done when
+    /// the link that has waited longest got its own; one that never had any does not count.
     #[must_use]
     pub fn last_jobs(&self) -> (Option<Timestamp>, Option<Timestamp>) {
-        (self.tally.since, self.tally.issued)
+        let configured = self.links.iter().filter(|(_, link)| link.spec.is_some());
+        let oldest = configured.filter_map(|(id, _)| self.last_runbook(id)).min();
+        (self.tally.since, oldest)
+    }
+
+    /// When the runbook of a link was issued last.
+    #[must_use]
+    pub fn last_runbook(&self, link: &LinkId) -> Option<Timestamp> {
+        self.tally.issued.get(link).copied()
     }
 }
