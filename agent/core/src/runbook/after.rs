@@ -77,7 +77,7 @@ impl Writer<'_> {
         let (name, stays) = (self.name(old), self.name(old.other()));
         self.page.title(3, &format!("If {name} has to give way to {stays}"));
         let roles = self.ask(Question::Roles, &[old.other(), old]);
-        self.page.step(&format!("{roles}: {stays} PRIMARY, {name} PRIMARY. {stays} says anything else, or does not answer: STOP, for then the copy that is to stay is none. {name} is secondary already: go on with data movement, below."));
+        self.page.step(&format!("{roles}: {stays} PRIMARY, {name} PRIMARY. If {stays} says anything else, or does not answer: STOP, for there would be no primary left. If {name} has given way already: go on below, where data movement is asked for."));
         let database = self.ask(Question::Database, &[old.other()]);
         self.page.step(&format!(
             "{database}: ONLINE and READ_WRITE, and the applications use it. Else STOP."

@@ -21,7 +21,7 @@ impl Writer<'_> {
         ));
         self.page.item("LOG_BACKUP: not the link. Take a log backup and start the backup jobs (a managed instance takes its own).");
         self.page.item("ACTIVE_TRANSACTION: not the link. DBCC OPENTRAN names the one to end.");
-        self.page.item("AVAILABILITY_REPLICA: a replica keeps it. LINK on the primary: if the link is CONNECTED and HEALTHY, it is a replica of the local group. If data movement is suspended, resume it. Otherwise, and if the link can't be mended before the log is full: go on.");
+        self.page.item("AVAILABILITY_REPLICA: a replica keeps it. LINK on the primary: if the link is CONNECTED and HEALTHY, it is a replica of the local group. If data movement is suspended, resume it (the statement is in part 7). Otherwise, and if the link can't be mended before the log is full: go on.");
         self.save_sql_server();
         self.save_managed_instance();
         self.move_by_giving_up();
@@ -64,7 +64,7 @@ impl Writer<'_> {
         let link = self.ask(Question::Link, &[Side::SqlServer]);
         self.page.step(&format!("{link}: CONNECTED, HEALTHY, is_suspended 0, queues near 0."));
         self.quiesce(Side::SqlServer);
-        self.page.step("Synchronous commit on SQL Server; without it what is not sent yet is lost. Run this, then the statement that it gives. That waits for nothing; it can be taken back by the same with ASYNCHRONOUS_COMMIT.");
+        self.page.step("Synchronous commit on SQL Server; without it what is not sent yet is lost. Run this, then the statement that it gives.");
         let group = text(&self.sheet.spec.group);
         self.sql(Side::SqlServer, &synchronous(&group));
         self.page.step("And on the managed instance, by Azure:");
@@ -73,16 +73,16 @@ impl Writer<'_> {
         self.sql(Side::SqlServer, &modes(&group));
         self.page.step(&format!("{link}: synchronization_state_desc SYNCHRONIZED. While it is SYNCHRONIZING: wait and ask again. DO NOT GO ON WITHOUT IT."));
         self.caught_up(Side::SqlServer);
-        self.page.text("TO TAKE IT BACK up to here: asynchronous again on both sides, and let the applications in.");
+        self.page.text("TO TAKE IT BACK up to here: the same statement with ASYNCHRONOUS_COMMIT, replication mode Async in Azure, and let the applications in again.");
         self.hook("start");
-        self.page.step(&format!("Fence {server} (part 8, not by making it the secondary): it goes on taking writes, and nothing else keeps the applications from it."));
+        self.page.step(&format!("Close the ports of {server}, all its replicas and the listener, for everybody but yourself and the link (5022): afterwards it still takes writes, and nothing else keeps the applications from it. Do not stop it yet, do not take it offline, and do not make it the secondary."));
         self.page.step(&format!(
             "POINT OF NO RETURN. Delete the link in Azure: {managed} becomes READ_WRITE."
         ));
         self.delete_link();
         let database = self.ask(Question::Database, &[Side::ManagedInstance]);
         self.page.step(&format!("{database}: ONLINE and READ_WRITE."));
-        self.page.step("Then drop the group on SQL Server, while nobody but you gets in.");
+        self.page.step("Then drop the group on SQL Server, while nobody but you gets in. After that it can be stopped (part 8).");
         self.drop_group();
         self.let_in(Side::ManagedInstance);
     }

@@ -39,7 +39,7 @@ impl Writer<'_> {
         self.page.text("Always, and also if it seems dead: it goes on with what it has begun when it comes back, and it knows nothing of what you do.");
         self.page.step(&format!("On the host of the agent ({}), as root. If you can't get in: cut it off from both servers and from Azure at the network, or its power.", self.places.agent));
         self.page.code("sh", "systemctl disable --now dr-agent");
-        self.page.step("Then see that nothing of it is left, on both sides (one that does not answer: as soon as it does). No row whose program_name is `dr-agent` and numbers. If there is one it still runs a command: wait until it has gone, and do not kill a failover under way.");
+        self.page.step("Then see that nothing of it is left, on both sides, and on each replica if one is a group (a server that does not answer: as soon as it does). No row whose program_name is `dr-agent` and numbers. If there is one it still runs a command: wait until it has gone, and do not kill a failover under way.");
         for side in Side::BOTH {
             self.sql(side, agent());
         }
