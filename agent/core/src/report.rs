@@ -343,3 +343,26 @@ fn short(words: &str) -> String {
         None => words.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runbooks_are_known_by_link() {
+        let mut tally = Tally::default();
+        let link = |name| LinkId::new(name).expect("a name");
+        let times = ["2026-01-05T06:05:00Z", "2026-01-05T06:05:01Z", "2026-01-06T06:05:00Z"];
+        let times = times.map(|time| time.parse::<Timestamp>().expect("a time"));
+        for (at, name) in times.into_iter().zip(["first", "second", "first"]) {
+            let (subject, event) = issued(Runbook::new(link(name), String::from("# Page")));
+            tally.count(&Entry { v: 1, seq: 1, at, subject, rule: None, event }, None);
+        }
+        assert_eq!(tally.issued.get(&link("first")), Some(&times[2]));
+        assert_eq!(
+            tally.issued.get(&link("second")),
+            Some(&times[1]),
+            "it still waits for today's"
+        );
+    }
+}
