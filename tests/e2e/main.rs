@@ -10,6 +10,7 @@ mod kill;
 mod lab;
 mod local;
 mod logins;
+mod offline;
 mod planned;
 mod planned_kill;
 mod replay;
