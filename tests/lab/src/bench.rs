@@ -3,16 +3,22 @@
 //! Times are compared across two processes by the clock of this machine, which both read.
 
 mod figures;
+mod planned;
+mod steps;
 
 use std::{process::ExitCode, sync::Mutex, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
+use clap::ValueEnum;
 use jiff::Timestamp;
 use lab::{agent::name, wait, wire::Events};
 use serde_json::Value;
 use twin::world::Fault;
 
-use self::figures::{Figures, ms};
+use self::{
+    figures::{Figures, ms},
+    planned::Moves,
+};
 use crate::{
     stage::{APPROVERS, Props, Stage},
     view::say,
@@ -21,48 +27,91 @@ use crate::{
 const SOON: Duration = Duration::from_secs(60);
 /// Stages at once: most of the time each of them waits.
 const AT_ONCE: usize = 4;
+/// The same where every millisecond is accounted for.
+const RUNS_AT_ONCE: usize = 2;
 /// Losses of the primary on one stage, before it fails over for good.
 const LOSSES: usize = 4;
 
-/// Measures everything and prints it.
-pub(crate) fn measure(props: Props, runs: usize, watch_s: u64) -> Result<ExitCode> {
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// From a loss to the verdict, and from the approval to the command.
+    Detection,
+    /// What a run costs, step by step: planned over and back, and forced.
+    Steps,
+    /// Memory and processor time.
+    Upkeep,
+}
+
+/// Measures everything, or one part, and prints it.
+pub(crate) fn measure(
+    props: &Props,
+    only: Option<Part>,
+    runs: usize,
+    watch_s: u64,
+) -> Result<ExitCode> {
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     say(&format!("dr-agent {}, {build} build", dr_agent::run::VERSION));
-    let link = &props.world.links[0];
-    say(&format!(
-        "detection: probes every 500 ms, 3 misses, session timeout {} s and {} ms until it is told",
-        link.session_timeout_s, link.notice_ms
-    ));
-    let stages = runs.div_ceil(LOSSES).max(1);
-    let left = Mutex::new((1..=stages).map(|seed| seed as u64).collect::<Vec<_>>());
-    let all = Mutex::new(Figures::default());
-    let failed: Vec<String> = std::thread::scope(|scope| {
+    let wanted = |part| only.is_none_or(|only| only == part);
+    let mut failed = Vec::new();
+    if wanted(Part::Detection) {
+        let link = &props.world.links[0];
+        say(&format!(
+            "detection: probes every 500 ms, 3 misses, session timeout {} s and {} ms until it is told",
+            link.session_timeout_s, link.notice_ms
+        ));
+        let all = Mutex::new(Figures::default());
+        failed.extend(stages(runs.div_ceil(LOSSES), AT_ONCE, |seed| {
+            let figures = losses(Props { world: props.world.clone(), seed, ..patient() })?;
+            all.lock().map_err(|_| anyhow!("a worker has panicked"))?.add(figures);
+            Ok(())
+        }));
+        lines(&all.into_inner().map_err(|_| anyhow!("a worker has panicked"))?.lines());
+    }
+    if wanted(Part::Steps) {
+        let all = Mutex::new(Moves::default());
+        failed.extend(stages(runs, RUNS_AT_ONCE, |seed| {
+            let moves = planned::play(seed)?;
+            all.lock().map_err(|_| anyhow!("a worker has panicked"))?.add(moves);
+            Ok(())
+        }));
+        lines(&all.into_inner().map_err(|_| anyhow!("a worker has panicked"))?.lines());
+    }
+    if wanted(Part::Upkeep) {
+        match upkeep(watch_s) {
+            Ok(upkeep) => lines(&upkeep),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+    }
+    failed.iter().for_each(|failure| say(&format!("FAILED: {failure}")));
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Plays on so many stages, `at_once` of them side by side, each with a seed of its own. Gives what
+/// went wrong.
+fn stages(count: usize, at_once: usize, play: impl Fn(u64) -> Result<()> + Sync) -> Vec<String> {
+    let count = count.max(1);
+    let left = Mutex::new((1..=count).map(|seed| seed as u64).collect::<Vec<_>>());
+    std::thread::scope(|scope| {
         let worker = || -> Result<()> {
             loop {
                 let next = left.lock().map_err(|_| anyhow!("a worker has panicked"))?.pop();
                 let Some(seed) = next else { return Ok(()) };
-                let figures = losses(Props { world: props.world.clone(), seed, ..patient() })?;
-                all.lock().map_err(|_| anyhow!("a worker has panicked"))?.add(figures);
+                play(seed)?;
             }
         };
-        let workers: Vec<_> = (0..AT_ONCE.min(stages)).map(|_| scope.spawn(worker)).collect();
+        let workers: Vec<_> = (0..at_once.min(count)).map(|_| scope.spawn(worker)).collect();
         let ends = workers.into_iter().map(|worker| match worker.join() {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{error:#}")),
             Err(_) => Some("a worker has panicked".to_owned()),
         });
         ends.flatten().collect()
-    });
-    let figures = all.into_inner().map_err(|_| anyhow!("a worker has panicked"))?;
-    figures.lines().iter().for_each(|line| say(line));
-    failed.iter().for_each(|failure| say(&format!("FAILED: {failure}")));
-    let watched = upkeep(watch_s);
-    match &watched {
-        Ok(lines) => lines.iter().for_each(|line| say(line)),
-        Err(error) => say(&format!("FAILED: {error:#}")),
-    }
-    let good = failed.is_empty() && watched.is_ok();
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+fn lines(lines: &[String]) {
+    lines.iter().for_each(|line| say(line));
 }
 
 /// Nothing is proposed by itself, so that a primary can be lost again and again.

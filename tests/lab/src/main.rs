@@ -25,10 +25,14 @@ struct Cli {
     /// Play the whole story by itself, check it, and say how many checks passed
     #[arg(long, conflicts_with = "bench")]
     script: bool,
-    /// Measure detection, the way from approval to command, memory and processor time
+    /// Measure detection, the way from approval to command, what each step of a run costs, memory
+    /// and processor time
     #[arg(long)]
     bench: bool,
-    /// Losses of the primary that `--bench` plays
+    /// Measure this alone
+    #[arg(long, value_enum, requires = "bench")]
+    only: Option<bench::Part>,
+    /// Losses of the primary that `--bench` plays, and runs of each kind
     #[arg(long, value_name = "N", default_value_t = 20, requires = "bench")]
     runs: usize,
     /// Seconds over which `--bench` watches memory and processor time
@@ -71,7 +75,7 @@ fn play(cli: Cli) -> ExitCode {
     let played = if cli.script {
         script::play(props)
     } else if cli.bench {
-        bench::measure(props, cli.runs, cli.watch_s)
+        bench::measure(&props, cli.only, cli.runs, cli.watch_s)
     } else {
         console::run(props)
     };

@@ -74,7 +74,7 @@ fn row(what: &str, samples: &[i64]) -> String {
 }
 
 /// The smallest sample that so many percent do not exceed. `sorted` has one at least.
-fn quantile(sorted: &[i64], percent: usize) -> i64 {
+pub(super) fn quantile(sorted: &[i64], percent: usize) -> i64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
