@@ -97,6 +97,34 @@ fn the_commands_of_runbooks_are_commands_of_the_agent() {
     }
 }
 
+/// A rule over a metric that nobody exports stays quiet for ever.
+#[test]
+fn every_metric_of_the_rules_is_one_of_the_agent() {
+    let rules = read(RULES);
+    let names: BTreeSet<&str> = rules
+        .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
+        .filter(|word| word.starts_with("dr_agent_"))
+        .collect();
+    assert!(names.len() > 25, "the rules are understood: {names:?}");
+    let mut sources = String::new();
+    let top = folder("prometheus");
+    let top = top.ancestors().nth(2).expect("deploy/prometheus is two below the top");
+    let mut folders = vec![top.join("agent/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of ours") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                sources.push_str(&fs::read_to_string(&path).expect("a file of ours"));
+            }
+        }
+    }
+    let unknown: Vec<_> =
+        names.iter().filter(|name| !sources.contains(&format!("\"{name}\""))).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
 fn read(file: &str) -> String {
     fs::read_to_string(folder("prometheus").join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
 }

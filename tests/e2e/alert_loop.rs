@@ -166,9 +166,13 @@ fn changed(text: &str, from: &str, to: &str) -> String {
 
 /// The shipped rules without their patience.
 fn at_once(rules: &str) -> String {
-    let line = |line: &str| match line.trim_start().starts_with("for: ") {
-        true => "        for: 0s\n".to_owned(),
-        false => format!("{line}\n"),
+    let waits = ["for", "keep_firing_for"];
+    let line = |line: &str| {
+        let key = line.trim_start().split_once(": ").map_or("", |(key, _)| key);
+        match waits.contains(&key) {
+            true => format!("        {key}: 0s\n"),
+            false => format!("{line}\n"),
+        }
     };
     rules.lines().map(line).collect()
 }

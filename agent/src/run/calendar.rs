@@ -64,7 +64,8 @@ pub(super) fn wall(clock: Clock) -> Wall {
 /// Has each scrape tell how the jobs go.
 pub(super) fn tell(jobs: &[Job], metrics: &Metrics) -> prometheus::Result<()> {
     for job in jobs {
-        let labels = &[("job", job.name)];
+        // Not `job`, which is Prometheus' own label for who was scraped.
+        let labels = &[("name", job.name)];
         let [done, failed, missed] = [(); 3].map(|()| job.gauge.clone());
         metrics.ask(
             "dr_agent_schedule_runs_total",
