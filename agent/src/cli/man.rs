@@ -12,7 +12,8 @@ use super::{Cli, Context, exit, exit::Failure, output::print};
 
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// Write a page for each command into this folder instead; pages that are there are replaced
+    /// Write a page for each command into this folder instead, which is made if it is not there;
+    /// pages that are there are replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -24,6 +25,9 @@ impl Man {
             let page = page(&command).map_err(Failure::internal)?;
             return print(&String::from_utf8(page).map_err(Failure::internal)?);
         };
+        fs::create_dir_all(&folder).map_err(|error| {
+            Failure::file(format!("the folder {} can't be made: {error}", folder.display()))
+        })?;
         write_all(&command, &folder)
     }
 }

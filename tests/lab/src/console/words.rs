@@ -15,7 +15,7 @@ The twin
   cut agent sql | heal agent sql      cut or mend a path; parties: agent sql mi arm token-service
   slow agent mi 200         200 ms more, each way
   lose-reply mi | delay-deed mi 5000 | fail-next mi 15151 | arm-unavailable on
-  workload shop --target mi         point the application at the managed instance
+  workload shop --target mi --start   point the application at the managed instance, start it
   truth                     what is true: who takes writes, what is lost, every command
 The agent
   status | explain | show | journal
@@ -77,17 +77,22 @@ pub(super) fn hint(link: Option<&Value>) -> String {
     let Some(link) = link else { return "start agent".to_owned() };
     let proposal = &link["proposal"];
     let health = link["health"].as_str().unwrap_or_default();
+    let planned = proposal["kind"] == "planned_failover";
     let next = match (health, proposal["status"].as_str()) {
         (_, Some("open")) => match proposal["approvals"].as_u64() {
-            Some(0) => "show, then: approve alice (one is enough for a planned failover)",
+            Some(0) if planned => "show, then: approve alice (one is enough)",
+            Some(0) => "show, then: approve alice, approve bob",
             _ => "approve bob (and `kill agent` while it is at work)",
         },
         (_, Some("approved")) => "watch it work, or: kill agent, start agent",
         ("split_brain", _) => "both sides take writes: truth, explain, journal, quit",
-        (_, Some("closed")) if proposal["closed"]["end"] == "succeeded" => {
+        (_, Some("closed")) if proposal["closed"]["end"] == "stuck" => "journal, acknowledge",
+        (_, Some("closed")) if !planned && proposal["closed"]["end"] == "succeeded" => {
             "truth, workload shop --target mi, then: start sql"
         }
-        (_, Some("closed")) if proposal["closed"]["end"] == "stuck" => "journal, acknowledge",
+        ("healthy", Some("closed")) if link["primary"] == "sql_server" => {
+            "workload shop --target sql --start, then: stop sql"
+        }
         ("healthy", _) if link["primary"] == "managed_instance" => {
             "workload shop --target mi --start, then: propose (back), or: stop mi"
         }
