@@ -340,7 +340,7 @@ fn the_calendar_reports_and_issues_and_it_is_decided_again_to_the_byte() {
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert_eq!(timeless(&issued), timeless(&std::fs::read_to_string(&kept[0]).expect("readable")));
     let metrics = rig.agent.metrics().expect("the agent has metrics");
-    for name in ["runs_total{job=\"daily_report\"}", "failures_total{job=\"runbook\"}"] {
+    for name in ["runs_total{name=\"daily_report\"}", "failures_total{name=\"runbook\"}"] {
         let value = metrics.lines().find(|line| line.contains(&format!("schedule_{name}")));
         assert!(value.is_some_and(|line| !line.ends_with(" 0")), "{name}: {metrics}");
     }
