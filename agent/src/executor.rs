@@ -3,7 +3,8 @@
 //!
 //! Which steps those are is read from the list that the loop tells after each turn, and from nothing
 //! else, so the first list after a restart is handled like any other. A step that is no longer
-//! listed is given up, but never between permission and reply: a command in flight is awaited.
+//! listed is given up, but not between permission and reply: a command in flight is awaited, for half
+//! a minute if nothing rests on its reply any more.
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
@@ -30,6 +31,9 @@ const ANSWER_MOST: Duration = Duration::from_secs(30);
 /// What a command is given beyond the deadline of its step, so that the hand can say itself how far
 /// it had come.
 const SEND_GRACE: Duration = Duration::from_secs(5);
+/// How long a statement or a request is awaited that is not listed any more, because the run was
+/// overtaken: the next run of the link waits for it, and the server that was to reply is lost.
+const LEFT_MOST: Duration = Duration::from_secs(30);
 /// For the loop to take a report and to have it on disk.
 const VERDICT_MOST: Duration = Duration::from_secs(60);
 /// Before a task is started again for a step that is still listed; doubled each time.
@@ -128,7 +132,16 @@ struct Tasks<S> {
 struct Running {
     link: LinkId,
     overdue: bool,
-    stop: CancellationToken,
+    stop: Stop,
+}
+
+/// How a task is told to come to its end.
+#[derive(Clone, Default)]
+struct Stop {
+    /// It is to do nothing new.
+    soon: CancellationToken,
+    /// Nothing rests on what it does any more.
+    unlisted: CancellationToken,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -144,7 +157,8 @@ impl<S: Shop> Tasks<S> {
     fn match_to(&mut self, listed: &[Work]) {
         for (step, running) in &self.running {
             if !listed.iter().any(|work| work.step == *step) {
-                running.stop.cancel();
+                running.stop.unlisted.cancel();
+                running.stop.soon.cancel();
             }
         }
         self.past.retain(|step, _| listed.iter().any(|work| work.step == *step));
@@ -158,7 +172,7 @@ impl<S: Shop> Tasks<S> {
     }
 
     fn start(&mut self, work: &Work) {
-        let (step, stop) = (work.step, CancellationToken::new());
+        let (step, stop) = (work.step, Stop::default());
         let running =
             Running { link: work.link.clone(), overdue: work.overdue, stop: stop.clone() };
         self.running.insert(step, running);
@@ -166,7 +180,7 @@ impl<S: Shop> Tasks<S> {
         let pause = past.pause(work.overdue);
         let (shop, list) = (Arc::clone(&self.shop), self.list.clone());
         self.set.spawn(async move {
-            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            if stop.soon.run_until_cancelled(sleep(pause)).await.is_none() {
                 return (step, false);
             }
             // What the record says now, after the pause.
@@ -197,7 +211,7 @@ impl<S: Shop> Tasks<S> {
 
     fn stop_all(&self) {
         for running in self.running.values() {
-            running.stop.cancel();
+            running.stop.soon.cancel();
         }
     }
 }
@@ -215,14 +229,14 @@ impl Past {
 
 /// One try of one step, to its end. The loop ends with the step, whose deadline and whose time of
 /// being looked after are in the signed terms; each round of it has a bound of its own.
-async fn drive<S: Shop>(shop: Arc<S>, work: Work, stop: CancellationToken) {
+async fn drive<S: Shop>(shop: Arc<S>, work: Work, stop: Stop) {
     let mut hand = shop.hand(&work);
     let mut deed = Deed::new(work);
     let mut told = String::new();
     loop {
         let now = shop.now();
         let ask = deed.next(now);
-        if stop.is_cancelled() && may_be_left(&ask) {
+        if stop.soon.is_cancelled() && may_be_left(&ask) {
             return;
         }
         let answer = match ask {
@@ -230,21 +244,25 @@ async fn drive<S: Shop>(shop: Arc<S>, work: Work, stop: CancellationToken) {
             Ask::Look => {
                 // Boxed, as all three: what a look holds through TLS and TDS is large.
                 let look = timeout(ANSWER_MOST, Box::pin(hand.look(now)));
-                let Some(sight) = stop.run_until_cancelled(look).await else { return };
+                let Some(sight) = stop.soon.run_until_cancelled(look).await else { return };
                 let sight = sight.unwrap_or_else(|_| Sight::Blind { why: too_long() });
                 tell_once(&mut told, deed.work(), &sight);
                 Answer::Looked(sight)
             }
             Ask::Poll(operation) => {
                 let poll = timeout(ANSWER_MOST, Box::pin(hand.poll(&operation)));
-                let Some(polled) = stop.run_until_cancelled(poll).await else { return };
+                let Some(polled) = stop.soon.run_until_cancelled(poll).await else { return };
                 Answer::Polled(polled.unwrap_or_else(|_| Polled::Blind { why: too_long() }))
             }
             Ask::Wait(pause) => {
-                let Some(()) = stop.run_until_cancelled(sleep(pause)).await else { return };
+                let Some(()) = stop.soon.run_until_cancelled(sleep(pause)).await else { return };
                 Answer::Waited
             }
-            Ask::Send(route) => Answer::Sent(send(deed.work(), &mut hand, &route, now).await),
+            Ask::Send(route) => {
+                let sent = send(deed.work(), &mut hand, &route, now);
+                let sent = until_left(sent, &route, &stop.unlisted).await;
+                Answer::Sent(sent.unwrap_or_else(|| Sent::Unknown { why: left() }))
+            }
             Ask::Report(report) => {
                 let Some(taken) = tell(&*shop, deed.work(), report).await else { return };
                 Answer::Reported(taken)
@@ -265,6 +283,26 @@ fn may_be_left(ask: &Ask) -> bool {
             | Report::NotDone { .. }
             | Report::Unknown { .. },
         ) => false,
+    }
+}
+
+/// None: nobody waits for it any more. What an operator's program does is not broken off.
+async fn until_left<T>(
+    sent: impl Future<Output = T>,
+    route: &Route,
+    unlisted: &CancellationToken,
+) -> Option<T> {
+    let patience = async {
+        match route {
+            Route::Tsql { .. } | Route::Arm { .. } => unlisted.cancelled().await,
+            Route::Hook(_) => std::future::pending().await,
+        }
+        sleep(LEFT_MOST).await;
+    };
+    tokio::select! {
+        biased;
+        sent = sent => Some(sent),
+        () = patience => None,
     }
 }
 
@@ -328,6 +366,10 @@ async fn give_up<S: Shop>(shop: Arc<S>, work: Work, falls: u32) {
         (false, false) => Report::NotDone { why, again: Again::Never },
     };
     tell(&*shop, &work, report).await;
+}
+
+fn left() -> String {
+    format!("the run is over, and the reply did not come within {LEFT_MOST:?} after that")
 }
 
 fn too_long() -> String {

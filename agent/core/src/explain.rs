@@ -71,9 +71,12 @@ pub(crate) fn why_not(view: &View<'_>) -> Vec<String> {
             "the agent sees too little: it may be the agent that is cut off, not the primary"
                 .to_string(),
         ),
+        Health::NoPrimary => because.push(
+            "no side is primary: that may heal by itself, so only people ask for a failover then, and attest that nobody takes writes"
+                .to_string(),
+        ),
         health @ (Health::Healthy
         | Health::Degraded
-        | Health::NoPrimary
         | Health::SplitBrain
         | Health::Unlinked) => {
             because.push(format!("the health is {health}, not a lost primary"));

@@ -38,6 +38,10 @@ use crate::{arm::Kept, text::plain};
 const REDIRECTIONS: usize = 2;
 /// Addresses of one name that are tried, all at once.
 const ADDRESSES: usize = 8;
+/// TCP keepalive: the first probe, those after it, and how many of them go unanswered.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+const KEEPALIVE_TIMES: u32 = 3;
 /// Rows of one answer; no question of ours has a tenth of it.
 const ROWS: usize = 10_000;
 const LOGIN_FAILED: u32 = 18_456;
@@ -327,7 +331,21 @@ async fn connect(host: &str, port: u16, progress: &Progress) -> Result<TcpStream
     let attempts = addresses.into_iter().map(|address| Box::pin(TcpStream::connect(address)));
     let (stream, _) = select_ok(attempts).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
+    notice_a_dead_host(&stream).map_err(|error| failed(error.into()))?;
     Ok(stream)
+}
+
+/// A statement may take minutes, and a host that dies meanwhile says nothing: without this, whoever
+/// awaits the reply would for as long as the statement may take. Noticed after 25 s at the latest,
+/// whether or not something was still to be acknowledged.
+fn notice_a_dead_host(stream: &TcpStream) -> Result<(), rustix::io::Errno> {
+    use rustix::net::sockopt;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_TIMES)?;
+    let whole = KEEPALIVE_IDLE + KEEPALIVE_EVERY * KEEPALIVE_TIMES;
+    sockopt::set_tcp_user_timeout(stream, u32::try_from(whole.as_millis()).unwrap_or(u32::MAX))
 }
 
 async fn log_in(
