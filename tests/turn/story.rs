@@ -92,6 +92,24 @@ pub(crate) fn lost(name: &str, second: i64) -> Vec<Observation> {
     ]
 }
 
+/// Nobody answers any more.
+pub(crate) fn silent(name: &str, second: i64) -> Vec<Observation> {
+    let silence = || Silence { kind: SilenceKind::TimedOut, detail: "timed out".to_owned() };
+    [Vantage::SqlServer, Vantage::ManagedInstance]
+        .map(|vantage| look(name, vantage, second, Seen::Silence(silence())))
+        .to_vec()
+}
+
+/// Both answer and neither is primary: SQL Server's own group is electing one.
+pub(crate) fn resolving(name: &str, second: i64) -> Vec<Observation> {
+    let sql = reading(Role::Resolving, false, second);
+    let mi = reading(Role::Secondary, false, second);
+    vec![
+        look(name, Vantage::SqlServer, second, Seen::Side(sql)),
+        look(name, Vantage::ManagedInstance, second, Seen::Side(mi)),
+    ]
+}
+
 /// The managed instance serves, SQL Server is still gone.
 fn promoted(name: &str, second: i64) -> Vec<Observation> {
     let mi = reading(Role::Primary, false, second);

@@ -4,8 +4,11 @@ use alloc::format;
 
 use crate::{
     event::Event,
+    evidence::signed,
+    health::Health,
     input::Refusal,
     link::Record,
+    plan::PlanKind,
     proposal::{End, Origin},
     rules::View,
 };
@@ -22,8 +25,33 @@ pub(crate) fn may_ask(origin: &Origin, view: &View<'_>, open: usize) -> Result<(
     }
 }
 
+/// Whether the primary is lost enough for an alert to ask for a forced failover. A local failover
+/// passes through healths that look bad and heal themselves, and the alerts of applications fire
+/// meanwhile: those healths have to last as long as the agent itself would wait.
+pub(crate) fn lost_enough(origin: &Origin, view: &View<'_>) -> Result<(), Refusal> {
+    match origin {
+        Origin::Agent | Origin::Operator { .. } => return Ok(()),
+        Origin::Alert { .. } => {}
+    }
+    let health = view.record.health;
+    let from = match health {
+        Health::PrimaryDown | Health::PrimaryUnreachable => return Ok(()),
+        Health::Unknown | Health::NoPrimary | Health::Degraded => {
+            let wait = signed(view.spec.policy.propose_after);
+            view.record.health_since.and_then(|since| since.checked_add(wait).ok())
+        }
+        Health::Healthy | Health::SplitBrain | Health::Unlinked => None,
+    };
+    if from.is_some_and(|from| from <= view.now) {
+        return Ok(());
+    }
+    Err(Refusal::NotLost { health, from })
+}
+
 /// What follows when an alert is over: its own proposal is withdrawn, as long as nothing may have
-/// taken effect. Proposals of others stay.
+/// taken effect. Proposals of others stay. An alert is over too when its series are gone, because
+/// the agent or a witness fell silent: a forced failover, and what was signed for it, is given up
+/// only while a primary is seen or heard. One that comes back later speaks for itself.
 pub(crate) fn resolved(
     record: &Record,
     alertname: &str,
@@ -34,7 +62,12 @@ pub(crate) fn resolved(
         Origin::Agent | Origin::Operator { .. } => false,
     };
     let run = record.live().filter(|run| !run.acted() && asked(&run.proposal.terms.origin));
-    let proposal = run.ok_or(Refusal::NothingToWithdraw)?.proposal.terms.proposal;
+    let run = run.ok_or(Refusal::NothingToWithdraw)?;
+    let proposal = run.proposal.terms.proposal;
+    let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
+    if forced && !matches!(record.health, Health::Healthy | Health::Degraded) {
+        return Err(Refusal::StillLost { proposal, health: record.health });
+    }
     let why = format!("the alert {alertname} that asked for it is resolved");
     Ok(Event::ProposalClosed { proposal, end: End::Withdrawn, why })
 }

@@ -329,6 +329,7 @@ impl Estate {
                     let because = "the link is healthy: ask for a planned failover".to_string();
                     return Err(Refusal::NoSuchWay { because });
                 }
+                alert::lost_enough(&origin, &view)?;
             }
             PlanKind::PlannedFailover => {
                 let health = view.record.health;

@@ -3,12 +3,14 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     approval::Ballot,
     event::{Again, StepRef},
     evidence::Vantage,
+    health::Health,
     names::{ApproverId, LinkId, ProposalId},
     plan::PlanKind,
     report::Runbook,
@@ -97,6 +99,17 @@ pub enum Refusal {
     },
     /// No proposal that could still be withdrawn was asked for by this alert.
     NothingToWithdraw,
+    /// The alert is over, and nobody sees or hears a primary: the proposal stays.
+    StillLost {
+        proposal: ProposalId,
+        health: Health,
+    },
+    /// An alert asks for a forced failover, and the primary is not lost, or not for long enough:
+    /// it may ask again `from` then on, if the health stays as it is.
+    NotLost {
+        health: Health,
+        from: Option<Timestamp>,
+    },
     /// Somebody sees or hears the primary: forcing would make two of them.
     PrimarySeen {
         by: Vec<Vantage>,
@@ -157,6 +170,18 @@ impl fmt::Display for Refusal {
             ),
             Self::NothingToWithdraw => f.write_str(
                 "this alert has asked for no proposal that could still be withdrawn",
+            ),
+            Self::StillLost { proposal, health } => write!(
+                f,
+                "the health is {health}: that an alert is over is no sign of a primary. Proposal {proposal} stays until a primary is seen serving again"
+            ),
+            Self::NotLost { health, from: Some(from) } => write!(
+                f,
+                "the health is {health}, not a lost primary: local failovers and restarts heal themselves. An alert may ask again from {from:.0} on"
+            ),
+            Self::NotLost { health, from: None } => write!(
+                f,
+                "the health is {health}, not a lost primary: only a human can ask for a forced failover now"
             ),
             Self::PrimarySeen { by } => {
                 f.write_str("the primary is still seen or heard (")?;

@@ -17,10 +17,10 @@ use std::{
 use agent_core::{
     Approver, ApproverId, DatabaseReading, DatabaseState, Estate, FailureDomain, Input, InstanceId,
     LinkId, LinkSpec, Observation, PartnerReading, Planned, Policy, Role, Roster, Seen,
-    SideReading, StormBrake, SyncHealth, SyncState, Vantage,
+    SideReading, Silence, SilenceKind, StormBrake, SyncHealth, SyncState, Vantage,
 };
 use ed25519_dalek::SigningKey;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -135,6 +135,23 @@ impl Agent {
             self.inbox.see(healthy(vantage, now));
         }
         // Whatever is asked next is answered after the turn that took these.
+        self.inbox.ask(|_, _| ()).await.expect("the loop runs");
+    }
+
+    /// SQL Server is missed again and again, and the managed instance does not hear it either.
+    async fn lose(&self) {
+        let now = self.inbox.ask(|_, now| now).await.expect("the loop runs");
+        let mut hears_nobody = healthy(Vantage::ManagedInstance, now);
+        if let Seen::Side(reading) = &mut hears_nobody.seen {
+            reading.connected = Some(false);
+        }
+        self.inbox.see(hears_nobody);
+        for ago in (0..6).rev() {
+            let at = now - SignedDuration::from_secs(ago * 2);
+            let silence = Silence { kind: SilenceKind::Refused, detail: "refused".into() };
+            let missed = healthy(Vantage::SqlServer, at);
+            self.inbox.see(Observation { seen: Seen::Silence(silence), ..missed });
+        }
         self.inbox.ask(|_, _| ()).await.expect("the loop runs");
     }
 

@@ -82,6 +82,7 @@ async fn hand_in(agent: &Agent, alert: Value) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_firing_alert_asks_once_and_its_end_takes_the_proposal_back() {
     let agent = Agent::start().await;
+    agent.lose().await;
     let fires = alert(&agent, "OrdersLost", "0123456789abcdef", 30).await;
     let said = hand_in(&agent, fires.clone()).await;
     assert_eq!(said["outcome"], "proposed", "{said}");
@@ -103,6 +104,10 @@ async fn a_firing_alert_asks_once_and_its_end_takes_the_proposal_back() {
     let said = hand_in(&agent, resolved(other)).await;
     assert_eq!(said["outcome"], "nothing_to_withdraw");
 
+    // Nobody sees a primary: it is the series that are gone, not the trouble.
+    let said = hand_in(&agent, resolved(fires.clone())).await;
+    assert_eq!((&said["outcome"], &said["refusal"]), (&json!("refused"), &json!("still_lost")));
+    agent.look().await;
     let said = hand_in(&agent, resolved(fires.clone())).await;
     assert_eq!((&said["outcome"], &said["proposal"]), (&json!("withdrawn"), &json!(proposal)));
     let (_, shown) = agent.get(&format!("/api/v1/proposals/{proposal}")).await;
@@ -119,7 +124,7 @@ async fn a_firing_alert_asks_once_and_its_end_takes_the_proposal_back() {
     for (outcome, count) in [
         ("proposed", 1),
         ("known", 1),
-        ("refused", 1),
+        ("refused", 2),
         ("nothing_to_withdraw", 2),
         ("withdrawn", 1),
         ("ignored", 1),
@@ -161,6 +166,7 @@ async fn what_the_core_refuses_is_answered_and_not_to_be_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_alert_of_a_body_is_judged_by_itself() {
     let agent = Agent::start().await;
+    agent.lose().await;
     let lost = alert(&agent, "LinkLost", "a1", 30).await;
     let labelled = |link: Value| {
         let mut alert = lost.clone();
