@@ -175,14 +175,7 @@ impl fmt::Display for Refusal {
                 f,
                 "the health is {health}: that an alert is over is no sign of a primary. Proposal {proposal} stays until a primary is seen serving again"
             ),
-            Self::NotLost { health, from: Some(from) } => write!(
-                f,
-                "the health is {health}, not a lost primary: local failovers and restarts heal themselves. An alert may ask again from {from:.0} on"
-            ),
-            Self::NotLost { health, from: None } => write!(
-                f,
-                "the health is {health}, not a lost primary: only a human can ask for a forced failover now"
-            ),
+            Self::NotLost { health, from } => not_lost(f, *health, *from),
             Self::PrimarySeen { by } => {
                 f.write_str("the primary is still seen or heard (")?;
                 for (place, vantage) in by.iter().enumerate() {
@@ -223,5 +216,16 @@ impl fmt::Display for Refusal {
             Self::StepNotUnderWay => f.write_str("this try of the step is not under way"),
             Self::NothingToAcknowledge => f.write_str("there is nothing to acknowledge"),
         }
+    }
+}
+
+fn not_lost(f: &mut fmt::Formatter<'_>, health: Health, from: Option<Timestamp>) -> fmt::Result {
+    write!(f, "the health is {health}, not a lost primary: ")?;
+    match from {
+        Some(from) => write!(
+            f,
+            "local failovers and restarts heal themselves. An alert may ask again from {from:.0} on"
+        ),
+        None => f.write_str("only a human can ask for a forced failover now"),
     }
 }
