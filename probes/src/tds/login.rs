@@ -34,6 +34,16 @@ impl Login {
         }
     }
 
+    /// What is shown at the server, if it is a password.
+    pub(crate) fn password(&self) -> Option<&SecretSource> {
+        match self {
+            Self::Sql { password, .. } | Self::Windows { password, .. } => Some(password),
+            Self::Entra(_) => None,
+            #[cfg(feature = "kerberos")]
+            Self::Kerberos => None,
+        }
+    }
+
     /// What has to be kept fresh for it, if anything.
     #[must_use]
     pub fn credential(&self) -> Option<&Arc<KeptCredential>> {

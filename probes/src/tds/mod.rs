@@ -10,6 +10,7 @@ mod login;
 mod ntlm;
 mod prelogin;
 mod reading;
+mod refusal;
 pub(crate) mod rows;
 mod session;
 mod side;

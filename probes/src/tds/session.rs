@@ -29,10 +29,11 @@ use super::{
     error::{Stage, TdsError},
     login::Login,
     prelogin::{Encryption, Hello, Secured, secure},
+    refusal::{self, Refusal},
     tls::Tls,
     windows::{self, Visitor},
 };
-use crate::{arm::Kept, text::plain};
+use crate::{Secret, arm::Kept, text::plain};
 
 /// Redirections that are followed for one connection.
 const REDIRECTIONS: usize = 2;
@@ -70,6 +71,7 @@ pub struct TdsEndpoint {
 pub struct Session {
     endpoint: TdsEndpoint,
     held: Option<Held>,
+    refusal: Option<Refusal>,
 }
 
 struct Held {
@@ -82,7 +84,7 @@ impl Session {
     /// Opens nothing yet.
     #[must_use]
     pub fn new(endpoint: TdsEndpoint) -> Self {
-        Self { endpoint, held: None }
+        Self { endpoint, held: None, refusal: None }
     }
 
     #[must_use]
@@ -124,7 +126,7 @@ impl Session {
         limit: Duration,
         read: impl FnOnce(&[Vec<Row>]) -> Result<T, TdsError>,
     ) -> Result<T, TdsError> {
-        let endpoint = &self.endpoint;
+        let (endpoint, refusal) = (&self.endpoint, &mut self.refusal);
         let held = self.held.take().filter(|held| !held.is_outlived(&endpoint.login));
         let progress = Progress::default();
         let answered = timeout(limit, async {
@@ -132,7 +134,7 @@ impl Session {
                 Some(held) => held,
                 None => {
                     let within = endpoint.connect_within.min(limit);
-                    timeout(within, open(endpoint, within, &progress))
+                    timeout(within, open(endpoint, within, refusal, &progress))
                         .await
                         .map_err(|_| TdsError::TimedOut { stage: progress.stage() })??
                 }
@@ -242,6 +244,7 @@ impl Progress {
 async fn open(
     endpoint: &TdsEndpoint,
     within: Duration,
+    refusal: &mut Option<Refusal>,
     progress: &Progress,
 ) -> Result<Held, TdsError> {
     // The token is got while the way is opened, in half of the time: that there is none must not
@@ -262,9 +265,21 @@ async fn open(
             return Err(TdsError::NoToken { detail });
         }
     };
+    let password = match endpoint.login.password() {
+        Some(password) => password.now().await,
+        None => Secret::default(),
+    };
     for redirected in 0.. {
         progress.at(Stage::LoggingIn);
-        match log_in(endpoint, &host, port, token.as_ref(), secured).await? {
+        if let Some(error) = refusal.as_mut().and_then(|refusal| refusal.again(&password)) {
+            return Err(error);
+        }
+        let key = Key { password: &password, token: token.as_ref() };
+        let ended = log_in(endpoint, &host, port, key, secured).await;
+        if endpoint.login.password().is_some() {
+            *refusal = refusal::after(refusal.take(), &password, &ended);
+        }
+        match ended? {
             LoggedIn::Here(connection) => return Ok(Held { connection, token }),
             LoggedIn::Elsewhere(..) if redirected == REDIRECTIONS => break,
             LoggedIn::Elsewhere(other, other_port) => {
@@ -348,14 +363,21 @@ fn notice_a_dead_host(stream: &TcpStream) -> Result<(), rustix::io::Errno> {
     sockopt::set_tcp_user_timeout(stream, u32::try_from(whole.as_millis()).unwrap_or(u32::MAX))
 }
 
+/// What opens the door; of the two the one that the login takes.
+struct Key<'a> {
+    password: &'a Secret,
+    token: Option<&'a Kept>,
+}
+
 async fn log_in(
     endpoint: &TdsEndpoint,
     host: &str,
     port: u16,
-    token: Option<&Kept>,
+    key: Key<'_>,
     mut secured: Secured<TcpStream>,
 ) -> Result<LoggedIn, TdsError> {
-    if let Login::Windows { domain, user, password } = &endpoint.login {
+    let password = key.password;
+    if let Login::Windows { domain, user, .. } = &endpoint.login {
         let app_name = &endpoint.app_name;
         let visitor = Visitor { domain, user, password, app_name, host, port };
         windows::log_in(&mut secured, &visitor).await?;
@@ -366,13 +388,11 @@ async fn log_in(
     config.database("master");
     config.application_name(&endpoint.app_name);
     config.authentication(match &endpoint.login {
-        Login::Sql { user, password } => {
-            AuthMethod::sql_server(user, password.now().await.expose_secret())
-        }
+        Login::Sql { user, .. } => AuthMethod::sql_server(user, password.expose_secret()),
         // Done; the library is not heard.
         Login::Windows { .. } => AuthMethod::None,
         Login::Entra(_) => {
-            AuthMethod::aad_token(token.map(|kept| kept.token.secret()).unwrap_or_default())
+            AuthMethod::aad_token(key.token.map(|kept| kept.token.secret()).unwrap_or_default())
         }
         #[cfg(feature = "kerberos")]
         Login::Kerberos => AuthMethod::Integrated,

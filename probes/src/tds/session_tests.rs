@@ -211,6 +211,30 @@ async fn refusals_say_who_refused() {
 }
 
 #[tokio::test]
+async fn a_refused_login_is_repeated_with_another_password_and_not_with_the_same() {
+    let logins = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&logins);
+    let peer = Peer::start(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Reply::Error { number: 18456, class: 14 }
+    })
+    .await;
+    let file = Arc::new(Mutex::new("old"));
+    let read = Arc::clone(&file);
+    let password =
+        SecretSource::kept("old".into(), move || Ok((*read.lock().expect("one holder")).into()));
+    let login = Login::Sql { user: "eyes".into(), password };
+    let mut look = look(TdsEndpoint { login, ..pinned(&peer) });
+    for _ in 0..5 {
+        assert_eq!(silence(&mut look, LONG).await, SilenceKind::LoginFailed);
+    }
+    assert_eq!((peer.connections(), logins.load(Ordering::SeqCst)), (5, 1));
+    *file.lock().expect("one holder") = "new";
+    assert_eq!(silence(&mut look, LONG).await, SilenceKind::LoginFailed);
+    assert_eq!((peer.connections(), logins.load(Ordering::SeqCst)), (6, 2));
+}
+
+#[tokio::test]
 async fn a_port_that_is_closed_and_a_name_that_leads_nowhere() {
     let trust = Trust::PinnedCertificate([0; 32]);
     let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -14,7 +14,7 @@ use super::{
     ntlm::{self, Account},
     prelogin::{END_OF_MESSAGE, HEADER, PACKET, REPLY, Secured},
 };
-use crate::SecretSource;
+use crate::Secret;
 
 const LOGIN7: u8 = 0x10;
 const SSPI: u8 = 0x11;
@@ -27,7 +27,7 @@ const LONGEST: usize = 64 * 1024;
 pub(crate) struct Visitor<'a> {
     pub(crate) domain: &'a str,
     pub(crate) user: &'a str,
-    pub(crate) password: &'a SecretSource,
+    pub(crate) password: &'a Secret,
     pub(crate) app_name: &'a str,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
@@ -45,11 +45,10 @@ where
     send(stream, LOGIN7, &login7(visitor, &ntlm::negotiate())).await?;
     let mut answer = read(stream).await?;
     if let Some(challenge) = challenge(&answer)? {
-        let password = visitor.password.now().await;
         let account = Account {
             domain: visitor.domain,
             user: visitor.user,
-            password: password.expose_secret(),
+            password: visitor.password.expose_secret(),
             service: &format!("MSSQLSvc/{}:{}", visitor.host, visitor.port),
         };
         let mut random = [0; 8];
