@@ -7,3 +7,4 @@ mod disk;
 mod record;
 mod run;
 mod story;
+mod verdict;

@@ -102,8 +102,13 @@ pub(crate) fn silent(name: &str, second: i64) -> Vec<Observation> {
 
 /// Both answer and neither is primary: SQL Server's own group is electing one.
 pub(crate) fn resolving(name: &str, second: i64) -> Vec<Observation> {
+    without_primary(name, false, second)
+}
+
+/// No replica of SQL Server says that it is primary; the managed instance hears one, or does not.
+pub(crate) fn without_primary(name: &str, heard: bool, second: i64) -> Vec<Observation> {
     let sql = reading(Role::Resolving, false, second);
-    let mi = reading(Role::Secondary, false, second);
+    let mi = reading(Role::Secondary, heard, second);
     vec![
         look(name, Vantage::SqlServer, second, Seen::Side(sql)),
         look(name, Vantage::ManagedInstance, second, Seen::Side(mi)),

@@ -326,11 +326,16 @@ fn without_primary(
         if !at_once(evidence) {
             return None;
         }
-        let reasons = Vec::from([
+        let mut reasons = Vec::from([
             Reason::InRole { side: Side::SqlServer, role: a.role },
             Reason::InRole { side: Side::ManagedInstance, role: b.role },
         ]);
-        return Some(Assessment { health: Health::NoPrimary, primary, reasons });
+        let by = primary.filter(|side| hears_behind(*side, a, b)).map(|side| side.other().into());
+        let health = by.map_or(Health::NoPrimary, |by| {
+            reasons.push(Reason::Heard { by });
+            Health::Degraded
+        });
+        return Some(Assessment { health, primary, reasons });
     }
     if all_stale(evidence, spec, now) {
         let reasons = Vec::from([Reason::AllSilent]);
@@ -356,6 +361,15 @@ fn without_primary(
         }
         Standing::Undecided => None,
     }
+}
+
+/// Whether the secondary hears a primary where none is seen: one of the replicas that the agent was
+/// not told of, or cannot ask.
+fn hears_behind(primary: Side, sql: &SideReading, mi: &SideReading) -> bool {
+    let (source, target) = if primary == Side::SqlServer { (sql, mi) } else { (mi, sql) };
+    source.role == Role::Resolving
+        && target.role == Role::Secondary
+        && target.connected == Some(true)
 }
 
 /// Whether both sides have been in their roles at one time. The looks at them are not: one that was

@@ -86,13 +86,31 @@ fn a_local_failover_under_way_is_no_silence() {
         ),
         (
             told(Role::Resolving, resolving),
-            silent(SilenceKind::LoginFailed),
-            "a: RESOLVING, b: LoginFailed",
+            silent(SilenceKind::Refused),
+            "a: RESOLVING, b: Refused",
         ),
     ] {
         let seen = short(vec![("a", a), ("b", b)], false);
         assert_eq!(seen, (format!("Resolving [{words}]"), None));
     }
+}
+
+/// The one that may be primary is alive and does not say: that none is would be a guess.
+#[test]
+fn a_replica_that_lives_and_does_not_tell_may_be_the_primary() {
+    for (local, kind) in [
+        (SECONDARY, SilenceKind::LoginFailed),
+        (Some(Role::Resolving), SilenceKind::Denied),
+        (None, SilenceKind::Throttled),
+    ] {
+        let role = if local.is_none() { Role::Absent } else { Role::Primary };
+        let (line, at) = short(vec![("a", told(role, local)), ("b", silent(kind))], false);
+        assert!(line.starts_with(&format!("{kind:?} (a: ")), "{line}");
+        assert_eq!(at, None);
+    }
+    // One that is primary speaks for the side whoever else keeps silent.
+    let said = vec![("a", silent(SilenceKind::LoginFailed)), ("b", told(Role::Primary, PRIMARY))];
+    assert_eq!(short(said, false).1, Some(1));
 }
 
 #[test]
