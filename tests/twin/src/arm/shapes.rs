@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Cloud, gate::written};
 use crate::world::{
-    ArmDatabase, ArmLink, AzureDatabase, AzureJob, AzureLink, AzureOperation, Guid, Instance,
-    InstanceKind, JobStatus, LinkOrder, Role, Side, SyncHealth, Tier, UpdatePolicy, Usage, World,
+    ArmDatabase, ArmLink, AzureDatabase, AzureJob, AzureLink, AzureOperation, DatabaseState, Guid,
+    Instance, InstanceKind, JobStatus, LinkOrder, Role, Side, SyncHealth, Tier, UpdatePolicy,
+    Usage, World,
 };
 
 /// The first versions with `databaseFormat` and `hybridSecondaryUsage`, with what was detected of
@@ -123,7 +124,13 @@ pub(super) fn databases(cloud: &Cloud, world: &World, instance: &Instance) -> Ve
         }
     }
     let own = instance.resource().databases.iter();
-    all.extend(own.map(|own| one(&own.name, "Online", own.created)));
+    let states = world.databases(&instance.name);
+    let status = |name: &str| {
+        let found = states.iter().find(|database| database.name == name);
+        let lost = found.is_some_and(|database| database.state == DatabaseState::RecoveryPending);
+        if lost { "Inaccessible" } else { "Online" }
+    };
+    all.extend(own.map(|own| one(&own.name, status(&own.name), own.created)));
     all
 }
 
@@ -168,7 +175,7 @@ pub(super) fn instance(
     };
     let resource = instance.resource();
     let (sku, tier) = match tier {
-        Tier::GeneralPurpose => ("GP_Gen5", "GeneralPurpose"),
+        Tier::GeneralPurpose | Tier::NextGenGeneralPurpose => ("GP_Gen5", "GeneralPurpose"),
         Tier::BusinessCritical => ("BC_Gen5", "BusinessCritical"),
     };
     let format = match update_policy {
@@ -211,6 +218,9 @@ pub(super) fn instance(
         properties["databaseFormat"] = json!(format);
         properties["hybridSecondaryUsage"] = json!(resource.usage);
     }
+    if instance_is_next_generation(instance) && version >= DETECTED_SINCE {
+        properties["isGeneralPurposeV2"] = json!(true);
+    }
     if version >= DETECTED_SINCE {
         properties["hybridSecondaryUsageDetected"] = json!(detected);
     }
@@ -223,6 +233,11 @@ pub(super) fn instance(
         "name": instance.name,
         "type": "Microsoft.Sql/managedInstances",
     })
+}
+
+fn instance_is_next_generation(instance: &Instance) -> bool {
+    let InstanceKind::ManagedInstance { tier, .. } = instance.kind else { return false };
+    tier == Tier::NextGenGeneralPurpose
 }
 
 /// The body of a 202 (addendum 2.1).

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use jiff::Timestamp;
 
-use crate::world::{Instance, InstanceKind, UpdatePolicy, World};
+use crate::world::{Instance, InstanceKind, World};
 
 use super::error::{Error, Result};
 use super::moment;
@@ -64,13 +64,7 @@ impl<'a> Env<'a> {
 
 /// The major version whose views an instance has.
 pub(crate) fn major(instance: &Instance) -> u8 {
-    match instance.kind {
-        InstanceKind::SqlServer { .. } => version_of(instance).0,
-        InstanceKind::ManagedInstance { update_policy, .. } => match update_policy {
-            UpdatePolicy::SQLServer2022 => 16,
-            UpdatePolicy::SQLServer2025 | UpdatePolicy::AlwaysUpToDate => 17,
-        },
-    }
+    u8::try_from(instance.build().0[0]).unwrap_or(u8::MAX)
 }
 
 /// Version numbers that LOGINACK and `@@VERSION` show: major, minor, build.

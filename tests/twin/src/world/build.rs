@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    Guid, Instance, InstanceKind, InstanceSpec, Job, JobSpec, Ledger, Link, LinkSpec, Side,
-    SpecError, Workload, WorkloadSpec, World, WorldSpec, fault::Faults, local,
+    Build, Edition, Guid, Instance, InstanceKind, InstanceSpec, Job, JobSpec, Ledger, Link,
+    LinkSpec, Side, SpecError, Workload, WorkloadSpec, World, WorldSpec, fault::Faults, local,
 };
 
 pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
@@ -88,13 +88,23 @@ fn instances(
             wrong(place(), "time_zone is no IANA zone; \"Europe/Berlin\" or \"UTC\" would be")
         })?;
         let kind = match given.kind {
-            Side::SqlServer => InstanceKind::SqlServer { edition: given.edition },
+            Side::SqlServer => {
+                InstanceKind::SqlServer { edition: given.edition, platform: given.platform }
+            }
             Side::ManagedInstance => InstanceKind::ManagedInstance {
                 tier: given.tier,
                 update_policy: given.update_policy,
             },
         };
         let instance = Instance::new(given, kind, zone, seed, start);
+        if given.kind == Side::SqlServer && Build::parse(&given.product_version).is_none() {
+            let problem = "product_version is none; \"16.0.4125.3\" would be one";
+            return Err(wrong(place(), problem));
+        }
+        if instance.on_linux() && instance.build().release().major < 14 {
+            let problem = "platform is Linux, and SQL Server 2016 has none; 2017 would";
+            return Err(wrong(place(), problem));
+        }
         if instances.insert(given.name.clone(), instance).is_some() {
             return Err(wrong(place(), TWO));
         }
@@ -148,6 +158,25 @@ fn check_link(given: &LinkSpec, instances: &BTreeMap<String, Instance>) -> Resul
     }
     if given.databases.is_empty() {
         return Err("databases is empty; at least one must be named".to_owned());
+    }
+    for name in given.replicas() {
+        let Some(instance) = instances.get(name) else { continue };
+        let (build, first) = (instance.build(), instance.build().release().first_linkable);
+        if build < first {
+            let [a, b, c, d] = first.0;
+            return Err(format!(
+                "{name:?} is SQL Server {} without what a link needs; from {a}.{b}.{c}.{d} on it has it",
+                build.release().name
+            ));
+        }
+        let standard =
+            matches!(instance.kind, InstanceKind::SqlServer { edition: Edition::Standard, .. });
+        if standard && given.databases.len() > 1 {
+            return Err(format!(
+                "{name:?} is a Standard Edition, whose groups hold one database; name one, or \
+                 make it Enterprise"
+            ));
+        }
     }
     Ok(())
 }

@@ -6,8 +6,11 @@ use thiserror::Error;
 
 use super::{
     BackupOrder, CommandRecord, Guid, Link, Operation, OperationId, OperationKind, OperationStatus,
-    Origin, Party, Reply, Role, Side, Statement, World, ledger::CommandWords, link::Movement,
-    operation::Phase, planned,
+    Origin, Party, Reply, Role, Side, Statement, World,
+    ledger::CommandWords,
+    operation::Phase,
+    planned,
+    version::{self, Ways},
 };
 
 /// A statement with effects. Names are as in the statement, without brackets.
@@ -166,7 +169,8 @@ impl World {
             if accepting && command.changes_roles() {
                 return Err(already_running(&link.name));
             }
-            check_role(link, side, &command, false, OperationId(0))?;
+            let ways = Ways::of(link, &self.instances);
+            check_role(link, side, &command, ways, false, OperationId(0))?;
         }
         let after = match kind {
             OperationKind::ForceFailover | OperationKind::PlannedFailover => {
@@ -239,11 +243,7 @@ impl World {
             link.side_of(at).is_some_and(|side| link.member(side).group.eq_ignore_ascii_case(group))
         });
         if local {
-            let text = format!(
-                "Cannot failover availability group '{group}': a group with CLUSTER_TYPE = NONE \
-                 only supports a forced failover, and this one is a member of a distributed group."
-            );
-            return SqlError::new(47_122, &text);
+            return only_forced(group);
         }
         let text = format!(
             "Cannot alter the availability group '{group}', because it does not exist or you do \
@@ -268,6 +268,7 @@ pub(super) fn check_role(
     link: &Link,
     side: Side,
     command: &Command,
+    ways: Ways,
     by_arm: bool,
     operation: OperationId,
 ) -> Result<(), SqlError> {
@@ -277,10 +278,12 @@ pub(super) fn check_role(
         return Err(already_running(group));
     }
     match command {
-        Command::ForceFailover { .. } if !link.two_way => Err(SqlError::new(
-            41_985,
-            &format!("Forced failover of '{group}' is not supported; delete the link instead."),
-        )),
+        Command::ForceFailover { .. } if !link.two_way || too_old(ways, side) => {
+            Err(SqlError::new(
+                41_985,
+                &format!("Forced failover of '{group}' is not supported; delete the link instead."),
+            ))
+        }
         Command::ForceFailover { .. } if role == Role::Primary && by_arm => Ok(()),
         Command::ForceFailover { .. } if role == Role::Primary => Err(SqlError::new(
             41_122,
@@ -288,13 +291,11 @@ pub(super) fn check_role(
                 "Cannot failover availability group '{group}' to this instance of SQL Server. The local availability replica is already the primary replica of the availability group. To fail over this availability group to another instance of SQL Server, run the failover command on that instance of SQL Server."
             ),
         )),
+        Command::ForceFailover { .. } if side == Side::SqlServer && !ways.back => {
+            Err(other_version(group))
+        }
         Command::ForceFailover { .. } => {
-            let reverting = link
-                .member(side)
-                .copies
-                .iter()
-                .any(|copy| matches!(copy.movement, Movement::Reverting { .. }));
-            if !reverting {
+            if !link.member(side).copies.iter().any(|copy| copy.movement.is_between()) {
                 return Ok(());
             }
             // Never force a database that is REVERTING: it could not start (mi-link 4). Which
@@ -306,6 +307,11 @@ pub(super) fn check_role(
                 ),
             ))
         }
+        // Without failover of links the statement is one for ordinary groups, and a distributed
+        // group has none of that kind. Which number the engine gives is not known.
+        Command::Failover { .. } if side == Side::SqlServer && ways.sql < version::FAILOVER => {
+            Err(only_forced(group))
+        }
         Command::Failover { .. } if role != Role::Primary => Err(SqlError::new(
             47_517,
             &format!("This type of failover of '{group}' can only be run on the primary replica."),
@@ -314,6 +320,7 @@ pub(super) fn check_role(
             47_511,
             &format!("'{group}' is not part of a link that can fail over."),
         )),
+        Command::Failover { .. } if !ways.carries_from(side) => Err(other_version(group)),
         // What the engine says where the role is SECONDARY already is not known; 41195 is the
         // number for a failover away from a secondary.
         Command::SetRoleSecondary { .. } if role != Role::Primary => Err(SqlError::new(
@@ -340,6 +347,29 @@ pub(super) fn not_primary_replica(group: &str) -> SqlError {
              local availability replica is not the primary replica of its own availability group."
         ),
     )
+}
+
+/// SQL Server 2016 to 2019 end a link by its deletion; SQL Server 2022 has no failover of links by
+/// T-SQL before CU13 (mi-link 2.1, 4).
+fn too_old(ways: Ways, side: Side) -> bool {
+    ways.only_over() || (side == Side::SqlServer && ways.sql < version::FAILOVER)
+}
+
+/// The database was last written by a newer version than the one that should take it over.
+fn other_version(group: &str) -> SqlError {
+    let text = format!(
+        "The local availability replica of availability group '{group}' cannot become the primary \
+         replica. The version of the target engine is lower than that of the last primary replica."
+    );
+    SqlError::new(41_191, &text)
+}
+
+fn only_forced(group: &str) -> SqlError {
+    let text = format!(
+        "Cannot failover an availability replica for availability group '{group}' since it has \
+         CLUSTER_TYPE = NONE. Only force failover is supported in this version of SQL Server."
+    );
+    SqlError::new(47_122, &text)
 }
 
 fn already_running(group: &str) -> SqlError {

@@ -13,6 +13,7 @@ use super::{
     log::{Record, RecordKind},
     operation::Phase,
     planned, replication,
+    version::Ways,
 };
 
 const ARM_POLL: SignedDuration = SignedDuration::from_secs(2);
@@ -88,7 +89,9 @@ impl World {
             }
             Phase::Received => {
                 let command = operation.command(link);
-                let refusal = check_role(link, side, &command, operation.by_arm, operation.id);
+                let ways = Ways::of(link, &self.instances);
+                let refusal =
+                    check_role(link, side, &command, ways, operation.by_arm, operation.id);
                 match refusal {
                     Err(error) => operation.end(now, Err(error)),
                     Ok(()) => self.accept(operation, side),

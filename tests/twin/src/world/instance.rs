@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
-    Backup, Edition, Guid, InstanceSpec, Job, Party, Session, Side, Tier, UpdatePolicy,
+    Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Party, Platform, Session, Side, Tier,
+    UpdatePolicy,
     azure::{Resource, authority},
     setup::Setup,
 };
@@ -59,6 +60,8 @@ pub enum InstanceKind {
     SqlServer {
         /// Its edition.
         edition: Edition,
+        /// What it runs on.
+        platform: Platform,
     },
     /// Azure SQL Managed Instance.
     ManagedInstance {
@@ -185,6 +188,14 @@ impl Instance {
     /// Backups that have finished, in the order in which they began.
     pub fn backups(&self, now: Timestamp) -> impl Iterator<Item = &Backup> {
         self.backups.iter().filter(move |backup| backup.finish <= now)
+    }
+
+    /// Whether a full backup that is not copy-only has finished between two moments.
+    pub(super) fn has_full_backup(&self, name: &str, since: Timestamp, now: Timestamp) -> bool {
+        self.backups(now).any(|backup| {
+            let counts = backup.kind == BackupKind::Full && !backup.copy_only;
+            counts && backup.database == name && backup.finish > since
+        })
     }
 
     /// Jobs of its agent.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ArmLink, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec, Lsn,
-    OperationId, Role, Side, SuspendReason,
+    ArmLink, Build, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec,
+    Lsn, OperationId, Role, Side, SuspendReason,
     commit::Pending,
     housekeeping::backups_before,
     log::{Record, RecordKind},
@@ -154,8 +154,30 @@ pub(crate) enum Movement {
     None,
     /// It undoes what the primary does not have.
     Reverting { until: Timestamp },
+    /// It receives what it needs, up to a place in the log, to be consistent again after that.
+    Initializing { upto: usize },
     /// It receives.
     Flowing,
+    /// The two logs have gone too far apart: only seeding it anew helps (mi-link 4.1).
+    Apart,
+}
+
+impl Movement {
+    /// Whether log is taken.
+    pub(crate) fn receives(self) -> bool {
+        match self {
+            Movement::Initializing { .. } | Movement::Flowing => true,
+            Movement::None | Movement::Reverting { .. } | Movement::Apart => false,
+        }
+    }
+
+    /// Whether the database could not start as a primary now (mi-link 4).
+    pub(crate) fn is_between(self) -> bool {
+        match self {
+            Movement::Reverting { .. } | Movement::Initializing { .. } => true,
+            Movement::None | Movement::Flowing | Movement::Apart => false,
+        }
+    }
 }
 
 /// Log that is on its way.
@@ -191,6 +213,9 @@ pub(crate) struct ArmMemory {
     pub(crate) deleted: Option<Timestamp>,
     /// After that: its databases on the managed instance were dropped too.
     pub(crate) dropped: bool,
+    /// The link was deleted after a failover and before the first full backup: the next start does
+    /// not bring the databases up (mi-link 3.4).
+    pub(crate) harmed: bool,
 }
 
 /// How a link reads in ARM after a forced role change (addendum 2.5 and 12.4).
@@ -200,6 +225,9 @@ pub(crate) struct Trouble {
     pub(crate) error: Option<u32>,
     pub(crate) healthy: bool,
 }
+
+/// Before SQL Server 2022 every link is one-way (mi-link 2.1).
+const FROM_2022: Build = Build([16, 0, 0, 0]);
 
 impl Link {
     pub(super) fn new(
@@ -230,10 +258,12 @@ impl Link {
         let members = [Side::SqlServer, Side::ManagedInstance]
             .map(|side| Member::new(spec, side, &databases, instances, seed, start));
         let phase = SignedDuration::from_millis(rng.i64(1..1_000));
+        let oldest = instances.get(&spec.sql_server).is_some_and(|sql| sql.build() < FROM_2022);
+        let two_way = spec.two_way && !oldest;
         Link {
             name: spec.name.clone(),
             id: spec.guid(seed, "group"),
-            two_way: spec.two_way,
+            two_way,
             session_timeout: SignedDuration::from_secs(i64::from(spec.session_timeout_s)),
             required: 0,
             created,

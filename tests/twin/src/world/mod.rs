@@ -18,6 +18,7 @@ mod entrance;
 mod failover;
 mod fault;
 mod guid;
+mod hidden;
 mod housekeeping;
 mod instance;
 mod jobs;
@@ -36,6 +37,7 @@ mod role;
 mod sessions;
 pub mod setup;
 mod spec;
+mod version;
 pub mod views;
 mod workload;
 
@@ -74,6 +76,7 @@ pub use spec::{
     Edition, FailoverSpec, InstanceSpec, JobSpec, LinkSpec, LogSpec, SpecError, Tier, UpdatePolicy,
     WorkloadSpec, WorldSpec,
 };
+pub use version::{Build, Platform, Release};
 pub use workload::Workload;
 
 /// Everything there is, at one moment.

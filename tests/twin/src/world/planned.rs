@@ -14,10 +14,11 @@ use super::{
     DatabaseState, Instance, Link, Operation, Role, Side, SqlError, World,
     failover::{ROLE_CHANGE_BYTES, backups_after_failover, millis, open_databases, promote},
     fault::Faults,
-    link::Movement,
+    link::{Movement, Trouble},
     log::RecordKind,
     operation::Phase,
     reach, replication,
+    version::Ways,
 };
 
 const POLL: SignedDuration = SignedDuration::from_millis(200);
@@ -100,6 +101,16 @@ impl World {
         confirm(link, side, &self.instances, &self.faults, now);
         if link.only_primary() == Some(target) {
             replication::handshake(link, target, now);
+        }
+        let ways = Ways::of(link, &self.instances);
+        if !ways.carries_from(target) {
+            // There is no way back: what the new primary writes, the other side cannot read.
+            replication::disconnect(link, side, &self.instances, &self.faults, now);
+            link.arm.trouble = Some(Trouble {
+                replica_state: "LinkSynchronizationError",
+                error: Some(41_984),
+                healthy: false,
+            });
         }
         let heard = replication::passes(link, target, &self.instances, &self.faults);
         let unheard = lost_contact(&link.name);

@@ -1,10 +1,22 @@
 //! Instances stop, start, freeze and go on.
 
+use jiff::Timestamp;
+
 use super::{
-    Power, World,
+    DatabaseState, Instance, Link, Power, Side, World,
     link::{Flushed, Mirrored},
     replication,
 };
+
+impl Link {
+    /// Whether the databases that a deleted link has left on the managed instance have no full
+    /// backup since the last failover: then Microsoft has to repair them (mi-link 3.4, 10).
+    fn is_unprotected(&self, side: Side, instance: &Instance, now: Timestamp) -> bool {
+        let changed = self.member(side).changed;
+        let backed_up = |name: &str| instance.has_full_backup(name, changed, now);
+        self.arm.harmed || (changed > self.created && !self.databases().all(backed_up))
+    }
+}
 
 impl World {
     pub(super) fn stop(&mut self, name: &str) {
@@ -30,11 +42,16 @@ impl World {
         instance.recovered = now + instance.restart;
         for link in self.links.values_mut() {
             let Some(side) = link.side_of(name) else { continue };
+            let Some(instance) = self.instances.get(name) else { continue };
             // A new process knows nothing of the old connection, and says so to the other end.
             replication::disconnect(link, side, &self.instances, &self.faults, now);
+            let lost = link.left_by(side) && link.is_unprotected(side, instance, now);
             let member = link.member_mut(side);
             member.last_heard = now;
             for copy in &mut member.copies {
+                if lost {
+                    copy.state = DatabaseState::RecoveryPending;
+                }
                 (copy.flushed, copy.mirrored) = (Flushed::default(), Mirrored::default());
                 copy.redo.clear();
                 // Crash recovery redoes all that was hardened.

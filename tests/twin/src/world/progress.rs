@@ -143,6 +143,8 @@ impl World {
                     }
                     Side::SqlServer | Side::ManagedInstance => Vec::new(),
                 };
+                let beside = self.replicas_beside(link, side);
+                rows.extend(beside.iter().map(|replica| replica.database(&local)));
                 rows.extend([local, own]);
                 rows.extend(remote);
                 rows.extend(peers);

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Instance, Link, Lsn, Side,
+    Instance, Link, Lsn, Side, SuspendReason,
     fault::Faults,
     housekeeping,
     link::{Copy, Heard, Message, Movement},
     log::{Record, RecordKind, SECTOR_BYTES},
     planned, reach,
+    version::Ways,
 };
 
 const SIDES: [Side; 2] = [Side::SqlServer, Side::ManagedInstance];
@@ -78,7 +79,7 @@ pub(super) fn pump(
         while link.wire.flight.len() < WINDOW {
             let (from, to) = (link.member(primary), link.member(primary.other()));
             let (source, target) = (&from.copies[database], &to.copies[database]);
-            let moves = target.movement == Movement::Flowing
+            let moves = target.movement.receives()
                 && target.suspended.is_none()
                 && source.suspended.is_none();
             if !moves || source.sent >= source.log.len() {
@@ -155,10 +156,16 @@ pub(super) fn handshake(link: &mut Link, primary: Side, now: Timestamp) {
         let common = alike.count();
         let divergent = link.bytes_between(primary.other(), database, common, target.log.len());
         let undo = transfer(divergent, link.log.undo_kb_s) + SignedDuration::from_secs(2);
+        let too_far = divergent > u64::from(link.log.undo_mb) << 20;
         let secondary = &mut link.member_mut(primary.other()).copies[database];
-        secondary.movement = if secondary.log.len() > common {
+        let lost = secondary.suspended == Some(SuspendReason::Undo);
+        secondary.movement = if too_far {
+            secondary.suspended = Some(SuspendReason::Undo);
+            Movement::Apart
+        } else if secondary.log.len() > common {
             Movement::Reverting { until: now + undo }
         } else {
+            secondary.suspended = secondary.suspended.filter(|_| !lost);
             Movement::Flowing
         };
         let redone = secondary.redone.min(common);
@@ -261,6 +268,9 @@ fn harden(link: &mut Link, primary: Side, message: Message, now: Timestamp) {
     let have = target.log.len();
     let Some(fresh) = source.log.get(have..message.upto) else { return };
     target.log.extend_from_slice(fresh);
+    if matches!(target.movement, Movement::Initializing { upto } if upto <= target.log.len()) {
+        target.movement = Movement::Flowing;
+    }
     target.received_at = Some(now);
     target.hardened_at = Some(now);
     let begin = now + SignedDuration::from_millis(i64::from(link.log.redo_latency_ms));
@@ -272,7 +282,7 @@ fn harden(link: &mut Link, primary: Side, message: Message, now: Timestamp) {
 pub(super) fn hear(link: &mut Link, primary: Side, database: usize, now: Timestamp) {
     let secondary = &link.member(primary.other()).copies[database];
     // Before both agree on where to go on, the other copy's length says nothing about this log.
-    if secondary.movement != Movement::Flowing {
+    if !secondary.movement.receives() {
         return;
     }
     let heard = Heard {
@@ -340,7 +350,9 @@ fn reconnect(
         .all(|side| link.acts(side, instances, now) && passes(link, side, instances, faults));
     let connected = SIDES.into_iter().all(|side| link.member(side).connected);
     let possible = both_up && !connected && link.running.is_none() && link.arm.deleted.is_none();
-    let Some(primary) = link.only_primary().filter(|_| possible) else {
+    let ways = Ways::of(link, instances);
+    let primary = link.only_primary().filter(|primary| possible && ways.carries_from(*primary));
+    let Some(primary) = primary else {
         link.members.iter_mut().for_each(|member| member.reconnect_at = None);
         return;
     };
@@ -367,18 +379,21 @@ fn finish_reverting(link: &mut Link, instances: &BTreeMap<String, Instance>, now
         return;
     }
     for database in 0..link.databases.len() {
-        let sent = link.member(primary).copies[database].sent;
+        let source = &link.member(primary).copies[database];
+        let (sent, end) = (source.sent, source.log.len());
         let copy = &mut link.member_mut(primary.other()).copies[database];
         let done = matches!(copy.movement, Movement::Reverting { until } if until <= now);
         if done {
-            cut_back(copy, sent);
+            cut_back(copy, sent, end);
         }
     }
 }
 
-fn cut_back(copy: &mut Copy, upto: usize) {
+/// What the secondary has undone it now gets anew, as far as the primary's log goes at this moment.
+fn cut_back(copy: &mut Copy, upto: usize, end: usize) {
     copy.log.truncate(upto);
     copy.redo.retain(|(_, to)| *to <= upto);
     copy.redone = copy.redone.min(upto);
-    copy.movement = Movement::Flowing;
+    copy.movement =
+        if end > upto { Movement::Initializing { upto: end } } else { Movement::Flowing };
 }

@@ -78,6 +78,8 @@ pub enum SuspendReason {
     User,
     /// 1, after a forced failover of the partner
     Partner,
+    /// 6, the two logs have gone too far apart to be undone
+    Undo,
 }
 
 impl Side {
@@ -203,6 +205,7 @@ impl SuspendReason {
         match self {
             SuspendReason::User => 0,
             SuspendReason::Partner => 1,
+            SuspendReason::Undo => 6,
         }
     }
 
@@ -212,6 +215,7 @@ impl SuspendReason {
         match self {
             SuspendReason::User => "SUSPEND_FROM_USER",
             SuspendReason::Partner => "SUSPEND_FROM_PARTNER",
+            SuspendReason::Undo => "SUSPEND_FROM_UNDO",
         }
     }
 }

@@ -447,7 +447,7 @@ fn edition(setup: &mut Setup, kind: &mut InstanceKind, name: String) {
         Some(_) | None => None,
     };
     setup.edition = known.is_none().then_some(name);
-    if let (InstanceKind::SqlServer { edition }, Some(known)) = (kind, known) {
+    if let (InstanceKind::SqlServer { edition, .. }, Some(known)) = (kind, known) {
         *edition = known;
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{BackupKind, Guid, LocalSpec, Role, Side};
+use super::{BackupKind, Guid, LocalSpec, Platform, Role, Side};
 
 /// A whole world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct InstanceSpec {
     /// The edition; of a SQL Server only.
     #[serde(default)]
     pub edition: Edition,
+    /// What it runs on; of a SQL Server only.
+    #[serde(default)]
+    pub platform: Platform,
     /// The service tier; of a managed instance only.
     #[serde(default)]
     pub tier: Tier,
@@ -112,8 +115,10 @@ pub enum Tier {
     /// One local replica.
     #[default]
     GeneralPurpose,
-    /// Several local replicas; this world shows only the one that matters.
+    /// Four local replicas: the views of its primary show them all.
     BusinessCritical,
+    /// General Purpose of the next generation: one local replica, and up to 500 links.
+    NextGenGeneralPurpose,
 }
 
 /// `databaseFormat` of a managed instance (mi-link 2.2).
@@ -182,6 +187,9 @@ pub struct LogSpec {
     pub redo_latency_ms: u32,
     /// Undo of a divergent tail, in KB/s.
     pub undo_kb_s: u32,
+    /// How long a divergent tail may be to be undone, in MB; beyond that the secondary has to be
+    /// seeded anew. Microsoft states no figure.
+    pub undo_mb: u32,
     /// Size of each database's log files, in MB; they do not grow.
     pub file_mb: u32,
     /// Size of each database, and so of a full backup, in MB.
@@ -270,6 +278,7 @@ impl Default for WorldSpec {
                     server_name: "SQL01".into(),
                     product_version: default_version(),
                     edition: Edition::Enterprise,
+                    platform: Platform::default(),
                     tier: Tier::default(),
                     update_policy: UpdatePolicy::default(),
                     time_zone: "Europe/Berlin".into(),
@@ -287,6 +296,7 @@ impl Default for WorldSpec {
                     server_name: "mi-dr.0a1b2c3d4e5f.database.windows.net".into(),
                     product_version: "12.0.2000.8".into(),
                     edition: Edition::default(),
+                    platform: Platform::default(),
                     tier: Tier::GeneralPurpose,
                     update_policy: UpdatePolicy::SQLServer2022,
                     time_zone: default_zone(),
@@ -338,6 +348,7 @@ impl Default for LogSpec {
             redo_kb_s: 40_000,
             redo_latency_ms: 5,
             undo_kb_s: 20_000,
+            undo_mb: 4_096,
             file_mb: 8_192,
             data_mb: 200,
             backup_mb_s: 100,

@@ -72,6 +72,8 @@ pub struct ReplicaStateFacts {
     pub recovered: Option<bool>,
     /// `last_connect_error_*`
     pub connect_error: Option<ConnectError>,
+    /// `is_internal`: of a group for one database of a link with several.
+    pub internal: bool,
 }
 
 /// `last_connect_error_*`
@@ -177,6 +179,10 @@ impl World {
                     created: link.created,
                 }
             };
+            let local = self.replicas_beside(link, side);
+            rows.extend(
+                local.iter().map(|replica| replica.configured(&instance.server_name, link)),
+            );
             rows.extend([of_member(Side::SqlServer), of_member(Side::ManagedInstance)]);
             rows
         };
@@ -186,7 +192,10 @@ impl World {
     /// `sys.dm_hadr_availability_replica_states` of an instance.
     #[must_use]
     pub fn replica_states(&self, at: &str) -> Vec<ReplicaStateFacts> {
-        let own = self.memberships(at).flat_map(|(link, side)| self.states_of(link, side));
+        let own = self.memberships(at).flat_map(|(link, side)| {
+            let local = self.replicas_beside(link, side).into_iter().map(|replica| replica.state());
+            self.states_of(link, side).into_iter().chain(local)
+        });
         own.chain(self.standbys(at).flat_map(|of| self.standby_states(of))).collect()
     }
 
@@ -264,6 +273,13 @@ impl World {
         if role == Role::Resolving {
             return Err(in_no_role(database));
         }
+        if self.shown_state(link, side, copy) == DatabaseState::RecoveryPending {
+            let text = format!(
+                "Database '{database}' cannot be opened due to inaccessible files or insufficient \
+                 memory or disk space. See the SQL Server errorlog for details."
+            );
+            return Err(SqlError::new(945, &text));
+        }
         if self.shown_state(link, side, copy) != DatabaseState::Online {
             return Err(SqlError {
                 class: 14,
@@ -328,8 +344,9 @@ impl World {
                     return SyncState::NotSynchronizing;
                 }
                 match copy.movement {
-                    Movement::None => SyncState::Initializing,
+                    Movement::None | Movement::Initializing { .. } => SyncState::Initializing,
                     Movement::Reverting { .. } => SyncState::Reverting,
+                    Movement::Apart => SyncState::NotSynchronizing,
                     Movement::Flowing => moving,
                 }
             }
@@ -361,6 +378,7 @@ impl World {
             online: Some(up),
             recovered: Some(up),
             connect_error: None,
+            internal: false,
         };
         // On a forwarder the local group's role is PRIMARY though its database is not writable
         // (addendum 6).
@@ -388,6 +406,7 @@ impl World {
             distributed.connect_error = self.connect_error(link, side);
         }
         rows.extend(peers);
+        rows.extend(link.internal_states(side, role));
         rows
     }
 

@@ -215,7 +215,12 @@ async fn bodies_that_are_wrong_are_refused_with_their_codes() {
 
 #[tokio::test]
 async fn several_databases_are_said_to_be_done_before_they_are() {
-    let rig = Rig::with(|spec| spec.instances[0].databases = vec!["a".into(), "b".into()]).await;
+    let rig = Rig::with(|spec| {
+        spec.instances[0].databases = vec!["a".into(), "b".into()];
+        // CU27, the first that takes several.
+        spec.instances[0].product_version = "16.0.4275.1".to_owned();
+    })
+    .await;
     let path = rig.other_link("several");
     let version = "2025-08-01-preview";
     let mut wanted = order("a", "Secondary");

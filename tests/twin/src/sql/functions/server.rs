@@ -6,7 +6,7 @@ use crate::sql::session::Permission;
 use crate::sql::types::{Length, SYSNAME, Type};
 use crate::sql::value::Value;
 use crate::sql::{moment, views};
-use crate::world::{Edition, InstanceKind};
+use crate::world::{Edition, Instance, InstanceKind};
 
 use super::{Function, as_int, as_text};
 
@@ -128,76 +128,61 @@ fn server_property(name: &str, env: &Env<'_>) -> Value {
         "sqlsortorder" => Value::variant(Type::TinyInt, Value::Int(52)),
         "sqlsortordername" => text("nocase_iso"),
         "licensetype" => text("DISABLED"),
-        "pathseparator" => text("\\"),
+        "pathseparator" => text(if instance.on_linux() { "/" } else { "\\" }),
         "processid" => int(4_312),
         "buildclrversion" => text("v4.0.30319"),
         "productversion" => text(&instance.product_version),
         "productmajorversion" => text(&version_of(env.instance).0.to_string()),
         "productminorversion" => text(&version_of(env.instance).1.to_string()),
         "productbuild" => text(&version_of(env.instance).2.to_string()),
-        "productlevel" => text("RTM"),
+        "productlevel" => text(if managed { "RTM" } else { instance.build().release().level }),
         "productupdatelevel" => update_level(env).map_or(Value::Null, |level| text(&level)),
         "productupdatetype" => text(if managed { "Continuous" } else { "CU" }),
-        "resourceversion" => text("16.00.4125"),
+        "resourceversion" => {
+            let [major, minor, build, _] = instance.build().0;
+            text(&format!("{major}.{minor:02}.{build}"))
+        }
         "resourcelastupdatedatetime" => {
             Value::variant(Type::DateTime, env.datetime(instance.started()))
         }
         "servername" => text(&instance.server_name),
         "instancedefaultdatapath" | "instancedefaultlogpath" if !managed => {
-            text("C:\\Program Files\\Microsoft SQL Server\\MSSQL16.MSSQLSERVER\\MSSQL\\DATA\\")
+            text(&folder(instance, "DATA\\", "data/"))
         }
-        "instancedefaultbackuppath" if !managed => {
-            text("C:\\Program Files\\Microsoft SQL Server\\MSSQL16.MSSQLSERVER\\MSSQL\\Backup")
-        }
+        "instancedefaultbackuppath" if !managed => text(&folder(instance, "Backup", "data")),
         _ => Value::Null,
     }
 }
 
+/// Where a default installation keeps something.
+fn folder(instance: &Instance, windows: &str, linux: &str) -> String {
+    if instance.on_linux() {
+        return format!("/var/opt/mssql/{linux}");
+    }
+    let major = instance.build().0[0];
+    let at = r"C:\Program Files\Microsoft SQL Server";
+    format!(r"{at}\MSSQL{major}.MSSQLSERVER\MSSQL\{windows}")
+}
+
 fn edition(kind: InstanceKind) -> (&'static str, i64, i32) {
     match kind {
-        InstanceKind::SqlServer { edition: Edition::Developer } => {
+        InstanceKind::SqlServer { edition: Edition::Developer, .. } => {
             ("Developer Edition (64-bit)", -2_117_995_310, 3)
         }
-        InstanceKind::SqlServer { edition: Edition::Enterprise } => {
+        InstanceKind::SqlServer { edition: Edition::Enterprise, .. } => {
             ("Enterprise Edition: Core-based Licensing (64-bit)", 1_872_460_670, 3)
         }
-        InstanceKind::SqlServer { edition: Edition::Standard } => {
+        InstanceKind::SqlServer { edition: Edition::Standard, .. } => {
             ("Standard Edition (64-bit)", -1_534_726_760, 2)
         }
         InstanceKind::ManagedInstance { .. } => ("SQL Azure", 1_674_378_470, 8),
     }
 }
 
-/// The cumulative update, from the build: of SQL Server 2022 only.
+/// The cumulative update, from the build.
 fn update_level(env: &Env<'_>) -> Option<String> {
-    const UPDATES: [(u16, u8); 20] = [
-        (4003, 1),
-        (4015, 2),
-        (4025, 3),
-        (4035, 4),
-        (4045, 5),
-        (4055, 6),
-        (4065, 7),
-        (4075, 8),
-        (4085, 9),
-        (4095, 10),
-        (4105, 11),
-        (4115, 12),
-        (4125, 13),
-        (4135, 14),
-        (4145, 15),
-        (4165, 16),
-        (4175, 17),
-        (4185, 18),
-        (4195, 19),
-        (4205, 20),
-    ];
-    let (major, _, build) = version_of(env.instance);
-    if major != 16 || env.is_managed() {
-        return None;
-    }
-    let update = UPDATES.iter().rfind(|update| update.0 <= build)?;
-    Some(format!("CU{}", update.1))
+    let build = env.instance.build();
+    if env.is_managed() { None } else { build.release().update(build) }
 }
 
 fn version_text(env: &Env<'_>) -> String {
@@ -207,12 +192,18 @@ fn version_text(env: &Env<'_>) -> String {
             "Microsoft SQL Azure (RTM) - {version} \n\tCopyright (C) 2022 Microsoft Corporation\n"
         );
     }
+    let release = env.instance.build().release();
     let update = update_level(env).map_or_else(String::new, |level| format!("-{level}"));
     let (edition, _, _) = edition(env.instance.kind);
+    let on = if env.instance.on_linux() {
+        "Linux (Ubuntu 22.04.4 LTS) <X64>"
+    } else {
+        "Windows Server 2022 Standard 10.0 <X64> (Build 20348: ) (Hypervisor)"
+    };
+    let (name, level) = (release.name, release.level);
     format!(
-        "Microsoft SQL Server 2022 (RTM{update}) - {version} (X64) \n\tCopyright (C) 2022 \
-         Microsoft Corporation\n\t{edition} on Windows Server 2022 Standard 10.0 <X64> (Build \
-         20348: ) (Hypervisor)\n"
+        "Microsoft SQL Server {name} ({level}{update}) - {version} (X64) \n\tCopyright (C) \
+         {name} Microsoft Corporation\n\t{edition} on {on}\n"
     )
 }
 
@@ -230,7 +221,7 @@ fn database_property(database: &str, property: &str, env: &Env<'_>) -> Value {
         "collation" => text(&env.instance.collation),
         "isinstandby" | "isautoclose" | "isautoshrink" | "ispublished" | "issubscribed" => int(0),
         "isautocreatestatistics" | "isautoupdatestatistics" | "isfulltextenabled" => int(1),
-        "version" => int(957),
+        "version" => int(env.instance.build().release().format),
         _ => Value::Null,
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn databases(env: &Env<'_>, view: &View) -> Vec<Row> {
 
 fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
     let user = database.database_id > 4;
-    let level = if super::super::env::major(env.instance) >= 17 { 170 } else { 160 };
+    let level = env.instance.build().release().compatibility();
     let (model, model_desc) = if database.full_recovery { (1, "FULL") } else { (3, "SIMPLE") };
     let wait = if database.log_reuse_wait == "AVAILABILITY_REPLICA" { 9 } else { 0 };
     let master = database.name == "master";

@@ -35,6 +35,7 @@ pub(super) fn replica_states(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("recovery_health", recovery)
             .set("recovery_health_desc", recovery_desc)
             .coded("synchronization_health", state.health.code(), state.health.desc())
+            .set("is_internal", state.internal)
             .set("last_connect_error_number", error.as_ref().map(|e| i64::from(e.number)))
             .set("last_connect_error_description", error.as_ref().map(|e| e.description.clone()))
             .set("last_connect_error_timestamp", error.map(|e| env.datetime(e.at)))

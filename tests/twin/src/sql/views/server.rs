@@ -43,11 +43,16 @@ pub(super) fn sys_info(env: &Env<'_>, view: &View) -> Vec<Row> {
     vec![row.done()]
 }
 
-pub(super) fn host_info(_: &Env<'_>, view: &View) -> Vec<Row> {
+pub(super) fn host_info(env: &Env<'_>, view: &View) -> Vec<Row> {
+    let (platform, distribution, release) = if env.instance.on_linux() {
+        ("Linux", "Ubuntu", "22.04")
+    } else {
+        ("Windows", "Windows Server 2022 Standard", "10.0")
+    };
     let row = row(view)
-        .set("host_platform", "Windows")
-        .set("host_distribution", "Windows Server 2022 Standard")
-        .set("host_release", "10.0")
+        .set("host_platform", platform)
+        .set("host_distribution", distribution)
+        .set("host_release", release)
         .set("host_service_pack_level", "")
         .set("host_sku", 7)
         .set("os_language_version", 1033)

@@ -166,14 +166,29 @@ impl World {
             return Err(ArmError::new(500, "OperationTimedOut", message));
         }
         let side = Side::ManagedInstance;
+        let (role, changed) = (found.member(side).role, found.member(side).changed);
+        let backed_up = self
+            .instances
+            .get(instance)
+            .is_some_and(|it| found.databases().all(|name| it.has_full_backup(name, changed, now)));
         replication::disconnect(found, side, &self.instances, &self.faults, now);
         planned::release(found);
         found.member_mut(side).set_role(Role::Primary, now);
         failover::open_databases(found, side);
         found.arm.deleted = Some(now);
         found.arm.trouble = None;
+        found.arm.harmed = role == Role::Primary && changed > found.created && !backed_up;
+        let cut_over =
+            (role != Role::Primary).then(|| failover::backups_after_failover(found, now));
+        let harmed = found.arm.harmed;
         let names: Vec<String> = found.databases().map(str::to_owned).collect();
         if let Some(instance) = self.instances.get_mut(instance) {
+            if harmed {
+                // What the engine still meant to back up for the link it does not any more.
+                let linked = |name: &String| names.contains(name);
+                instance.backups.retain(|it| it.finish <= now || !linked(&it.database));
+            }
+            instance.backups.extend(cut_over.into_iter().flatten());
             let own = names.into_iter().map(|name| OwnDatabase { name, created: now });
             instance.resource.databases.extend(own);
         }

@@ -4,10 +4,14 @@
 use std::net::IpAddr;
 
 use super::{LinkOrder, making::authority};
-use crate::world::{ArmError, InstanceKind, Side, UpdatePolicy, World};
+use crate::world::{
+    ArmError, Edition, InstanceKind, Side, Tier, UpdatePolicy, World,
+    version::{FROM_INSTANCE, reads_back},
+};
 
-/// Databases on one managed instance.
+/// Databases on one managed instance, and on one of the next generation (mi-link 1).
 const MOST_DATABASES: usize = 100;
+const MOST_OF_NEXT_GENERATION: usize = 500;
 
 impl World {
     /// Why a link cannot come to be.
@@ -32,9 +36,15 @@ impl World {
         let own = self.instances.get(instance)?.resource.databases.len();
         let coming = if order.from_instance { 0 } else { order.databases.len() };
         let all = self.linked_databases(instance).count() + own + coming;
-        let message = format!("The instance would have {all} databases; {MOST_DATABASES} it may.");
+        let most = match self.instances.get(instance)?.kind {
+            InstanceKind::ManagedInstance { tier: Tier::NextGenGeneralPurpose, .. } => {
+                MOST_OF_NEXT_GENERATION
+            }
+            InstanceKind::ManagedInstance { .. } | InstanceKind::SqlServer { .. } => MOST_DATABASES,
+        };
+        let message = format!("The instance would have {all} databases; {most} it may.");
         let error = || ArmError::new(400, "DatabaseNumberLimitReached", &message);
-        (all > MOST_DATABASES).then(error)
+        (all > most).then(error)
     }
 
     /// A name that nobody knows; an address is never asked for.
@@ -57,24 +67,27 @@ impl World {
         let wanted = authority(&order.partner_endpoint)?;
         let mut all = self.instances.values();
         let partner = all.find(|it| it.side() == Side::SqlServer && it.answers_at(&wanted))?;
-        let major: u32 = partner.product_version.split('.').next()?.parse().ok()?;
+        let sql = partner.build();
         let InstanceKind::ManagedInstance { update_policy, .. } =
             self.instances.get(instance)?.kind
         else {
             return None;
         };
-        let same = match update_policy {
-            UpdatePolicy::SQLServer2022 => major == 16,
-            UpdatePolicy::SQLServer2025 => major == 17,
-            UpdatePolicy::AlwaysUpToDate => false,
-        };
+        let same = reads_back(sql, update_policy);
         let engine = |message: &str| Some(ArmError::new(500, "InternalServerError", message));
-        if !order.from_instance && major > 16 && update_policy == UpdatePolicy::SQLServer2022 {
+        if !order.from_instance && sql.0[0] > 16 && update_policy == UpdatePolicy::SQLServer2022 {
             let message = "The database has a newer format than the managed instance takes.";
             let code = "ManagedInstanceRestoreToInstanceWithOlderVersionEdition";
             return Some(ArmError::new(400, code, message));
         }
-        if order.from_instance && !same {
+        // The number for a build without what a link needs is not known (mi-link 2.1).
+        if sql < sql.release().first_linkable {
+            return engine("41986: The connection failed, or the secondary is not responsive.");
+        }
+        if order.several && !(sql.takes_several() && takes_groups(partner.kind)) {
+            return engine("47502: The link takes one database only.");
+        }
+        if order.from_instance && (!same || sql < FROM_INSTANCE) {
             return engine("41984: The database format of the managed instance is incompatible.");
         }
         if order.two_way == Some(true) && !same {
@@ -86,5 +99,13 @@ impl World {
     fn linked_databases<'a>(&'a self, instance: &'a str) -> impl Iterator<Item = &'a str> {
         let live = self.links.values().filter(|link| link.arm.deleted.is_none());
         live.filter(|link| link.side_of(instance).is_some()).flat_map(|link| link.databases())
+    }
+}
+
+/// Standard Edition has basic groups only, of one database each (mi-link 1.2).
+fn takes_groups(kind: InstanceKind) -> bool {
+    match kind {
+        InstanceKind::SqlServer { edition, .. } => edition != Edition::Standard,
+        InstanceKind::ManagedInstance { .. } => true,
     }
 }

@@ -72,6 +72,7 @@ impl World {
             online: None,
             recovered: None,
             connect_error: None,
+            internal: false,
         };
         self.peers(link).map(row).collect()
     }
@@ -93,6 +94,7 @@ impl World {
             online: Some(up),
             recovered: Some(up),
             connect_error: None,
+            internal: false,
         };
         let connected = headed && of.is_connected();
         let side = if up { member.role } else { Role::Resolving };

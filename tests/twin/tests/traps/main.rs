@@ -1,0 +1,9 @@
+//! Every trap of a link that a DBA falls into, as the two servers and Azure set it. No agent is
+//! here: only statements and requests, and what comes of them.
+
+mod aftermath;
+mod azure;
+mod client;
+mod failover;
+mod site;
+mod views;
