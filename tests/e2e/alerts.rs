@@ -1,90 +1,16 @@
 //! Alerts of the real agent: killed and begun again while those who are told are away, it tells all
 //! of an episode once, in order, and as one page.
 
-use std::{
-    collections::BTreeSet,
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tests::harness::wait;
 use toml::{Table, Value as Setting};
 
-use crate::rig::{APPROVERS, LIMIT, Rig, SQL, Wish};
-
-/// Takes what is posted, or says that it can't at present.
-struct Receiver {
-    url: String,
-    taken: Arc<Mutex<Vec<Value>>>,
-    refused: Arc<Mutex<usize>>,
-    away: Arc<AtomicBool>,
-}
-
-impl Receiver {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let (taken, refused) = (Arc::default(), Arc::default());
-        let receiver = Self { url, taken, refused, away: Arc::default() };
-        let (taken, refused, away) = (
-            Arc::clone(&receiver.taken),
-            Arc::clone(&receiver.refused),
-            Arc::clone(&receiver.away),
-        );
-        // It ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let away = away.load(Ordering::SeqCst);
-                let Some(body) = serve(stream, away) else { continue };
-                if away {
-                    *refused.lock().expect("no panic") += 1;
-                } else {
-                    taken.lock().expect("no panic").push(body);
-                }
-            }
-        });
-        receiver
-    }
-
-    fn taken(&self) -> Vec<Value> {
-        self.taken.lock().expect("no panic").clone()
-    }
-
-    fn refused(&self) -> usize {
-        *self.refused.lock().expect("no panic")
-    }
-
-    fn away(&self, away: bool) {
-        self.away.store(away, Ordering::SeqCst);
-    }
-}
-
-/// Reads one request and answers it.
-fn serve(mut stream: TcpStream, away: bool) -> Option<Value> {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let head = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-        if let Some(head) = head {
-            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length?.trim().parse().ok()?;
-            if bytes.len() >= head + 4 + length {
-                let status = if away { "503 Service Unavailable" } else { "200 OK" };
-                let answer =
-                    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                stream.write_all(answer.as_bytes()).ok()?;
-                return serde_json::from_slice(&bytes[head + 4..]).ok();
-            }
-        }
-        let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;
-        bytes.extend_from_slice(&piece[..count]);
-    }
-}
+use crate::{
+    receiver::Receiver,
+    rig::{APPROVERS, LIMIT, Rig, SQL, Wish},
+};
 
 fn receiver(name: &str, url: &str) -> Table {
     let pairs = [("name", name.to_owned()), ("url", url.to_owned())];
@@ -167,4 +93,57 @@ fn killed_while_nobody_listens_it_tells_all_of_the_episode_once() {
         let lag = format!("dr_agent_alerts_lag_seconds{{kind=\"{kind}\"}}");
         assert!(metrics.contains(&lag), "{lag}: {metrics}");
     }
+}
+
+const SECRET: &str = "between us and the pager alone";
+
+/// By the webhook's own secret, in a file.
+fn signed(url: &str) -> Vec<Setting> {
+    let mut hook = receiver("pager", url);
+    let secret = Table::from_iter([("file".to_owned(), Setting::from("webhook-secret"))]);
+    hook.insert("secret".to_owned(), Setting::from(secret));
+    vec![Setting::from(hook)]
+}
+
+#[test]
+fn the_paper_runbook_comes_by_webhook_whole_and_signed() {
+    let pager = Receiver::start();
+    let wish = Wish::new(72)
+        .set("schedule.runbook", "*/10 * * * * *")
+        .set("alerts.webhooks", signed(&pager.url));
+    let mut rig = Rig::cold(wish);
+    rig.secret("webhook-secret", SECRET);
+    rig.start();
+    let mut journal = rig.follow(0);
+    rig.wait_health("healthy");
+    pager.away(true);
+    let issued = journal.until("runbook_issued");
+    wait::until("a try", LIMIT, || (pager.refused() > 0).then_some(()));
+    pager.away(false);
+    let request = wait::until("the runbook", LIMIT, || {
+        let requests = pager.requests();
+        requests.into_iter().find(|request| is(&request.json(), "runbook_issued"))
+    });
+
+    // The first one that was issued, though nobody was there at first.
+    let told = request.json();
+    assert_eq!(told["entry"], issued["seq"], "{told:#}");
+    assert_eq!(told["runbook"], issued["event"]["runbook"], "{told:#}");
+    let text = told["runbook"]["text"].as_str().expect("the page is in it");
+    assert_eq!(told["runbook"]["digest"], agent_core::Runbook::digest(text));
+    for part in ["FORCE_FAILOVER_ALLOW_DATA_LOSS", SQL, rig.link()] {
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
+
+    assert!(request.signed_with(SECRET), "{request:?}");
+    assert!(!request.signed_with("another secret altogether"));
+    let mut altered = request.clone();
+    altered.body = String::from_utf8(altered.body)
+        .expect("JSON is text")
+        .replace("FORCE_FAILOVER_ALLOW_DATA_LOSS", "FAILOVER")
+        .into_bytes();
+    assert!(!altered.signed_with(SECRET), "an altered page is signed");
+    let mut late = request.clone();
+    late.head.insert("dr-agent-timestamp".to_owned(), "1".to_owned());
+    assert!(!late.signed_with(SECRET), "the time is signed too");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::harness::{promtool_check_metrics, wait};
+use tests::harness::{get, promtool_check_metrics, wait};
 
 use crate::rig::{LIMIT, Rig, Wish};
 
@@ -50,4 +50,33 @@ fn asked_to_stop_it_ends_in_order_and_goes_on_at_the_next_start() {
     let verified = rig.reader().verify().expect("the chain holds");
     assert_eq!(verified.entries, before + 1);
     assert_eq!(rig.health(), "healthy");
+}
+
+#[test]
+fn tokens_are_replaced_without_a_restart() {
+    let rig = Rig::healthy(Wish::new(33));
+    let status = |token: &str| {
+        let answer = get(rig.port(), "/api/v1/status", Some(token)).expect("an answer");
+        answer.status
+    };
+    let old = rig.token().to_owned();
+    let new = "a-token-of-forty-characters-made-by-hand";
+    assert_eq!((status(&old), status(new)), (200, 401));
+    // Both for a while, so that nobody is locked out while it is carried to those who ask.
+    rig.rewrite("token", &format!("{old}\n# from the first of the month\n{new}\n"));
+    assert_eq!((status(&old), status(new)), (200, 200));
+    rig.rewrite("token", &format!("{new}\n"));
+    assert_eq!((status(&old), status(new)), (401, 200));
+    // A file that anybody could have read opens nothing, until it is mended.
+    let mode = |mode| {
+        let path = rig.config().with_file_name("token");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("our own file");
+    };
+    mode(0o644);
+    assert_eq!(status(new), 401);
+    assert!(rig.log().contains("tokens of this file are not accepted any more"), "{}", rig.log());
+    mode(0o600);
+    assert_eq!((status(&old), status(new)), (401, 200));
+    assert!(!rig.log().contains(new) && !rig.log().contains(&old), "a token is in the log");
 }

@@ -18,7 +18,7 @@ pub(crate) fn table<const N: usize>(entries: [(&str, Setting); N]) -> Setting {
     )
 }
 
-fn secret(name: &str) -> Setting {
+pub(crate) fn secret(name: &str) -> Setting {
     table([("file", name.into())])
 }
 

@@ -1,23 +1,26 @@
 //! One twin and one agent as real processes, two approvers with keys, and what a test asks of them.
 //! Nothing is shared between rigs, so tests may run side by side.
 
+mod follower;
+mod hook;
+mod many;
 mod quick;
 
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
 use agent_core::{ApproverId, Ballot, Decision, Proposal, Texts};
 use dr_agent::{config::JOURNAL_FILE, journal::Reader, keys};
 use ed25519_dalek::SigningKey;
+use hook::HOOK;
 use lab::{
-    agent::{Agent, name},
+    agent::Agent,
     setup::Setup,
     twin::{Command, Twin},
-    wire::{Answer, Events},
+    wire::Answer,
 };
 use quick::QUICK;
 use serde_json::Value;
@@ -25,6 +28,8 @@ use tempfile::TempDir;
 use tests::harness::{Process, ours, wait};
 use toml::Value as Setting;
 use twin::world::{Fault, Party, WorldSpec};
+
+pub(crate) use self::{follower::Follower, many::side_by_side};
 
 /// For whatever has to happen by itself; generous, for two cores do everything at once.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -51,17 +56,11 @@ pub(crate) struct Rig {
     setup: Setup,
     pub(crate) config: PathBuf,
     signers: BTreeMap<&'static str, SigningKey>,
+    environment: Vec<(&'static str, String)>,
     running: Option<Process>,
     _twin: Process,
     // Last, for the others write into it until they end.
     folder: TempDir,
-}
-
-/// The journal as it grows.
-pub(crate) struct Follower {
-    events: Events,
-    pub(crate) at: u64,
-    pub(crate) seen: Vec<Value>,
 }
 
 impl Wish {
@@ -120,7 +119,7 @@ impl Rig {
             prepare(&mut setup, &twin);
         }
         if wish.hook {
-            let path = hook(folder.path(), &twin);
+            let path = hook::write(folder.path(), &twin);
             let command = vec![Setting::from(path.display().to_string())];
             setup.set("links.0.planned.applications.command", command).expect("a hook is set");
         } else {
@@ -128,7 +127,8 @@ impl Rig {
         }
         let config = setup.write().expect("the configuration is written");
         let agent = Agent::new(setup.port, &setup.token).expect("an address");
-        Self { twin, agent, setup, config, signers, running: None, _twin: process, folder }
+        let (environment, running) = (Vec::new(), None);
+        Self { twin, agent, setup, config, signers, environment, running, _twin: process, folder }
     }
 
     /// Twin and agent, the link healthy and the application at work.
@@ -139,10 +139,16 @@ impl Rig {
         rig
     }
 
+    /// Sets what the agent finds in its environment from its next start on.
+    pub(crate) fn environment(&mut self, key: &'static str, value: &str) {
+        self.environment.push((key, value.to_owned()));
+    }
+
     /// Starts the agent and waits until its API answers. Returns how long that took.
     pub(crate) fn start(&mut self) -> Duration {
         let mut command = ours("dr-agent");
         command.arg("run").arg("--config").arg(&self.config);
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         let begun = wait::now();
         let mut process = Process::start("agent", command, self.folder.path());
         let agent = &self.agent;
@@ -169,6 +175,11 @@ impl Rig {
     /// The port of the agent's API.
     pub(crate) fn port(&self) -> u16 {
         self.setup.port
+    }
+
+    /// The token of the agent's API, as it was at first.
+    pub(crate) fn token(&self) -> &str {
+        &self.setup.token
     }
 
     /// Runs the hook as its owner would.
@@ -342,43 +353,6 @@ impl Rig {
     }
 }
 
-impl Follower {
-    /// The next entry, if there is one within `limit`.
-    pub(crate) fn next(&mut self, limit: Duration) -> Option<Value> {
-        let sent = self.events.next(limit)?;
-        assert_eq!(sent.id, self.at + 1, "entries come in order and without gaps");
-        self.at = sent.id;
-        self.seen.push(sent.data.clone());
-        Some(sent.data)
-    }
-
-    /// The next entry of this event.
-    #[track_caller]
-    pub(crate) fn until(&mut self, event: &str) -> Value {
-        self.until_that(event, |_| true)
-    }
-
-    #[track_caller]
-    pub(crate) fn until_that(&mut self, event: &str, that: impl Fn(&Value) -> bool) -> Value {
-        let deadline = wait::now() + LIMIT;
-        while let Some(entry) = self.next(deadline.saturating_duration_since(wait::now())) {
-            if name(&entry) == event && that(&entry) {
-                return entry;
-            }
-        }
-        panic!("waited in vain for {event}; there was {:#?}", self.names());
-    }
-
-    #[track_caller]
-    pub(crate) fn until_health(&mut self, health: &str) -> Value {
-        self.until_that("health_changed", |entry| entry["event"]["to"] == health)
-    }
-
-    pub(crate) fn names(&self) -> Vec<&str> {
-        self.seen.iter().map(name).collect()
-    }
-}
-
 /// How long ago an instant is, by the tests' own clock.
 pub(crate) trait ElapsedNow {
     fn elapsed_now(self) -> Duration;
@@ -414,73 +388,6 @@ pub(crate) fn party(name: &str) -> Party {
     name.parse().expect("every word is a party")
 }
 
-/// Runs every case, `at_once` of them side by side; all that fail are told.
-pub(crate) fn side_by_side<C, R>(cases: Vec<C>, at_once: usize, run: fn(C) -> R) -> Vec<R>
-where
-    C: std::fmt::Debug + Send,
-    R: Send,
-{
-    let (to_workers, queue) = mpsc::channel();
-    let queue = std::sync::Mutex::new(queue);
-    for case in cases {
-        to_workers.send(case).expect("the queue is open");
-    }
-    drop(to_workers);
-    let (results, failed) = std::thread::scope(|scope| {
-        let work = || {
-            let (mut results, mut failed) = (Vec::new(), Vec::new());
-            loop {
-                let next = queue.lock().expect("nobody panics in here").recv();
-                let Ok(case) = next else { return (results, failed) };
-                let shown = format!("{case:?}");
-                let run = std::panic::AssertUnwindSafe(|| run(case));
-                match std::panic::catch_unwind(run) {
-                    Ok(result) => results.push(result),
-                    Err(_) => failed.push(shown),
-                }
-            }
-        };
-        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
-        let mut all = (Vec::new(), Vec::new());
-        for worker in workers {
-            let (results, failed) = worker.join().expect("panics are caught");
-            all.0.extend(results);
-            all.1.extend(failed);
-        }
-        all
-    });
-    assert!(failed.is_empty(), "failed: {failed:#?}");
-    results
-}
-
 fn is_failover(words: &str) -> bool {
     words.contains("FORCE_FAILOVER") || words.contains("ForcedAllowDataLoss")
-}
-
-/// The file of the hook in the agent's folder.
-const HOOK: &str = "applications";
-
-/// Writes a hook that stops and starts the twin's application.
-fn hook(folder: &std::path::Path, twin: &Twin) -> PathBuf {
-    let program = ours("twin");
-    let text = format!(
-        "#!/bin/sh\n\
-         shop() {{ RUST_LOG=error {twin} --control {control} workload {SHOP} \"$1\"; }}\n\
-         here={here}\n\
-         echo \"$1 $DR_AGENT_STEP\" >> $here/hook.log\n\
-         case \"$1\" in\n\
-         stop) shop --stop && touch $here/stopped ;;\n\
-         start) shop --start && rm -f $here/stopped ;;\n\
-         status) [ ! -e $here/stopped ] || exit 3 ;;\n\
-         *) exit 64 ;;\n\
-         esac\n",
-        twin = program.get_program().display(),
-        control = twin.endpoints.control.base_url,
-        here = folder.display(),
-    );
-    let path = folder.join(HOOK);
-    std::fs::write(&path, text).expect("the hook is written");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&path, mode).expect("the hook can be run");
-    path
 }

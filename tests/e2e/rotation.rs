@@ -55,7 +55,7 @@ fn rig(seed: u64) -> Rig {
 }
 
 /// Logins of the agent that came in at an instance so far.
-fn came_in(rig: &Rig, at: &str) -> usize {
+pub(crate) fn came_in(rig: &Rig, at: &str) -> usize {
     let own = |entry: &&Value| entry["refused"].is_null() && entry["program"] == "dr-agent-lab";
     logins(rig, at).iter().filter(own).count()
 }
@@ -70,7 +70,7 @@ fn logs_in_again(rig: &Rig, at: &str) {
 
 /// Waits until the agent has logged in so many times in all.
 #[track_caller]
-fn logs_in(rig: &Rig, at: &str, times: usize) {
+pub(crate) fn logs_in(rig: &Rig, at: &str, times: usize) {
     let came = wait::try_until(LIMIT, || (came_in(rig, at) >= times).then_some(()));
     assert!(came.is_some(), "no login at {at}: {:#?}\n{}", logins(rig, at).last(), rig.log());
 }
@@ -123,7 +123,7 @@ fn all_heard(rig: &Rig) {
 
 /// That nothing was ever taken for an outage, and that everything still acts.
 #[track_caller]
-fn goes_on(rig: &Rig) {
+pub(crate) fn goes_on(rig: &Rig) {
     all_heard(rig);
     rig.wait_health("healthy");
     let mut journal = rig.follow(0);
