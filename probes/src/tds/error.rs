@@ -35,7 +35,7 @@ pub enum TdsError {
     /// The peer's certificate is not the expected one, or it has no encryption to offer.
     #[error("TLS failed: {detail}")]
     Tls { detail: String },
-    /// The peer is there, and there is no token to log in with.
+    /// The peer is there, and there is no token, of Entra or of Kerberos, to log in with.
     #[error("no token to log in with: {detail}")]
     NoToken { detail: String },
     /// The peer answered and refused the login.
@@ -152,6 +152,8 @@ impl TdsError {
         match error {
             Error::Io { kind, message } => Self::from_kind(stage, *kind, message),
             Error::Tls(detail) => Self::Tls { detail: plain(detail) },
+            #[cfg(feature = "kerberos")]
+            Error::Gssapi(detail) => Self::NoToken { detail: plain(detail) },
             Error::Server(token) => {
                 let (number, class, state) = (token.code(), token.class(), token.state());
                 let message = plain(token.message());

@@ -234,6 +234,15 @@ async fn a_refused_login_is_repeated_with_another_password_and_not_with_the_same
     assert_eq!((peer.connections(), logins.load(Ordering::SeqCst)), (6, 2));
 }
 
+/// No realm knows `localhost`.
+#[cfg(feature = "kerberos")]
+#[tokio::test]
+async fn without_kerberos_credentials_the_peer_is_there_and_nobody_logs_in() {
+    let peer = Peer::start(|_| Reply::Welcome).await;
+    let mut look = look(TdsEndpoint { login: Login::Kerberos, ..pinned(&peer) });
+    assert_eq!(silence(&mut look, LONG).await, SilenceKind::LoginFailed);
+}
+
 #[tokio::test]
 async fn a_port_that_is_closed_and_a_name_that_leads_nowhere() {
     let trust = Trust::PinnedCertificate([0; 32]);
