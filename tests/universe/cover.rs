@@ -85,7 +85,7 @@ impl Coverage {
 
     /// The same for universes in which everything turns on planned failovers.
     pub fn missing_planned(&self) -> Vec<String> {
-        [
+        let all = [
             "rule run_finished",
             "rule run_undone",
             "rule overtaken",
@@ -105,11 +105,31 @@ impl Coverage {
             "second route",
             "crash with a command let go",
             "refusal NoSuchWay",
-        ]
-        .into_iter()
-        .map(str::to_owned)
-        .filter(|name| self.count(name) == 0)
-        .collect()
+        ];
+        self.not_reached(&all)
+    }
+
+    /// The same for a side that is a group of its own.
+    pub fn missing_group(&self) -> Vec<String> {
+        let all = [
+            "health NoPrimary",
+            "health PrimaryDown",
+            "health PrimaryUnreachable",
+            "rule primary_lost",
+            "rule contrary_evidence",
+            "end Succeeded",
+            "end Undone",
+            "end Overtaken",
+            "end Stuck",
+            "end Withdrawn",
+            "step done to SQL Server",
+            "crash with a command let go",
+        ];
+        self.not_reached(&all)
+    }
+
+    fn not_reached(&self, all: &[&str]) -> Vec<String> {
+        all.iter().filter(|name| self.count(name) == 0).map(|name| (*name).to_owned()).collect()
     }
 
     pub(super) fn turn(&mut self, taken: &Taken) {

@@ -1,7 +1,8 @@
 //! The side on SQL Server as an availability group of three replicas: who speaks for it, by what can
 //! be seen of them, and who gets what is sent to it.
 
-use agent_core::{ReplicaReading, Role, Seen, SideReading};
+use agent_core::{Seen, Silence, SilenceKind};
+use probes::tds::{Told, side_seen};
 use twin::world::{LocalSpec, Party, Side, WorldSpec};
 
 use super::{LINK, SQL_SERVER, Universe, look};
@@ -75,32 +76,24 @@ impl Universe {
         listener.filter(|_| side == SQL_SERVER).unwrap_or_else(|| side.to_owned())
     }
 
-    /// What the replicas that answer say of their side, as the probes put it together.
+    /// What the replicas say of their side, put together by the probes' own code.
     pub(super) fn group(&self, answering: &[String], read: impl Fn(&str) -> Seen) -> Seen {
         let link = self.world.link(LINK).expect("the link is the world's");
-        let role = |name: &String| self.world.local_role(link, name).map(look::role);
-        let replicas: Vec<ReplicaReading> = self
-            .servers(SQL_SERVER)
-            .into_iter()
-            .map(|name| {
-                let role = role(&name).filter(|_| answering.contains(&name));
-                let said = role.map_or("no answer".to_owned(), |role| role.to_string());
-                ReplicaReading { name, role, said }
-            })
-            .collect();
-        let primary = answering.iter().find(|name| role(name) == Some(Role::Primary));
-        let seen = read(primary.or(answering.first()).map_or(SQL_SERVER, String::as_str));
-        match (seen, primary) {
-            (Seen::Side(reading), Some(_)) => Seen::Side(SideReading { replicas, ..reading }),
-            (Seen::Side(reading), None) => Seen::Side(SideReading {
-                role: Role::Resolving,
-                connected: None,
-                sync_health: None,
-                partner: None,
-                replicas,
-                ..reading
-            }),
-            (other @ (Seen::Control(_) | Seen::Silence(_)), _) => other,
-        }
+        let servers = self.servers(SQL_SERVER);
+        let said = servers.iter().map(|name| {
+            let told = match answering.contains(name).then(|| read(name)) {
+                Some(Seen::Side(reading)) => {
+                    Ok(Told { reading, local: self.world.local_role(link, name).map(look::role) })
+                }
+                Some(Seen::Silence(silence)) => Err(silence),
+                Some(Seen::Control(_)) => unreachable!("a server tells of its side"),
+                None => {
+                    let detail = "no answer".to_owned();
+                    Err(Silence { kind: SilenceKind::TimedOut, detail })
+                }
+            };
+            (name.as_str(), told)
+        });
+        side_seen(said.collect(), false).0
     }
 }

@@ -30,7 +30,9 @@ pub use in_flight::in_flight;
 pub use instance::InstanceLook;
 pub use login::Login;
 pub use prelogin::Encryption;
+pub use reading::Told;
 pub use session::{Session, TdsEndpoint};
+pub use side::{Said, seen as side_seen};
 pub use tls::{Tls, Trust, TrustError, usable_pem};
 
 pub(crate) use login::ENTRA;

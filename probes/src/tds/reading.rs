@@ -68,10 +68,10 @@ pub(crate) struct DatabaseRow {
 
 /// What one server says of one link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) reading: SideReading,
+pub struct Told {
+    pub reading: SideReading,
     /// Its role in the side's own availability group; None where it knows of none.
-    pub(crate) local: Option<Role>,
+    pub local: Option<Role>,
 }
 
 /// What the answer of one server says of one link.

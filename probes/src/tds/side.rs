@@ -11,11 +11,12 @@ use super::reading::Told;
 use crate::text::plain;
 
 /// What was said of one link, by whom.
-pub(crate) type Said<'a> = (&'a str, Result<Told, Silence>);
+pub type Said<'a> = (&'a str, Result<Told, Silence>);
 
 /// What it means for the side, and the place of the one that speaks for it, if one does. The last
 /// of `said` is the listener's, if `listener`: it leads to one of the others.
-pub(crate) fn seen(mut said: Vec<Said<'_>>, listener: bool) -> (Seen, Option<usize>) {
+#[must_use]
+pub fn seen(mut said: Vec<Said<'_>>, listener: bool) -> (Seen, Option<usize>) {
     // One that is secondary within its own group is one of several, whoever else is asked.
     let second =
         |(_, said): &Said<'_>| said.as_ref().is_ok_and(|told| told.local == Some(Role::Secondary));
