@@ -12,6 +12,7 @@ mod lab;
 mod local;
 mod logins;
 mod offline;
+mod operator;
 mod planned;
 mod planned_kill;
 mod receiver;

@@ -4,9 +4,8 @@
 use lab::{setup::Setup, twin::Twin};
 use serde_json::Value;
 use tests::harness::wait;
-use tiberius::{AuthMethod, Client, Config, EncryptionLevel, Row};
-use tokio::{net::TcpStream, runtime::Builder, time::timeout};
-use tokio_util::compat::TokioAsyncWriteCompatExt as _;
+use tiberius::Row;
+use tokio::{runtime::Builder, time::timeout};
 use twin::world::{
     DirectoryChange, Fault,
     setup::{Change, LoginChange},
@@ -14,6 +13,7 @@ use twin::world::{
 
 use crate::{
     logins::{by_password, logins, set, table},
+    operator::log_in,
     planned::{asked, ended, nothing_lost, wish},
     rig::{LIMIT, MI, Rig, SQL},
 };
@@ -83,16 +83,7 @@ fn end_sessions(rig: &Rig, at: &str) {
 }
 
 async fn kill_all(twin: &Twin, at: &str) -> tiberius::Result<()> {
-    let door = &twin.endpoints.instances[at];
-    let login = &twin.endpoints.logins["operator"];
-    let mut config = Config::new();
-    config.host(&door.host);
-    config.port(door.port);
-    config.authentication(AuthMethod::sql_server(&login.user, &login.password));
-    config.encryption(EncryptionLevel::Required);
-    config.trust_cert_ca(twin.endpoints.ca.display());
-    let stream = TcpStream::connect((door.host.as_str(), door.port)).await?;
-    let mut client = Client::connect(config, stream.compat_write()).await?;
+    let mut client = log_in(twin, at).await?;
     let own = "SELECT session_id FROM sys.dm_exec_sessions WHERE is_user_process = 1 AND \
                program_name = N'dr-agent-lab'";
     let rows = client.simple_query(own).await?.into_first_result().await?;

@@ -4,12 +4,11 @@
 use std::{collections::BTreeMap, process::Output};
 
 use tests::harness::{ours, wait};
-use tiberius::{AuthMethod, Client, Config, EncryptionLevel, Row};
-use tokio::net::TcpStream;
-use tokio_util::compat::TokioAsyncWriteCompatExt as _;
+use tiberius::Row;
 use twin::world::Fault;
 
 use crate::{
+    operator::log_in,
     planned::{handed_over, nothing_lost, wish},
     rig::{LIMIT, MI, Rig, SHOP, SQL, Wish},
 };
@@ -213,16 +212,7 @@ impl<'r> Person<'r> {
 }
 
 async fn query(rig: &Rig, on: &str, sql: &str) -> Result<Vec<Row>, tiberius::error::Error> {
-    let door = &rig.twin.endpoints.instances[on];
-    let login = &rig.twin.endpoints.logins["operator"];
-    let mut config = Config::new();
-    config.host(&door.host);
-    config.port(door.port);
-    config.authentication(AuthMethod::sql_server(&login.user, &login.password));
-    config.encryption(EncryptionLevel::Required);
-    config.trust_cert_ca(rig.twin.endpoints.ca.display());
-    let stream = TcpStream::connect((door.host.as_str(), door.port)).await?;
-    let mut client = Client::connect(config, stream.compat_write()).await?;
+    let mut client = log_in(&rig.twin, on).await?;
     client.simple_query(sql).await?.into_first_result().await
 }
 

@@ -16,8 +16,6 @@ pub(crate) const LONG: &[(&str, &str, &str)] = &[
         "documented queries with their expected rows",
     ),
     ("tests/twin/src/sql/run/mod.rs", "statement", "one arm for each kind of statement"),
-    ("agent/src/alerts/tests/sending.rs", "", "one story of two receivers after the other"),
     ("tests/twin/src/sql/functions/server.rs", "evaluate", "one arm for each function"),
     ("tests/twin/src/sql/run/mod.rs", "", "one evaluator, statement by statement"),
-    ("tests/universe/mod.rs", "", "one loop, and what it drives"),
 ];

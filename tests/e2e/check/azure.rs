@@ -24,30 +24,21 @@ pub(super) const CASES: &[Case] = &[
         id: "arm.token",
         subject: ARM,
         words: "AADSTS700016",
-        broken: |bench| {
-            let key = "managed_instances.0.arm.credential.client_id";
-            bench.set(key, "00000000-0000-0000-0000-00000000dead");
-        },
+        broken: |bench| nobody(bench, "arm.credential.client_id"),
         mend: Mend::Config,
     },
     Case {
         id: "arm.token",
         subject: ARM,
         words: "AADSTS90002",
-        broken: |bench| {
-            let key = "managed_instances.0.arm.credential.tenant";
-            bench.set(key, "00000000-0000-0000-0000-00000000dead");
-        },
+        broken: |bench| nobody(bench, "arm.credential.tenant"),
         mend: Mend::Config,
     },
     Case {
         id: "arm.instance",
         subject: ARM,
         words: "SubscriptionNotFound",
-        broken: |bench| {
-            let key = "managed_instances.0.arm.subscription";
-            bench.set(key, "00000000-0000-0000-0000-00000000dead");
-        },
+        broken: |bench| nobody(bench, "arm.subscription"),
         mend: Mend::Config,
     },
     Case {
@@ -100,6 +91,12 @@ pub(super) const CASES: &[Case] = &[
         mend: Mend::Hand(|bench| two_way(bench, true)),
     },
 ];
+
+/// A number that is nobody's.
+fn nobody(bench: &mut Bench, key: &str) {
+    let key = format!("managed_instances.0.{key}");
+    bench.set(&key, "00000000-0000-0000-0000-00000000dead");
+}
 
 fn action(bench: &mut Bench, action: &str, granted: bool) {
     bench.change(MI, Change::Action { action: action.to_owned(), granted });

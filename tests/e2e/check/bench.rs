@@ -11,13 +11,14 @@ use lab::{setup::Setup, twin::Twin};
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::harness::{Process, ours};
-use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
-use tokio::{net::TcpStream, runtime::Builder, time::timeout};
-use tokio_util::compat::TokioAsyncWriteCompatExt as _;
+use tokio::{runtime::Builder, time::timeout};
 use toml::{Table, Value as Setting};
 use twin::world::setup::Change;
 
-use super::super::rig::{APPROVERS, LIMIT, MI, SQL};
+use super::super::{
+    operator::log_in,
+    rig::{APPROVERS, LIMIT, MI, SQL},
+};
 
 /// One way to break a set-up.
 pub(super) struct Case {
@@ -307,16 +308,7 @@ fn filled(text: &str) -> String {
 pub(super) const NEW_PASSWORD: &str = "Quite-new-0815";
 
 async fn operator(twin: &Twin, instance: &str, sql: &str) -> Result<(), tiberius::error::Error> {
-    let door = &twin.endpoints.instances[instance];
-    let login = &twin.endpoints.logins["operator"];
-    let mut config = Config::new();
-    config.host(&door.host);
-    config.port(door.port);
-    config.authentication(AuthMethod::sql_server(&login.user, &login.password));
-    config.encryption(EncryptionLevel::Required);
-    config.trust_cert_ca(twin.endpoints.ca.display());
-    let stream = TcpStream::connect((door.host.as_str(), door.port)).await?;
-    let mut client = Client::connect(config, stream.compat_write()).await?;
+    let mut client = log_in(twin, instance).await?;
     client.simple_query(sql).await?.into_results().await?;
     Ok(())
 }

@@ -50,20 +50,8 @@ pub(super) const CASES: &[Case] = &[
         broken: |bench| refuse(bench, 18_470),
         mend: Mend::Sql,
     },
-    Case {
-        id: "sql.login",
-        subject: "SQL Server sql01",
-        words: "18486",
-        broken: |bench| refuse(bench, 18_486),
-        mend: Mend::SqlAnd(|bench| bench.write_secret("sql-password", NEW_PASSWORD)),
-    },
-    Case {
-        id: "sql.login",
-        subject: "SQL Server sql01",
-        words: "18488",
-        broken: |bench| refuse(bench, 18_488),
-        mend: Mend::SqlAnd(|bench| bench.write_secret("sql-password", NEW_PASSWORD)),
-    },
+    renewed("18486", |bench| refuse(bench, 18_486)),
+    renewed("18488", |bench| refuse(bench, 18_488)),
     Case {
         id: "sql.login",
         subject: "managed instance mi-dr",
@@ -189,6 +177,12 @@ fn acting(bench: &mut Bench) {
 fn take(bench: &mut Bench, at: &str, permission: &str) {
     let permission = permission.to_owned();
     login(bench, at, LoginChange::Permission { permission, granted: false });
+}
+
+/// A login that needs another password.
+const fn renewed(words: &'static str, broken: fn(&mut Bench)) -> Case {
+    let mend = Mend::SqlAnd(|bench| bench.write_secret("sql-password", NEW_PASSWORD));
+    Case { id: "sql.login", subject: "SQL Server sql01", words, broken, mend }
 }
 
 fn refuse(bench: &mut Bench, number: u32) {

@@ -37,14 +37,9 @@ pub(super) const CASES: &[Case] = &[
         words: "no answer within",
         broken: |bench| {
             let port = silent(bench);
-            bench.set("sql_servers.0.port", port);
-            bench.set("sql_servers.0.host", "127.0.0.1");
+            elsewhere(bench, port);
         },
-        mend: Mend::Hand(|bench| {
-            let door = bench.twin.endpoints.sql_server.clone();
-            bench.set("sql_servers.0.host", door.host);
-            bench.set("sql_servers.0.port", i64::from(door.port));
-        }),
+        mend: Mend::Hand(back),
     },
     Case {
         id: "reach.tls",
@@ -91,15 +86,9 @@ pub(super) const CASES: &[Case] = &[
         words: "a managed instance",
         broken: |bench| {
             let port = i64::from(bench.twin.endpoints.managed_instance.port);
-            bench.set("sql_servers.0.port", port);
-            bench.set("sql_servers.0.host", "127.0.0.1");
+            elsewhere(bench, port);
         },
-        mend: Mend::Hand(|bench| {
-            // The address is a host and a port.
-            let door = bench.twin.endpoints.sql_server.clone();
-            bench.set("sql_servers.0.host", door.host);
-            bench.set("sql_servers.0.port", i64::from(door.port));
-        }),
+        mend: Mend::Hand(back),
     },
     Case {
         id: "reach.port",
@@ -152,6 +141,18 @@ pub(super) const CASES: &[Case] = &[
 fn closed(bench: &mut Bench, key: &str) {
     let [port] = free_ports();
     bench.set(key, i64::from(port));
+}
+
+/// Has SQL Server looked for behind another port of this machine: an address is a host and a port.
+fn elsewhere(bench: &mut Bench, port: i64) {
+    bench.set("sql_servers.0.port", port);
+    bench.set("sql_servers.0.host", "127.0.0.1");
+}
+
+fn back(bench: &mut Bench) {
+    let door = bench.twin.endpoints.sql_server.clone();
+    bench.set("sql_servers.0.host", door.host);
+    bench.set("sql_servers.0.port", i64::from(door.port));
 }
 
 /// A port whose queue is full, so that whoever knocks gets no answer. The queue of the standard

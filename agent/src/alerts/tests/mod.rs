@@ -6,4 +6,5 @@ mod play;
 mod pushing;
 mod receiver;
 mod sending;
+mod signing;
 mod stage;

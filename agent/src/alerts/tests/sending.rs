@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::{Entry, Report, from_hex, to_hex};
-use sha2::{Digest as _, Sha256};
+use agent_core::{Entry, Report};
 use tokio::net::TcpListener;
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
     },
     play::{Play, Scene, done, not_done},
     receiver::{LIMIT, Manner, Receiver, Request},
-    stage::{SECRET, Stage, alertmanager, webhook},
+    stage::{Stage, alertmanager, webhook},
 };
 use crate::journal::{Hash, Mark};
 
@@ -230,49 +229,6 @@ async fn what_follows_from_time_alone_is_told_once_over_restarts() {
     let last = receiver.until_taken(4).await[3].json();
     assert_eq!((&last["status"], &last["sequence"]), (&"resolved".into(), &4.into()), "{last}");
     sink.stop().await;
-}
-
-#[tokio::test]
-async fn the_signature_is_what_anybody_computes() {
-    let mut play = Play::new();
-    play.see(Scene::Healthy, 10);
-    play.see(Scene::Lost, 10);
-    let mut stage = Stage::new();
-    stage.write(&play.entries[..1]);
-    let receiver = Receiver::start(&[Manner::Answer(500, None)]).await;
-    let sink = stage.begin(webhook(receiver.url("/hook")));
-    sink.told().await;
-    stage.write(&play.entries);
-    receiver.until_taken(2).await;
-    sink.stop().await;
-    let seen = receiver.seen();
-    assert_eq!(seen[0].header("dr-agent-id"), seen[1].header("dr-agent-id"), "tried again");
-    for request in seen {
-        let at = request.header("dr-agent-timestamp");
-        assert_eq!(at, stage.clock.now().as_second().to_string());
-        let signed = [at.as_bytes(), b".", &request.body].concat();
-        let expected = format!("v1={}", to_hex(&hmac(SECRET.as_bytes(), &signed)));
-        assert_eq!(request.header("dr-agent-signature"), expected);
-        assert_eq!(request.header("dr-agent-id"), request.json()["id"]);
-    }
-}
-
-#[test]
-fn our_own_hmac_is_one() {
-    // RFC 4231, test case 2.
-    let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-    let found = hmac(b"Jefe", b"what do ya want for nothing?");
-    assert_eq!(from_hex(expected).expect("hex"), found);
-}
-
-/// RFC 2104 by hand.
-fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
-    assert!(key.len() <= 64, "a longer one would be hashed first");
-    let pad = |with: u8| -> Vec<u8> {
-        (0..64).map(|at| key.get(at).copied().unwrap_or(0) ^ with).collect()
-    };
-    let inner = Sha256::digest([&pad(0x36), text].concat());
-    Sha256::digest([&pad(0x5c)[..], &inner].concat()).to_vec()
 }
 
 #[tokio::test]

@@ -211,37 +211,15 @@ fn ballots_are_judged_in_words() {
 #[test]
 fn the_state_of_every_link_at_a_glance() {
     let terms = lost().terms;
-    let look = view::Look {
-        begun_at: at(119),
-        at: at(119),
-        age_ms: 800,
-        late: false,
-        seen: agent_core::Seen::Side(reading(agent_core::Role::Secondary, false, 9)),
-    };
-    let status = view::Status {
-        version: "0.1.0".into(),
-        started_at: at(0),
-        now: at(120),
-        last_seq: 7,
-        links: vec![view::LinkStatus {
-            link: LinkId::new("orders").expect("a name"),
-            configured: true,
-            health: Health::PrimaryDown,
-            since: Some(at(13)),
-            primary: Some(Side::SqlServer),
-            reasons: terms.reasons.iter().map(ToString::to_string).collect(),
-            episode: Some(3),
-            forecast: Some(terms.forecast),
-            sides: view::Sides {
-                sql_server: None,
-                managed_instance: Some(look),
-                control_plane: None,
-            },
-            proposal: Some(detail().summary),
-        }],
-        bus: None,
-        alerts: Vec::new(),
-    };
+    let look = looked(reading(agent_core::Role::Secondary, false, 9));
+    let status = status_of(view::LinkStatus {
+        reasons: terms.reasons.iter().map(ToString::to_string).collect(),
+        episode: Some(3),
+        forecast: Some(terms.forecast),
+        sides: view::Sides { managed_instance: Some(look), ..view::Sides::default() },
+        proposal: Some(detail().summary),
+        ..link(Health::PrimaryDown)
+    });
     expect![[r#"
         dr-agent 0.1.0, 2026-03-01T12:02:00.000Z, up for 2 m, entry 7
         bus: not configured
@@ -273,33 +251,8 @@ fn each_replica_of_a_side_has_its_line() {
         said("sql-1a", None, "connection refused"),
         said("sql-1b", Some(agent_core::Role::Primary), "PRIMARY"),
     ];
-    let look = view::Look {
-        begun_at: at(119),
-        at: at(119),
-        age_ms: 800,
-        late: false,
-        seen: agent_core::Seen::Side(primary),
-    };
-    let status = view::Status {
-        version: "0.1.0".into(),
-        started_at: at(0),
-        now: at(120),
-        last_seq: 7,
-        links: vec![view::LinkStatus {
-            link: LinkId::new("orders").expect("a name"),
-            configured: true,
-            health: Health::Healthy,
-            since: Some(at(13)),
-            primary: Some(Side::SqlServer),
-            reasons: Vec::new(),
-            episode: None,
-            forecast: None,
-            sides: view::Sides { sql_server: Some(look), ..view::Sides::default() },
-            proposal: None,
-        }],
-        bus: None,
-        alerts: Vec::new(),
-    };
+    let sides = view::Sides { sql_server: Some(looked(primary)), ..view::Sides::default() };
+    let status = status_of(view::LinkStatus { sides, ..link(Health::Healthy) });
     let page = text(|page| status::page(page, &status));
     let lines: Vec<&str> = page.lines().skip_while(|line| !line.contains("SQL Server ")).collect();
     assert_eq!(
@@ -341,6 +294,38 @@ fn an_entry_is_a_line() {
             r#"12  2026-03-01T12:00:01.000Z  orders  episode_acknowledged [step_due]: alice: seen\u{a}and done"#
         ]],
     );
+}
+
+fn looked(seen: agent_core::SideReading) -> view::Look {
+    let seen = agent_core::Seen::Side(seen);
+    view::Look { begun_at: at(119), at: at(119), age_ms: 800, late: false, seen }
+}
+
+fn link(health: Health) -> view::LinkStatus {
+    view::LinkStatus {
+        link: LinkId::new("orders").expect("a name"),
+        configured: true,
+        health,
+        since: Some(at(13)),
+        primary: Some(Side::SqlServer),
+        reasons: Vec::new(),
+        episode: None,
+        forecast: None,
+        sides: view::Sides::default(),
+        proposal: None,
+    }
+}
+
+fn status_of(link: view::LinkStatus) -> view::Status {
+    view::Status {
+        version: "0.1.0".into(),
+        started_at: at(0),
+        now: at(120),
+        last_seq: 7,
+        links: vec![link],
+        bus: None,
+        alerts: Vec::new(),
+    }
 }
 
 fn detail() -> view::Detail {
