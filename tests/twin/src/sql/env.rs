@@ -1,12 +1,14 @@
 //! What a query sees: the world as it is, the instance it runs on, and its session.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::world::{Instance, InstanceKind, World};
+use crate::tables::Table;
+use crate::world::{Barred, Instance, InstanceKind, World};
 
-use super::error::{Error, Result};
+use super::error::{Error, Result, of_world};
 use super::moment;
 use super::session::Session;
 use super::value::Value;
@@ -19,11 +21,33 @@ pub(crate) struct Env<'a> {
     pub(crate) instance: &'a Instance,
     pub(crate) session: &'a Session,
     spent: Cell<u64>,
+    /// The database whose catalog is being read.
+    pub(crate) catalog: RefCell<String>,
 }
 
 impl<'a> Env<'a> {
     pub(crate) fn new(world: &'a World, instance: &'a Instance, session: &'a Session) -> Env<'a> {
-        Env { world, instance, session, spent: Cell::new(0) }
+        let catalog = RefCell::new(session.database.clone());
+        Env { world, instance, session, spent: Cell::new(0), catalog }
+    }
+
+    /// A user table, a temporary one, or a table variable; none if there is none of that name.
+    pub(crate) fn table(&self, parts: &[String], dirty: bool) -> Result<Option<Arc<Table>>> {
+        let Some(place) = Place::of(parts, self.session) else { return Ok(None) };
+        match &place {
+            Place::Variable(key) => Ok(self.session.table_variables.get(key).cloned()),
+            Place::Temporary(key) => Ok(self.session.temporary.get(key).cloned()),
+            Place::Database { database, key } => {
+                let dirty = dirty || self.session.dirty;
+                let id = self.session.id;
+                match self.world.table(self.at(), id, database, key, dirty) {
+                    Ok(found) => Ok(found),
+                    Err(Barred::By(holder)) => Err(Error::barred_by(holder)),
+                    Err(Barred::No(error)) if error.number == 911 => Ok(None),
+                    Err(Barred::No(error)) => Err(of_world(&error)),
+                }
+            }
+        }
     }
 
     /// The name by which the world knows the instance.
@@ -59,6 +83,36 @@ impl<'a> Env<'a> {
             return Err(Error::new(8623, 16, text));
         }
         Ok(())
+    }
+}
+
+/// Where a table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Variable(String),
+    Temporary(String),
+    Database { database: String, key: String },
+}
+
+impl Place {
+    /// What a name means; none for a schema other than dbo.
+    pub(crate) fn of(parts: &[String], session: &Session) -> Option<Place> {
+        let (name, before) = parts.split_last()?;
+        let key = name.to_lowercase();
+        if name.starts_with('@') {
+            return before.is_empty().then_some(Place::Variable(key));
+        }
+        if name.starts_with('#') {
+            return Some(Place::Temporary(key));
+        }
+        let (database, schema) = match before {
+            [] => (session.database.as_str(), "dbo"),
+            [schema] => (session.database.as_str(), schema.as_str()),
+            [database, schema] => (database.as_str(), schema.as_str()),
+            _ => return None,
+        };
+        let known = schema.is_empty() || schema.eq_ignore_ascii_case("dbo");
+        known.then(|| Place::Database { database: database.to_owned(), key })
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Error {
     pub line: u32,
 }
 
+/// No number of the server's.
+const BARRED: i32 = i32::MIN;
+
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -35,6 +38,28 @@ impl Error {
     pub(crate) fn state(mut self, state: u8) -> Error {
         self.state = state;
         self
+    }
+
+    /// What stands for "another session has it locked" until the statement is tried again; no
+    /// client ever sees it.
+    pub(crate) fn barred_by(holder: u16) -> Error {
+        Error { line: u32::from(holder), ..Error::new(BARRED, 0, "") }
+    }
+
+    /// Who has it locked.
+    pub(crate) fn holder(&self) -> Option<u16> {
+        (self.number == BARRED).then(|| u16::try_from(self.line).unwrap_or(0))
+    }
+
+    /// Whether it comes from binding a statement: a TRY around the statement itself does not
+    /// catch that.
+    pub(crate) fn is_of_binding(&self) -> bool {
+        self.ends_batch() && !self.dooms()
+    }
+
+    /// Whether it ends the transaction too; within TRY it leaves one that can only be rolled back.
+    pub(crate) fn dooms(&self) -> bool {
+        matches!(self.number, 241 | 245 | 295 | 1205 | 8114 | 8169 | 3930)
     }
 
     /// Whether the rest of the batch is given up, rather than the one statement.
@@ -76,6 +101,8 @@ impl Error {
                     | 8156
                     | 8169
                     | 1011
+                    | 1205
+                    | 3930
                     | 1013
                     | 1033
                     | 4104
@@ -178,4 +205,15 @@ pub(crate) fn nested_too_deeply() -> Error {
         "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up \
          into smaller queries.",
     )
+}
+
+/// An error that the world itself has made.
+pub(crate) fn of_world(error: &crate::world::SqlError) -> Error {
+    Error {
+        number: i32::try_from(error.number).unwrap_or(i32::MAX),
+        class: error.class,
+        state: error.state,
+        message: error.message.clone(),
+        line: 1,
+    }
 }

@@ -1,9 +1,12 @@
 //! Bound queries: every name is a place, every expression has a type.
 
+use std::sync::Arc;
+
 use super::functions::Function;
 use super::types::Type;
 use super::value::Value;
 use super::views::View;
+use crate::tables::Table;
 
 /// An expression that gives a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +47,8 @@ pub(crate) enum Node {
     Subquery(Box<Query>),
     /// The result of an aggregate of the query that this expression is in.
     Aggregate(usize),
+    /// The result of a window function of that query.
+    Window(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +146,7 @@ pub(crate) struct Select {
     /// Set if the query groups, by no key if it only aggregates.
     pub(crate) group: Option<Group>,
     pub(crate) having: Option<Predicate>,
+    pub(crate) windows: Vec<Window>,
     pub(crate) items: Vec<Scalar>,
     /// Expressions of ORDER BY that are not in the select list; see [`OrderKey::Hidden`].
     pub(crate) hidden: Vec<Scalar>,
@@ -172,6 +178,26 @@ pub(crate) struct Aggregate {
     pub(crate) ty: Type,
 }
 
+/// A function with OVER.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Window {
+    pub(crate) kind: WindowKind,
+    pub(crate) partition: Vec<Scalar>,
+    /// Keys, and whether they descend.
+    pub(crate) order: Vec<(Scalar, bool)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum WindowKind {
+    RowNumber,
+    Rank,
+    DenseRank,
+    /// The value of the row so many places before, or after if that is negative.
+    Lag(Scalar, i64),
+    /// Over the whole partition, or up to the current row and its peers if there is an order.
+    Aggregate(Aggregate),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AggregateKind {
     Count,
@@ -190,12 +216,28 @@ pub(crate) enum OrderKey {
     Hidden(usize),
 }
 
+/// A user table as it is while its statement runs.
+#[derive(Clone, Debug)]
+pub(crate) struct TableSource {
+    pub(crate) table: Arc<Table>,
+    /// Whether the number of the row follows its columns.
+    pub(crate) numbered: bool,
+}
+
+impl PartialEq for TableSource {
+    fn eq(&self, other: &TableSource) -> bool {
+        Arc::ptr_eq(&self.table, &other.table) && self.numbered == other.numbered
+    }
+}
+
 /// Where rows come from. A joined row is the left side's columns, then the right side's.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Source {
     /// No FROM: one row without columns.
     One,
-    View(&'static View),
+    /// A view, and the database that it was asked of.
+    View(&'static View, String),
+    Table(TableSource),
     Derived(Box<Query>),
     Join {
         kind: JoinKind,
@@ -231,7 +273,8 @@ impl Source {
     pub(crate) fn width(&self) -> usize {
         match self {
             Source::One => 0,
-            Source::View(view) => view.columns.len(),
+            Source::View(view, _) => view.columns.len(),
+            Source::Table(source) => source.table.columns.len() + usize::from(source.numbered),
             Source::Derived(query) => query.columns.len(),
             Source::Join { left, right, .. } => left.width() + right.width(),
         }

@@ -6,11 +6,10 @@
 //! error: 102, 156, 195, 207, 208 and so on, and nothing happens.
 //!
 //! The subset: SELECT with joins, APPLY, subqueries, common table expressions, grouping, ordering,
-//! TOP, OFFSET/FETCH and set operators; DECLARE, SET, IF, BEGIN…END, PRINT, RAISERROR, THROW,
-//! WAITFOR DELAY, USE, transactions without anything to roll back, `sp_executesql`;
-//! ALTER AVAILABILITY GROUP … FAILOVER, FORCE_FAILOVER_ALLOW_DATA_LOSS, SET (ROLE = SECONDARY);
-//! ALTER DATABASE … SET HADR SUSPEND and RESUME. No tables of one's own, no writes, no cursors, no
-//! window functions.
+//! TOP, OFFSET/FETCH, set operators and window functions; tables of one's own ([`definition`]),
+//! INSERT, UPDATE, DELETE and transactions; DECLARE, SET, IF, WHILE, TRY…CATCH, PRINT, RAISERROR,
+//! THROW, WAITFOR DELAY, USE, EXEC, `sp_executesql`; ALTER AVAILABILITY GROUP, ALTER DATABASE …
+//! SET, BACKUP and what else administers a link. No cursors, views, procedures or triggers.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -21,6 +20,7 @@
 mod bind;
 mod convert;
 mod decimal;
+mod definition;
 mod env;
 mod error;
 mod eval;

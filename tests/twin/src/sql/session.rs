@@ -1,11 +1,14 @@
 //! A logged-in session: who it is, what it may do, and what it has set.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::world::{Origin, Party, setup::LoginSetup};
+use crate::world::{Origin, Party, World, setup::LoginSetup};
 
+use super::error::Error;
 use super::types::Type;
 use super::value::Value;
+use crate::tables::Table;
 
 /// A login of an instance: what it must say to come in, and what it may do then.
 #[derive(Clone)]
@@ -218,7 +221,30 @@ pub struct Session {
     pub(crate) row_count: i64,
     pub(crate) error: i32,
     pub(crate) variables: BTreeMap<String, (Type, Value)>,
+    /// Table variables of the batch.
+    pub(crate) table_variables: Tables,
+    /// `#t`, which live as long as the session.
+    pub(crate) temporary: Tables,
+    /// Temporary tables as they were at BEGIN and at each save point, with its name.
+    pub(crate) saved: Vec<(Option<String>, Tables)>,
+    /// What the CATCH blocks around the current statement have caught, the innermost last.
+    pub(crate) caught: Vec<Error>,
+    /// The transaction can only be rolled back.
+    pub(crate) doomed: bool,
+    pub(crate) abort: bool,
+    pub(crate) implicit: bool,
+    /// READ UNCOMMITTED
+    pub(crate) dirty: bool,
+    /// In ms; negative: for ever.
+    pub(crate) lock_timeout: i64,
+    /// The last value of an identity column that this session has made.
+    pub(crate) identity: Value,
+    /// Where identity columns take what is given: SET IDENTITY_INSERT.
+    pub(crate) identity_insert: Option<String>,
 }
+
+/// Tables by lower-case name.
+pub(crate) type Tables = BTreeMap<String, Arc<Table>>;
 
 impl Session {
     /// A session that has just logged in.
@@ -242,6 +268,17 @@ impl Session {
             row_count: 0,
             error: 0,
             variables: BTreeMap::new(),
+            table_variables: Tables::new(),
+            temporary: Tables::new(),
+            saved: Vec::new(),
+            caught: Vec::new(),
+            doomed: false,
+            abort: false,
+            implicit: false,
+            dirty: false,
+            lock_timeout: -1,
+            identity: Value::Null,
+            identity_insert: None,
         }
     }
 
@@ -250,14 +287,49 @@ impl Session {
             || self.permissions.contains(&permission)
     }
 
-    /// Goes back to what it was after the login.
-    pub(crate) fn reset(&mut self) {
+    /// Goes back to what it was after the login; what is open is undone, or stays if told so.
+    pub(crate) fn start_over(&mut self, keep_transaction: bool, world: &mut World, at: &str) {
+        let depth = if keep_transaction { self.transactions } else { 0 };
+        if !keep_transaction {
+            world.discard_work(at, self.id);
+        }
+        self.transactions = depth;
+        self.reset();
+        world.note_transactions(at, self.id, depth);
+        world.use_database(at, self.id, &self.database);
+    }
+
+    /// SET of an option.
+    pub(crate) fn switch(&mut self, option: &str, on: bool) {
+        match option {
+            "NOCOUNT" => self.no_count = on,
+            "XACT_ABORT" => self.abort = on,
+            "IMPLICIT_TRANSACTIONS" => self.implicit = on,
+            "TRANSACTION ISOLATION LEVEL" => self.dirty = on,
+            // The others change nothing that the twin does.
+            _ => {}
+        }
+    }
+
+    /// Whether it reads what others have not committed.
+    pub(crate) fn read_uncommitted(&mut self, dirty: bool) {
+        self.dirty = dirty;
+    }
+
+    fn reset(&mut self) {
         self.database = self.initial_database.clone();
         self.no_count = false;
-        self.transactions = 0;
         self.row_count = 0;
         self.error = 0;
         self.variables.clear();
+        self.table_variables.clear();
+        self.temporary.clear();
+        self.saved.clear();
+        self.caught.clear();
+        (self.doomed, self.abort, self.implicit, self.dirty) = (false, false, false, false);
+        self.lock_timeout = -1;
+        self.identity = Value::Null;
+        self.identity_insert = None;
     }
 
     /// Who asks, for the world's record.

@@ -1,7 +1,10 @@
 //! Statements of a batch, as parsed: names not yet bound, queries still as `sqlparser` has them.
 
+use std::sync::Arc;
+
 use sqlparser::ast;
 
+use super::definition::{Alteration, IndexDefinition, Insert, Modify, Name, TableDefinition};
 use super::types::Type;
 use crate::world::setup::Change;
 
@@ -33,11 +36,55 @@ pub(crate) enum Kind {
         then: Vec<Statement>,
         otherwise: Vec<Statement>,
     },
+    While {
+        condition: Box<ast::Expr>,
+        body: Arc<Vec<Statement>>,
+    },
+    Break,
+    Continue,
+    /// BEGIN TRY … END TRY BEGIN CATCH … END CATCH
+    Try {
+        body: Vec<Statement>,
+        catch: Arc<Vec<Statement>>,
+    },
     WaitFor(Box<ast::Expr>),
     Begin,
+    /// COMMIT
     Commit,
-    Rollback,
+    /// ROLLBACK, with a name if one is said
+    Rollback(Option<String>),
+    /// SAVE TRANSACTION
+    Save(String),
     Return,
+    /// SET LOCK_TIMEOUT, in ms; negative: for ever
+    LockTimeout(i64),
+    /// DECLARE @t TABLE
+    DeclareTable(Box<TableDefinition>),
+    CreateTable(Box<TableDefinition>),
+    AlterTable {
+        name: Name,
+        alteration: Box<Alteration>,
+    },
+    DropTable {
+        names: Vec<Name>,
+        if_exists: bool,
+    },
+    Truncate(Name),
+    CreateIndex(Box<IndexDefinition>),
+    DropIndex {
+        name: String,
+        table: Name,
+        if_exists: bool,
+    },
+    Insert(Box<Insert>),
+    Modify(Box<Modify>),
+    /// `SET IDENTITY_INSERT table ON`, or OFF
+    IdentityInsert {
+        table: Name,
+        on: bool,
+    },
+    /// EXEC ('text')
+    ExecuteText(Box<ast::Expr>),
     AlterGroup {
         name: String,
         action: GroupAction,
@@ -65,8 +112,17 @@ pub(crate) enum Kind {
     /// A procedure call; parameters are read only for procedures that the twin has.
     Execute {
         name: String,
-        arguments: Vec<(Option<String>, ast::Expr)>,
+        arguments: Vec<Argument>,
     },
+}
+
+/// An argument of a procedure call.
+#[derive(Clone, Debug)]
+pub(crate) struct Argument {
+    pub(crate) name: Option<String>,
+    pub(crate) value: ast::Expr,
+    /// OUTPUT: the variable gets what the parameter has in the end.
+    pub(crate) output: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,14 +132,22 @@ pub(crate) struct Declaration {
     pub(crate) value: Option<ast::Expr>,
 }
 
-/// `RAISERROR (text, severity, state)` and `THROW number, text, state`.
+/// `RAISERROR (text, severity, state, …)`, `THROW number, text, state` and `THROW`.
 #[derive(Clone, Debug)]
-pub(crate) struct Raise {
-    /// `THROW` brings its number and always has severity 16.
-    pub(crate) number: Option<ast::Expr>,
-    pub(crate) text: ast::Expr,
-    pub(crate) severity: Option<ast::Expr>,
-    pub(crate) state: ast::Expr,
+pub(crate) enum Raise {
+    RaisError {
+        text: ast::Expr,
+        severity: ast::Expr,
+        state: ast::Expr,
+        arguments: Vec<ast::Expr>,
+    },
+    Throw {
+        number: ast::Expr,
+        text: ast::Expr,
+        state: ast::Expr,
+    },
+    /// What the CATCH around it has caught.
+    Again,
 }
 
 /// What ALTER AVAILABILITY GROUP asks for.
@@ -143,8 +207,21 @@ impl Kind {
             Kind::WaitFor(_) => "WAITFOR",
             Kind::Begin => "BEGIN TRANSACTION",
             Kind::Commit => "COMMIT TRANSACTION",
-            Kind::Rollback => "ROLLBACK TRANSACTION",
+            Kind::Rollback(_) => "ROLLBACK TRANSACTION",
+            Kind::Save(_) => "SAVE TRANSACTION",
             Kind::Return => "RETURN",
+            Kind::While { .. } | Kind::Break | Kind::Continue | Kind::Try { .. } => "CONDITIONAL",
+            Kind::LockTimeout(_) | Kind::IdentityInsert { .. } => "SET OPTION",
+            Kind::DeclareTable(_) => "ASSIGN",
+            Kind::CreateTable(_) => "CREATE TABLE",
+            Kind::AlterTable { .. } => "ALTER TABLE",
+            Kind::DropTable { .. } => "DROP TABLE",
+            Kind::Truncate(_) => "TRUNCATE TABLE",
+            Kind::CreateIndex(_) => "CREATE INDEX",
+            Kind::DropIndex { .. } => "DROP INDEX",
+            Kind::Insert(_) => "INSERT",
+            Kind::Modify(modify) if modify.set.is_some() => "UPDATE",
+            Kind::Modify(_) => "DELETE",
             Kind::AlterGroup { .. } => "ALTER AVAILABILITY GROUP",
             Kind::AlterDatabase { .. } => "ALTER DATABASE",
             Kind::SetUp(_) => "SET",
@@ -152,7 +229,7 @@ impl Kind {
             Kind::Backup(_) => "BACKUP DATABASE",
             Kind::Restore { .. } => "RESTORE HEADERONLY",
             Kind::Kill { .. } => "KILL",
-            Kind::Execute { .. } => "EXECUTE",
+            Kind::Execute { .. } | Kind::ExecuteText(_) => "EXECUTE",
         }
     }
 }

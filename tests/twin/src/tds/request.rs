@@ -37,12 +37,46 @@ pub(super) struct Parameter {
 }
 
 /// What a transaction manager request asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TransactionRequest {
-    Begin,
-    Commit { begin_another: bool },
-    Rollback { begin_another: bool },
+    /// And whether it is to read what others have not committed.
+    Begin {
+        dirty: Option<bool>,
+    },
+    Commit {
+        begin_another: bool,
+    },
+    /// Of the whole transaction, or to a save point.
+    Rollback {
+        name: String,
+        begin_another: bool,
+    },
+    Save {
+        name: String,
+    },
     Other(u16),
+}
+
+impl TransactionRequest {
+    /// The same in T-SQL; none for what the twin does not have.
+    pub(super) fn statement(&self) -> Option<String> {
+        let quoted = |name: &str| format!("[{}]", name.replace(']', "]]"));
+        let then = |more: bool| if more { "; BEGIN TRANSACTION" } else { "" };
+        Some(match self {
+            TransactionRequest::Begin { .. } => "BEGIN TRANSACTION".to_owned(),
+            TransactionRequest::Commit { begin_another } => {
+                format!("COMMIT TRANSACTION{}", then(*begin_another))
+            }
+            TransactionRequest::Rollback { name, .. } if !name.is_empty() => {
+                format!("ROLLBACK TRANSACTION {}", quoted(name))
+            }
+            TransactionRequest::Rollback { begin_another, .. } => {
+                format!("ROLLBACK TRANSACTION{}", then(*begin_another))
+            }
+            TransactionRequest::Save { name } => format!("SAVE TRANSACTION {}", quoted(name)),
+            TransactionRequest::Other(_) => return None,
+        })
+    }
 }
 
 /// SQL Server's own limit.
@@ -81,15 +115,27 @@ pub(super) fn transaction(data: &[u8]) -> io::Result<TransactionRequest> {
     let mut bytes = Bytes::new(data);
     skip_headers(&mut bytes)?;
     let kind = bytes.u16()?;
-    let mut ends = || -> io::Result<bool> {
-        let name = usize::from(bytes.u8()?);
-        bytes.take(name)?;
+    let name = |bytes: &mut Bytes<'_>| -> io::Result<String> {
+        let length = usize::from(bytes.u8()?);
+        Ok(utf16(bytes.take(length)?))
+    };
+    let another = |bytes: &mut Bytes<'_>| -> io::Result<bool> {
         Ok(!bytes.is_empty() && bytes.u8()? & 1 != 0)
     };
     Ok(match kind {
-        5 => TransactionRequest::Begin,
-        7 => TransactionRequest::Commit { begin_another: ends()? },
-        8 => TransactionRequest::Rollback { begin_another: ends()? },
+        5 => {
+            let level = if bytes.is_empty() { 0 } else { bytes.u8()? };
+            TransactionRequest::Begin { dirty: (level != 0).then_some(level == 1) }
+        }
+        7 => {
+            name(&mut bytes)?;
+            TransactionRequest::Commit { begin_another: another(&mut bytes)? }
+        }
+        8 => TransactionRequest::Rollback {
+            name: name(&mut bytes)?,
+            begin_another: another(&mut bytes)?,
+        },
+        9 => TransactionRequest::Save { name: name(&mut bytes)? },
         other => TransactionRequest::Other(other),
     })
 }
@@ -234,7 +280,10 @@ pub(super) mod tests {
         assert!(batch(&[3, 0, 0, 0]).is_err());
         assert!(batch(&[8, 0, 0, 0, 1, 0, 0, 0]).is_err());
         let begin = [headers(), vec![5, 0, 0, 0]].concat();
-        assert_eq!(transaction(&begin).expect("well formed"), TransactionRequest::Begin);
+        assert_eq!(
+            transaction(&begin).expect("well formed"),
+            TransactionRequest::Begin { dirty: None }
+        );
         let commit = [headers(), vec![7, 0, 0, 1, 0, 0]].concat();
         assert_eq!(
             transaction(&commit).expect("well formed"),

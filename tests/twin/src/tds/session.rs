@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
-use crate::sql::{Column, Error, Output, Run, Session, Step, Transaction, Type, Value};
+use crate::sql::{Column, Error, Output, Run, Session, Step, Type, Value};
 
 use super::connection::Transport;
 use super::decode::Unreadable;
@@ -24,6 +24,9 @@ use super::{AttentionStyle, Door, gate};
 
 /// The longest that a waiting statement goes without a look at the world.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Statements in a row before the client is listened to.
+const STRETCH: u32 = 32;
 
 /// Serves a client until it leaves.
 pub(super) async fn serve<S>(door: &Door, client: Client, stream: Transport<S>) -> io::Result<()>
@@ -154,10 +157,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
             },
             TRANSACTION => {
                 let asked = request::transaction(&message.data)?;
-                self.transaction(asked, &mut reply)?;
-                self.note_transactions();
-                reply.end_batch();
-                self.finish(reply, After::Next).await
+                let text = asked.statement();
+                let text = text.ok_or_else(|| invalid(format!("the request {asked:?}")))?;
+                if let TransactionRequest::Begin { dirty: Some(dirty) } = asked {
+                    self.client.session.read_uncommitted(dirty);
+                }
+                let ended = self.statements(&text, Vec::new(), &mut reply, cancel).await?;
+                self.conclude(ended, reply).await
             }
             other => Err(invalid(format!("a message of type {other:#04x} is no request"))),
         }
@@ -183,9 +189,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
         let mut running =
             Running { run: Some(run), door: self.door, session: &mut self.client.session };
         let mut ticks = self.door.world.ticks();
+        let mut steps = 0_u32;
         loop {
             if cancel.is_cancelled() {
                 return Ok(Ended::Cancelled);
+            }
+            // A loop that never waits must not keep an attention from being read.
+            steps = steps.wrapping_add(1);
+            if steps.is_multiple_of(STRETCH) {
+                tokio::task::yield_now().await;
             }
             match running.next() {
                 Step::Send(outputs) => {
@@ -302,45 +314,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
         self.finish(reply, After::Next).await.map(|_| ())
     }
 
-    fn transaction(&mut self, asked: TransactionRequest, reply: &mut Reply) -> io::Result<()> {
-        let session = &mut self.client.session;
-        let open = session.transactions > 0;
-        let (what, begin_another) = match asked {
-            TransactionRequest::Begin => {
-                session.transactions += 1;
-                if !open {
-                    reply.add(Output::Transaction(Transaction::Begun), &mut self.descriptors);
-                }
-                return Ok(());
-            }
-            TransactionRequest::Commit { begin_another } => (Transaction::Committed, begin_another),
-            TransactionRequest::Rollback { begin_another } => {
-                (Transaction::RolledBack, begin_another)
-            }
-            TransactionRequest::Other(kind) => {
-                return Err(invalid(format!("transaction manager request {kind}")));
-            }
-        };
-        if !open {
-            let (number, word) = match what {
-                Transaction::RolledBack => (3_903, "ROLLBACK"),
-                Transaction::Begun | Transaction::Committed => (3_902, "COMMIT"),
-            };
-            let text =
-                format!("The {word} TRANSACTION request has no corresponding BEGIN TRANSACTION.");
-            reply.add(Output::Error(Error::new(number, 16, text)), &mut self.descriptors);
-            let done = Output::Done { count: None, command: 0xFD, failed: true };
-            reply.add(done, &mut self.descriptors);
-            return Ok(());
-        }
-        session.transactions = u32::from(begin_another);
-        reply.add(Output::Transaction(what), &mut self.descriptors);
-        if begin_another {
-            reply.add(Output::Transaction(Transaction::Begun), &mut self.descriptors);
-        }
-        Ok(())
-    }
-
     /// The values that go back to the client: a handle, and OUTPUT parameters.
     fn returned(
         &self,
@@ -359,24 +332,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
     }
 
     fn reset(&mut self, keep_transaction: bool) {
-        let session = &mut self.client.session;
-        let transactions = session.transactions;
-        session.reset();
-        if keep_transaction {
-            session.transactions = transactions;
-        }
-        self.prepared.clear();
-        self.note_transactions();
-        let session = &self.client.session;
-        let (id, database) = (session.id, session.database.clone());
-        self.door.world.with(|world| world.use_database(&self.door.instance, id, &database));
-    }
-
-    /// Tells the world how many transactions are open.
-    fn note_transactions(&self) {
-        let session = &self.client.session;
-        let (id, depth) = (session.id, session.transactions);
-        self.door.world.with(|world| world.note_transactions(&self.door.instance, id, depth));
+        let Talk { door, client, prepared, .. } = self;
+        prepared.clear();
+        let (at, session) = (&door.instance, &mut client.session);
+        door.world.with(|world| session.start_over(keep_transaction, world, at));
     }
 
     fn reply(&self, scope: Scope) -> Reply {

@@ -105,7 +105,8 @@ impl World {
     /// Whether a session that came in by TDS is still there.
     #[must_use]
     pub fn has_session(&self, at: &str, id: u16) -> bool {
-        self.instance(at).is_some_and(|instance| instance.sessions.contains_key(&id))
+        let session = self.instance(at).and_then(|instance| instance.sessions.get(&id));
+        session.is_some_and(|session| !self.is_stale(at, &session.work))
     }
 
     /// `KILL`: the session ends and what it had open is rolled back. An application connects again

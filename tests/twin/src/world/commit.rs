@@ -18,7 +18,7 @@ pub(crate) struct Pending {
     pub(crate) database: usize,
     /// The length of the primary's log with it.
     upto: usize,
-    record: usize,
+    pub(crate) record: usize,
     /// The application; none for a session.
     pub(crate) workload: Option<String>,
     /// Which of its sessions.
@@ -117,7 +117,7 @@ pub(super) fn attempt(
 }
 
 /// Puts a commit into the log; `true` if whoever made it has to wait.
-fn write(
+pub(super) fn write(
     link: &mut Link,
     side: Side,
     database: usize,

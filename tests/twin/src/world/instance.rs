@@ -1,6 +1,7 @@
 //! A SQL Server or a managed instance.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use super::{
     azure::{Resource, authority},
     setup::Setup,
 };
+use crate::tables::Contents;
 
 /// A SQL Server or a managed instance.
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub struct Instance {
     /// `host:port` of its endpoint for mirroring, as others reach it.
     pub(super) endpoint: Option<String>,
     pub(super) resource: Resource,
+    /// Tables of databases that are in no link, by lower-case name.
+    pub(super) contents: BTreeMap<String, Arc<Contents>>,
 }
 
 /// What an instance is, with what only that kind has.
@@ -121,6 +125,7 @@ impl Instance {
             setup: Setup::careful(&spec.server_name, start),
             endpoint: authority(spec.endpoint()),
             resource: Resource::new(spec, start),
+            contents: BTreeMap::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
     commit::Pending,
     housekeeping::backups_before,
     log::{Record, RecordKind},
+    work::History,
 };
 
 /// One distributed availability group.
@@ -89,6 +90,8 @@ pub(crate) struct LinkedDatabase {
     pub(crate) log_kept: Lsn,
     /// How often its history forked: by forced failovers.
     pub(crate) forks: u32,
+    /// What its tables hold.
+    pub(super) history: History,
 }
 
 /// A database on one side.
@@ -253,6 +256,7 @@ impl Link {
                 }],
                 log_kept: Lsn::first().after(4_096),
                 forks: 0,
+                history: History::default(),
             })
             .collect();
         let members = [Side::SqlServer, Side::ManagedInstance]

@@ -39,6 +39,7 @@ pub mod setup;
 mod spec;
 mod version;
 pub mod views;
+mod work;
 mod workload;
 
 #[cfg(test)]
@@ -77,6 +78,7 @@ pub use spec::{
     WorkloadSpec, WorldSpec,
 };
 pub use version::{Build, Platform, Release};
+pub(crate) use work::{Barred, Fate, Mirroring};
 pub use workload::Workload;
 
 /// Everything there is, at one moment.

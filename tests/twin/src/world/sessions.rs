@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     OperationId, World,
     clients::{APPLICATIONS, FIRST_FREE},
+    work::Work,
 };
 
 /// What a login brings.
@@ -44,6 +45,9 @@ pub struct Session {
     pub request: Option<Request>,
     /// Its open transaction: number, since when, how deeply nested.
     pub transaction: Option<(u64, Timestamp, u32)>,
+    /// What it has changed and not committed.
+    #[serde(skip)]
+    pub(super) work: Work,
 }
 
 /// A request that runs.
@@ -76,6 +80,7 @@ impl World {
             last_request_end: Some(now),
             request: None,
             transaction: None,
+            work: Work::default(),
         };
         instance.sessions.insert(id, session);
         Some(id)

@@ -14,6 +14,28 @@ impl Binder<'_> {
         name: &str,
         function: &ast::Function,
     ) -> Result<Option<Scalar>> {
+        let Some(aggregate) = self.one_aggregate(name, function)? else { return Ok(None) };
+        let (ty, nullable) = (aggregate.ty, aggregate.kind != AggregateKind::Count);
+        let Some(scope) = self.scopes.last_mut() else { return Err(refused(function)) };
+        let Some(found) = &mut scope.aggregates else {
+            return Err(scope.refusal.error());
+        };
+        let index = match found.iter().position(|known| *known == aggregate) {
+            Some(index) => index,
+            None => {
+                found.push(aggregate);
+                found.len() - 1
+            }
+        };
+        Ok(Some(Scalar { ty, nullable, node: Node::Aggregate(index) }))
+    }
+
+    /// An aggregate function and its arguments.
+    pub(super) fn one_aggregate(
+        &mut self,
+        name: &str,
+        function: &ast::Function,
+    ) -> Result<Option<Aggregate>> {
         let kind = match name {
             "COUNT" | "COUNT_BIG" => AggregateKind::Count,
             "SUM" => AggregateKind::Sum,
@@ -64,20 +86,7 @@ impl Binder<'_> {
             });
             argument = own.transpose()?;
         }
-        let nullable = kind != AggregateKind::Count;
-        let aggregate = Aggregate { kind, argument, separator, distinct, ty };
-        let Some(scope) = self.scopes.last_mut() else { return Err(refused(function)) };
-        let Some(found) = &mut scope.aggregates else {
-            return Err(scope.refusal.error());
-        };
-        let index = match found.iter().position(|known| *known == aggregate) {
-            Some(index) => index,
-            None => {
-                found.push(aggregate);
-                found.len() - 1
-            }
-        };
-        Ok(Some(Scalar { ty, nullable, node: Node::Aggregate(index) }))
+        Ok(Some(Aggregate { kind, argument, separator, distinct, ty }))
     }
 
     /// 8120 (or 8121 in HAVING, 8127 in ORDER BY) if a column stands outside of aggregates and
@@ -110,6 +119,7 @@ impl Binder<'_> {
             | Node::Column { .. }
             | Node::Variable(_)
             | Node::Subquery(_)
+            | Node::Window(_)
             | Node::Aggregate(_) => {}
             Node::Convert { inner, style, .. } => {
                 parts.push(inner);

@@ -11,14 +11,16 @@ use super::{Binder, name_parts, refused};
 impl Binder<'_> {
     pub(super) fn function(&mut self, function: &ast::Function) -> Result<Scalar> {
         let parts = name_parts(&function.name).ok_or_else(|| refused(function))?;
-        if function.over.is_some()
-            || function.filter.is_some()
+        if let Some(over) = &function.over {
+            let name = parts.last().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
+            return self.window(&name, function, over);
+        }
+        if function.filter.is_some()
             || function.null_treatment.is_some()
             || function.uses_odbc_syntax
             || !matches!(function.parameters, ast::FunctionArguments::None)
         {
-            let word = if function.over.is_some() { "OVER" } else { "FILTER" };
-            return Err(super::super::error::syntax_near_keyword(word));
+            return Err(super::super::error::syntax_near_keyword("FILTER"));
         }
         let name = parts.last().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
         if let [_] = parts.as_slice()
@@ -68,6 +70,7 @@ impl Binder<'_> {
             "DATEDIFF_BIG" => (3, Function::DateDiffBig),
             "DATEADD" => (3, Function::DateAdd),
             "DATEPART" => (2, Function::DatePart),
+            "DATENAME" => (2, Function::DateName),
             _ => return Ok(None),
         };
         functions::check_count(name, arguments.len(), count, count)?;

@@ -2,40 +2,45 @@
 
 mod aggregate;
 mod call;
+mod change;
 mod expression;
 mod list;
 mod operator;
 mod predicate;
 mod query;
 mod source;
+mod window;
 
 use sqlparser::ast;
 
 use super::convert;
+use super::env::Env;
 use super::error::{
     Result, ambiguous_column, invalid_column, nested_too_deeply, syntax_near, unbound_identifier,
 };
-use super::ir::{Aggregate, Column, Node, Predicate, Query, Scalar};
+use super::ir::{Aggregate, Column, Node, Predicate, Query, Scalar, Window};
 use super::session::Session;
 use super::types::Type;
 use super::value::Value;
+
+pub(crate) use change::{Columns, Modification};
 
 /// Expressions within expressions; a chain of operators counts each of its links.
 const MAX_DEPTH: usize = 600;
 
 /// Binds a query.
-pub(crate) fn query(major: u8, session: &Session, query: &ast::Query) -> Result<Query> {
-    Binder::new(major, session).query(query, Place::Top)
+pub(crate) fn query(env: &Env<'_>, query: &ast::Query) -> Result<Query> {
+    Binder::new(env).query(query, Place::Top)
 }
 
 /// Binds an expression that stands alone, in SET, PRINT and the like.
-pub(crate) fn scalar(major: u8, session: &Session, expr: &ast::Expr) -> Result<Scalar> {
-    Binder::new(major, session).scalar(expr)
+pub(crate) fn scalar(env: &Env<'_>, expr: &ast::Expr) -> Result<Scalar> {
+    Binder::new(env).scalar(expr)
 }
 
 /// Binds the condition of IF.
-pub(crate) fn predicate(major: u8, session: &Session, expr: &ast::Expr) -> Result<Predicate> {
-    Binder::new(major, session).predicate(expr)
+pub(crate) fn predicate(env: &Env<'_>, expr: &ast::Expr) -> Result<Predicate> {
+    Binder::new(env).predicate(expr)
 }
 
 /// The expression as a value of another type, if that happens without CAST.
@@ -66,8 +71,10 @@ enum Place {
 }
 
 struct Binder<'a> {
-    major: u8,
+    env: &'a Env<'a>,
     session: &'a Session,
+    /// Whether the rows of user tables bring their numbers.
+    numbered: bool,
     scopes: Vec<Scope>,
     ctes: Vec<Cte>,
     depth: usize,
@@ -81,6 +88,8 @@ struct Scope {
     aggregates: Option<Vec<Aggregate>>,
     /// What is wrong with an aggregate here, if it is not set.
     refusal: Refusal,
+    /// Set where window functions may stand; the ones found so far.
+    windows: Option<Vec<Window>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -112,8 +121,15 @@ struct Cte {
 }
 
 impl<'a> Binder<'a> {
-    fn new(major: u8, session: &'a Session) -> Binder<'a> {
-        Binder { major, session, scopes: Vec::new(), ctes: Vec::new(), depth: 0 }
+    fn new(env: &'a Env<'a>) -> Binder<'a> {
+        Binder {
+            env,
+            session: env.session,
+            numbered: false,
+            scopes: Vec::new(),
+            ctes: Vec::new(),
+            depth: 0,
+        }
     }
 
     fn deeper<T>(&mut self, bind: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {

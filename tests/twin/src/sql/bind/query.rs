@@ -3,7 +3,9 @@
 use sqlparser::ast;
 
 use super::super::error::{Error, Result, syntax_near_keyword};
-use super::super::ir::{Body, Column, Combine, Group, OrderKey, Query, Scalar, Select, Top};
+use super::super::ir::{
+    Body, Column, Combine, Group, OrderKey, Predicate, Query, Scalar, Select, Top,
+};
 use super::super::types::Type;
 use super::list::Items;
 use super::{Binder, Cte, Place, Scope, converted, refused};
@@ -178,7 +180,7 @@ impl Binder<'_> {
             select.selection.as_ref().map(|filter| binder.predicate(filter)).transpose()
         })?;
         let (keys, scope) = self.within(scope, |binder| binder.keys(&select.group_by))?;
-        let scope = scope.aggregating(Vec::new());
+        let scope = Scope { windows: Some(Vec::new()), ..scope.aggregating(Vec::new()) };
         let ((listed, having, order), scope) = self.within(scope, |binder| {
             let listed = binder.items(&select.projection, place)?;
             let having =
@@ -187,20 +189,10 @@ impl Binder<'_> {
             Ok((listed, having, order))
         })?;
         let aggregates = scope.aggregates.clone().unwrap_or_default();
+        let windows = scope.windows.clone().unwrap_or_default();
         let grouped = !keys.is_empty() || !aggregates.is_empty() || having.is_some();
         if grouped {
-            self.within(scope, |binder| {
-                for item in &listed.items {
-                    binder.check_grouped(item, &keys, "select list")?;
-                }
-                if let Some(having) = &having {
-                    binder.check_grouped_predicate(having, &keys, "HAVING clause")?;
-                }
-                order
-                    .hidden
-                    .iter()
-                    .try_for_each(|item| binder.check_grouped(item, &keys, "ORDER BY clause"))
-            })?;
+            self.check_groups(scope, &keys, &listed, having.as_ref(), &order)?;
         }
         let top = self.top(select.top.as_ref(), !order.keys.is_empty())?;
         let columns = listed
@@ -214,6 +206,7 @@ impl Binder<'_> {
             filter,
             group: grouped.then_some(Group { keys, aggregates }),
             having,
+            windows,
             items: listed.items,
             hidden: order.hidden,
             distinct,
@@ -223,6 +216,35 @@ impl Binder<'_> {
         let mut query = plain(Body::Select(Box::new(select)), columns);
         query.order = order.keys;
         Ok(query)
+    }
+
+    /// Whether nothing but keys and aggregates stands where rows are grouped.
+    fn check_groups(
+        &mut self,
+        scope: Scope,
+        keys: &[Scalar],
+        listed: &Items,
+        having: Option<&Predicate>,
+        order: &Order,
+    ) -> Result<()> {
+        let windows = scope.windows.clone().unwrap_or_default();
+        let checked = self.within(scope, |binder| {
+            for item in &listed.items {
+                binder.check_grouped(item, keys, "select list")?;
+            }
+            if let Some(having) = having {
+                binder.check_grouped_predicate(having, keys, "HAVING clause")?;
+            }
+            for window in &windows {
+                let order = window.order.iter().map(|(key, _)| key);
+                for part in window.partition.iter().chain(order) {
+                    binder.check_grouped(part, keys, "select list")?;
+                }
+            }
+            let mut hidden = order.hidden.iter();
+            hidden.try_for_each(|item| binder.check_grouped(item, keys, "ORDER BY clause"))
+        });
+        checked.map(|_| ())
     }
 
     fn keys(&mut self, group_by: &ast::GroupByExpr) -> Result<Vec<Scalar>> {

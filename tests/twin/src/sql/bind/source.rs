@@ -3,7 +3,8 @@
 use sqlparser::ast;
 
 use super::super::error::{Error, Result, invalid_object, syntax_near_keyword};
-use super::super::ir::{Column, JoinKind, Query, Source};
+use super::super::ir::{Column, JoinKind, Query, Source, TableSource};
+use super::super::session::{Permission, Session};
 use super::super::views;
 use super::{Binder, Place, Scope, Table, name_parts, refused};
 
@@ -101,10 +102,14 @@ impl Binder<'_> {
                 if !hinted {
                     return Err(invalid_object(&parts.join(".")));
                 }
+                let mut dirty = args
+                    .as_ref()
+                    .is_some_and(|args| args.args.iter().any(|hint| is_dirty(&hint.to_string())));
                 for hint in with_hints {
                     check_hint(&hint.to_string())?;
+                    dirty |= is_dirty(&hint.to_string());
                 }
-                self.named(&parts, alias.as_ref())
+                self.named(&parts, alias.as_ref(), dirty)
             }
             ast::TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
                 let Some(alias) = alias else {
@@ -123,10 +128,11 @@ impl Binder<'_> {
         }
     }
 
-    fn named(
+    pub(super) fn named(
         &mut self,
         parts: &[String],
         alias: Option<&ast::TableAlias>,
+        dirty: bool,
     ) -> Result<(Source, Vec<Table>)> {
         if let [name] = parts {
             let found = self.ctes.iter().rposition(|cte| cte.name.eq_ignore_ascii_case(name));
@@ -151,15 +157,25 @@ impl Binder<'_> {
             [] => return Err(invalid_object("")),
         };
         let database = database.unwrap_or(&self.session.database);
-        let view = views::find(self.major, Some(database), schema, name)
-            .ok_or_else(|| invalid_object(&shown()))?;
-        let table = Table {
+        let table = |columns| Table {
             name: alias.map_or_else(|| name.clone(), |alias| alias.name.value.clone()),
             qualified: if alias.is_some() { Vec::new() } else { parts.to_vec() },
-            columns: view.columns.clone(),
+            columns,
             offset: 0,
         };
-        Ok((Source::View(view), vec![table]))
+        let version = super::super::env::major(self.env.instance);
+        if let Some(view) = views::find(version, Some(database), schema, name) {
+            let columns = view.columns.clone();
+            return Ok((Source::View(view, database.to_owned()), vec![table(columns)]));
+        }
+        let found = self.env.table(parts, dirty)?.ok_or_else(|| match name.starts_with('@') {
+            true => Error::new(1087, 15, format!("Must declare the table variable \"{name}\".")),
+            false => invalid_object(&shown()),
+        })?;
+        may_read(self.session, database, name)?;
+        let columns = columns_of(&found);
+        let source = TableSource { table: found, numbered: self.numbered };
+        Ok((Source::Table(source), vec![table(columns)]))
     }
 
     /// A reference to a common table expression: its query, bound where it stands.
@@ -177,6 +193,28 @@ impl Binder<'_> {
         let name = alias.map_or(&cte.name, |alias| &alias.name.value);
         derived(query?, name, cte.columns)
     }
+}
+
+/// 229 for whoever has no rights in the databases of users.
+fn may_read(session: &Session, database: &str, name: &str) -> Result<()> {
+    if session.may(Permission::ControlServer) || name.starts_with(['#', '@']) {
+        return Ok(());
+    }
+    let text = format!(
+        "The SELECT permission was denied on the object '{name}', database '{database}', schema \
+         'dbo'."
+    );
+    Err(Error::new(229, 14, text).state(5))
+}
+
+/// What a query sees of a user table.
+pub(super) fn columns_of(table: &crate::tables::Table) -> Vec<Column> {
+    let shown = table.columns.iter().map(|column| Column {
+        name: column.name.clone(),
+        ty: column.ty,
+        nullable: column.nullable,
+    });
+    shown.collect()
 }
 
 /// A query as a table; `names` replace the names of its columns if there are any.
@@ -277,6 +315,10 @@ const HINTS: [&str; 13] = [
     "SERIALIZABLE",
     "REPEATABLEREAD",
 ];
+
+fn is_dirty(hint: &str) -> bool {
+    ["NOLOCK", "READUNCOMMITTED"].iter().any(|known| known.eq_ignore_ascii_case(hint))
+}
 
 fn check_hint(hint: &str) -> Result<()> {
     if HINTS.iter().any(|known| known.eq_ignore_ascii_case(hint)) {

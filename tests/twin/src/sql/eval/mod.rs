@@ -7,6 +7,7 @@ mod aggregate;
 mod arithmetic;
 mod like;
 mod query;
+mod window;
 
 use std::cmp::Ordering;
 
@@ -14,7 +15,7 @@ use super::convert::convert;
 use super::env::Env;
 use super::error::{Error, Result};
 use super::functions;
-use super::ir::{Comparison, Node, Predicate, Query, Scalar};
+use super::ir::{Comparison, Node, Predicate, Query, Scalar, Source};
 use super::types::{Length, Type};
 use super::value::{Value, compare};
 use super::views::Row;
@@ -29,6 +30,8 @@ struct Frame {
     row: Row,
     /// Results of the level's aggregates, for the group that it is at.
     aggregates: Vec<Value>,
+    /// Results of its window functions, for its row.
+    windows: Vec<Value>,
 }
 
 impl<'e> Evaluator<'e> {
@@ -99,6 +102,11 @@ impl<'e> Evaluator<'e> {
                 Ok(shortened(value, scalar.ty))
             }
             Node::Subquery(query) => self.single(query),
+            Node::Window(index) => {
+                let frame = self.frames.last();
+                let value = frame.and_then(|frame| frame.windows.get(*index));
+                Ok(value.cloned().unwrap_or(Value::Null))
+            }
             Node::Aggregate(index) => {
                 let frame = self.frames.last();
                 let value = frame.and_then(|frame| frame.aggregates.get(*index));
@@ -110,6 +118,26 @@ impl<'e> Evaluator<'e> {
     /// Whether a condition is true; unknown is not.
     pub(crate) fn holds(&mut self, predicate: &Predicate) -> Result<bool> {
         Ok(self.predicate(predicate)? == Some(true))
+    }
+
+    /// A value of one row.
+    pub(crate) fn of_row(&mut self, scalar: &Scalar, row: &Row) -> Result<Value> {
+        self.within(Frame::of(row.clone()), |evaluator| evaluator.scalar(scalar))
+    }
+
+    /// Whether a condition is false of a row; unknown is not.
+    pub(crate) fn fails(&mut self, condition: &Predicate, row: &Row) -> Result<bool> {
+        let found = self.within(Frame::of(row.clone()), |evaluator| evaluator.predicate(condition));
+        Ok(found? == Some(false))
+    }
+
+    /// The joined rows of which a condition is true.
+    pub(crate) fn matching(
+        &mut self,
+        from: &Source,
+        filter: Option<&Predicate>,
+    ) -> Result<Vec<Row>> {
+        query::matching(self, from, filter)
     }
 
     /// True, false, or unknown.
@@ -194,7 +222,7 @@ impl<'e> Evaluator<'e> {
 
 impl Frame {
     fn of(row: Row) -> Frame {
-        Frame { row, aggregates: Vec::new() }
+        Frame { row, aggregates: Vec::new(), windows: Vec::new() }
     }
 }
 

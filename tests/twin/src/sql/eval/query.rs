@@ -4,10 +4,12 @@ use std::cmp::Ordering;
 
 use super::super::convert::convert;
 use super::super::error::{Error, Result};
-use super::super::ir::{Body, Combine, JoinKind, OrderKey, Query, Scalar, Select, Source, Top};
+use super::super::ir::{
+    Body, Combine, JoinKind, OrderKey, Predicate, Query, Scalar, Select, Source, TableSource, Top,
+};
 use super::super::value::{Value, order, same};
 use super::super::views::{self, Row};
-use super::{Evaluator, Frame, aggregate};
+use super::{Evaluator, Frame, aggregate, window};
 
 /// A row of the result, and what it is ordered by beside that.
 struct Line {
@@ -57,10 +59,14 @@ pub(super) fn rows(evaluator: &mut Evaluator<'_>, query: &Query) -> Result<Vec<R
     Ok(lines.into_iter().map(|line| line.items).collect())
 }
 
-fn lines(evaluator: &mut Evaluator<'_>, select: &Select) -> Result<Vec<Line>> {
+pub(super) fn matching(
+    evaluator: &mut Evaluator<'_>,
+    from: &Source,
+    filter: Option<&Predicate>,
+) -> Result<Vec<Row>> {
     let mut kept = Vec::new();
-    for row in source(evaluator, &select.source)? {
-        let keep = match &select.filter {
+    for row in source(evaluator, from)? {
+        let keep = match filter {
             None => true,
             Some(filter) => evaluator.within(Frame::of(row.clone()), |e| e.holds(filter))?,
         };
@@ -68,6 +74,11 @@ fn lines(evaluator: &mut Evaluator<'_>, select: &Select) -> Result<Vec<Line>> {
             kept.push(row);
         }
     }
+    Ok(kept)
+}
+
+fn lines(evaluator: &mut Evaluator<'_>, select: &Select) -> Result<Vec<Line>> {
+    let kept = matching(evaluator, &select.source, select.filter.as_ref())?;
     let frames = match &select.group {
         None => kept.into_iter().map(Frame::of).collect(),
         Some(group) => {
@@ -79,22 +90,16 @@ fn lines(evaluator: &mut Evaluator<'_>, select: &Select) -> Result<Vec<Line>> {
                 }
                 // Keys have the same value in every row of the group.
                 let row = rows.into_iter().next().unwrap_or_default();
-                frames.push(Frame { row, aggregates: results });
+                frames.push(Frame { row, aggregates: results, windows: Vec::new() });
             }
             frames
         }
     };
+    let frames = having(evaluator, frames, select.having.as_ref())?;
+    let frames = window::over(evaluator, &select.windows, frames)?;
     let mut lines: Vec<Line> = Vec::new();
     for frame in frames {
-        let made = evaluator.within(frame, |e| {
-            if let Some(having) = &select.having
-                && !e.holds(having)?
-            {
-                return Ok(None);
-            }
-            line(e, &select.items, &select.hidden).map(Some)
-        })?;
-        let Some(made) = made else { continue };
+        let made = evaluator.within(frame, |e| line(e, &select.items, &select.hidden))?;
         if select.distinct {
             evaluator.env.spend(work(lines.len(), made.items.len()))?;
             if lines.iter().any(|line| same_rows(&line.items, &made.items)) {
@@ -104,6 +109,25 @@ fn lines(evaluator: &mut Evaluator<'_>, select: &Select) -> Result<Vec<Line>> {
         lines.push(made);
     }
     Ok(lines)
+}
+
+/// The groups of which HAVING is true.
+fn having(
+    evaluator: &mut Evaluator<'_>,
+    frames: Vec<Frame>,
+    condition: Option<&Predicate>,
+) -> Result<Vec<Frame>> {
+    let Some(condition) = condition else { return Ok(frames) };
+    let mut kept = Vec::new();
+    for frame in frames {
+        evaluator.frames.push(frame);
+        let holds = evaluator.holds(condition);
+        let frame = evaluator.frames.pop();
+        if holds? {
+            kept.extend(frame);
+        }
+    }
+    Ok(kept)
 }
 
 fn line(evaluator: &mut Evaluator<'_>, items: &[Scalar], hidden: &[Scalar]) -> Result<Line> {
@@ -139,7 +163,8 @@ fn grouped(
 fn source(evaluator: &mut Evaluator<'_>, from: &Source) -> Result<Vec<Row>> {
     let rows = match from {
         Source::One => vec![Row::new()],
-        Source::View(view) => views::rows(view, evaluator.env)?,
+        Source::View(view, database) => views::rows(view, database, evaluator.env)?,
+        Source::Table(from) => table_rows(evaluator, from)?,
         // A derived table sees no row beside it, but stands on a level of its own; see APPLY.
         Source::Derived(query) => evaluator.within(Frame::of(Row::new()), |e| e.rows(query))?,
         Source::Join { kind, left, right, on } => {
@@ -201,11 +226,27 @@ fn source(evaluator: &mut Evaluator<'_>, from: &Source) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// The rows of a user table, with their numbers if they are asked for.
+fn table_rows(evaluator: &mut Evaluator<'_>, from: &TableSource) -> Result<Vec<Row>> {
+    let TableSource { table, numbered } = from;
+    evaluator.env.spend(work(table.rows.len(), table.columns.len()))?;
+    let whole = |(number, row): &(u64, Row)| {
+        let mut row = row.clone();
+        if *numbered {
+            row.push(Value::Int(i64::try_from(*number).unwrap_or(i64::MAX)));
+        }
+        row
+    };
+    Ok(table.rows.iter().map(whole).collect())
+}
+
 /// The right side of APPLY, for one row of the left.
 fn applied(evaluator: &mut Evaluator<'_>, row: &Row, right: &Source) -> Result<Vec<Row>> {
     match right {
         Source::Derived(query) => evaluator.within(Frame::of(row.clone()), |e| e.rows(query)),
-        Source::One | Source::View(_) | Source::Join { .. } => source(evaluator, right),
+        Source::One | Source::View(..) | Source::Table(_) | Source::Join { .. } => {
+            source(evaluator, right)
+        }
     }
 }
 

@@ -163,9 +163,50 @@ pub(super) fn evaluate(
         }
         Function::DateAdd(part) => add(part, as_int(argument(0)), argument(1), ty)?,
         Function::DatePart(part) => Value::Int(part_of(part, argument(0))),
+        Function::DateName(part) => name_of(part, argument(0)),
+        Function::EndOfMonth => {
+            let months = if arguments.len() > 1 { as_int(argument(1)) } else { 0 };
+            end_of_month(argument(0), months)
+        }
+        Function::DateFromParts => date_of([0, 1, 2].map(|n| as_int(argument(n))))?,
         Function::AtTimeZone => at_time_zone(argument(0), as_text(argument(1)))?,
         _ => Value::Null,
     })
+}
+
+/// DATENAME
+fn name_of(part: DatePart, value: &Value) -> Value {
+    const MONTHS: &str = "January February March April May June July August September October \
+                          November December";
+    const DAYS: &str = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday";
+    let number = part_of(part, value);
+    let place = usize::try_from(number - 1).unwrap_or(0);
+    match part {
+        DatePart::Month => MONTHS.split(' ').nth(place).into(),
+        DatePart::WeekDay => DAYS.split(' ').nth(place).into(),
+        _ => Value::Text(number.to_string()),
+    }
+}
+
+/// EOMONTH
+fn end_of_month(value: &Value, months: i64) -> Value {
+    let fields = Fields::of(ticks_of(value, false));
+    let month = fields.year * 12 + fields.month - 1 + months;
+    let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
+    Value::Moment(days_of_date(year, month, days_in_month(year, month)) * TICKS_PER_DAY)
+}
+
+/// DATEFROMPARTS
+fn date_of([year, month, day]: [i64; 3]) -> Result<Value> {
+    let valid = (1..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=days_in_month(year, month)).contains(&day);
+    if !valid {
+        let text = "Cannot construct data type date, some of the arguments have values which are \
+                    not valid.";
+        return Err(Error::new(289, 16, text));
+    }
+    Ok(Value::Moment(days_of_date(year, month, day) * TICKS_PER_DAY))
 }
 
 fn too_far() -> Error {

@@ -13,6 +13,17 @@ use super::value::Value;
 pub(crate) use dates::{DatePart, zone_names};
 pub(crate) use signature::call;
 
+/// A part of a caught error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Number,
+    Severity,
+    State,
+    Line,
+    Message,
+    Procedure,
+}
+
 /// A function whose arguments are already of the right types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Function {
@@ -41,6 +52,12 @@ pub(crate) enum Function {
     Error,
     ServiceName,
     MicrosoftVersion,
+    ObjectName,
+    XactState,
+    Identity,
+    LockTimeout,
+    /// What CATCH has caught: its number, severity, state, line, text, and no procedure.
+    Caught(Part),
     // Of time.
     GetDate,
     GetUtcDate,
@@ -51,6 +68,9 @@ pub(crate) enum Function {
     DateDiffBig(DatePart),
     DateAdd(DatePart),
     DatePart(DatePart),
+    DateName(DatePart),
+    EndOfMonth,
+    DateFromParts,
     AtTimeZone,
     // Of text and numbers.
     Len,
@@ -73,6 +93,16 @@ pub(crate) enum Function {
     Round,
     Sign,
     SqlVariantProperty,
+    Stuff,
+    Replicate,
+    Space,
+    Reverse,
+    ConcatWs,
+    Char,
+    NChar,
+    Ascii,
+    Unicode,
+    IsNumeric,
 }
 
 /// A function by its name, and how few and how many arguments it takes.
@@ -97,7 +127,28 @@ pub(crate) fn find(name: &str) -> Option<(Function, usize, usize)> {
         "HOST_NAME" => (Function::HostName, 0, 0),
         "APP_NAME" | "PROGRAM_NAME" => (Function::AppName, 0, 0),
         "OBJECT_ID" => (Function::ObjectId, 1, 2),
+        "OBJECT_NAME" => (Function::ObjectName, 1, 2),
+        "XACT_STATE" => (Function::XactState, 0, 0),
+        "SCOPE_IDENTITY" => (Function::Identity, 0, 0),
+        "ERROR_NUMBER" => (Function::Caught(Part::Number), 0, 0),
+        "ERROR_SEVERITY" => (Function::Caught(Part::Severity), 0, 0),
+        "ERROR_STATE" => (Function::Caught(Part::State), 0, 0),
+        "ERROR_LINE" => (Function::Caught(Part::Line), 0, 0),
+        "ERROR_MESSAGE" => (Function::Caught(Part::Message), 0, 0),
+        "ERROR_PROCEDURE" => (Function::Caught(Part::Procedure), 0, 0),
         "NEWID" => (Function::NewId, 0, 0),
+        "STUFF" => (Function::Stuff, 4, 4),
+        "REPLICATE" => (Function::Replicate, 2, 2),
+        "SPACE" => (Function::Space, 1, 1),
+        "REVERSE" => (Function::Reverse, 1, 1),
+        "CONCAT_WS" => (Function::ConcatWs, 3, 254),
+        "CHAR" => (Function::Char, 1, 1),
+        "NCHAR" => (Function::NChar, 1, 1),
+        "ASCII" => (Function::Ascii, 1, 1),
+        "UNICODE" => (Function::Unicode, 1, 1),
+        "ISNUMERIC" => (Function::IsNumeric, 1, 1),
+        "EOMONTH" => (Function::EndOfMonth, 1, 2),
+        "DATEFROMPARTS" => (Function::DateFromParts, 3, 3),
         "GETDATE" | "CURRENT_TIMESTAMP" => (Function::GetDate, 0, 0),
         "GETUTCDATE" => (Function::GetUtcDate, 0, 0),
         "SYSDATETIME" => (Function::SysDateTime, 0, 0),
@@ -137,6 +188,8 @@ pub(crate) fn find_global(name: &str) -> Option<Function> {
         "@@ROWCOUNT" => Function::RowCount,
         "@@ERROR" => Function::Error,
         "@@SERVICENAME" => Function::ServiceName,
+        "@@IDENTITY" => Function::Identity,
+        "@@LOCK_TIMEOUT" => Function::LockTimeout,
         "@@MICROSOFTVERSION" => Function::MicrosoftVersion,
         _ => return None,
     })
@@ -160,34 +213,16 @@ pub(crate) fn evaluate(
 ) -> Result<Value> {
     let takes_null = matches!(
         function,
-        Function::Concat | Function::HasPermsByName | Function::SqlVariantProperty
+        Function::Concat
+            | Function::ConcatWs
+            | Function::IsNumeric
+            | Function::HasPermsByName
+            | Function::SqlVariantProperty
     );
     if !takes_null && arguments.iter().any(|(_, value)| value.is_null()) {
         return Ok(Value::Null);
     }
     match function {
-        Function::ServerProperty
-        | Function::DatabasePropertyEx
-        | Function::ConnectionProperty
-        | Function::DbId
-        | Function::DbName
-        | Function::HasPermsByName
-        | Function::SuserSname
-        | Function::IsSrvRoleMember
-        | Function::HadrIsPrimaryReplica
-        | Function::HadrBackupIsPreferredReplica
-        | Function::HostName
-        | Function::AppName
-        | Function::ObjectId
-        | Function::NewId
-        | Function::Spid
-        | Function::ServerName
-        | Function::Version
-        | Function::TranCount
-        | Function::RowCount
-        | Function::Error
-        | Function::ServiceName
-        | Function::MicrosoftVersion => Ok(server::evaluate(function, arguments, env)),
         Function::GetDate
         | Function::GetUtcDate
         | Function::SysDateTime
@@ -199,6 +234,9 @@ pub(crate) fn evaluate(
         | Function::DateDiffBig(_)
         | Function::DateAdd(_)
         | Function::DatePart(_)
+        | Function::DateName(_)
+        | Function::EndOfMonth
+        | Function::DateFromParts
         | Function::AtTimeZone => dates::evaluate(function, ty, arguments, env),
         Function::Len
         | Function::DataLength
@@ -219,7 +257,18 @@ pub(crate) fn evaluate(
         | Function::Ceiling
         | Function::Round
         | Function::Sign
+        | Function::Stuff
+        | Function::Replicate
+        | Function::Space
+        | Function::Reverse
+        | Function::ConcatWs
+        | Function::Char
+        | Function::NChar
+        | Function::Ascii
+        | Function::Unicode
+        | Function::IsNumeric
         | Function::SqlVariantProperty => text::evaluate(function, ty, arguments),
+        _ => Ok(server::evaluate(function, arguments, env)),
     }
 }
 

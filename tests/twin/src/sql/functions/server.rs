@@ -1,6 +1,7 @@
 //! Functions of the server, its databases, and the session.
 
 use crate::sql::convert::guid_text;
+use crate::sql::decimal::Numeric;
 use crate::sql::env::{Env, version_of};
 use crate::sql::session::Permission;
 use crate::sql::types::{Length, SYSNAME, Type};
@@ -8,7 +9,7 @@ use crate::sql::value::Value;
 use crate::sql::{moment, views};
 use crate::world::{Edition, Instance, InstanceKind};
 
-use super::{Function, as_int, as_text};
+use super::{Function, Part, as_int, as_text};
 
 pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
     let text = |n: usize| arguments.get(n).map_or("", |argument| as_text(&argument.1));
@@ -72,6 +73,30 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
         Function::HostName => session.host.clone().into(),
         Function::AppName => session.program.clone().into(),
         Function::ObjectId => object_id(text(0), env),
+        Function::ObjectName => {
+            let id = arguments.first().map_or(0, |(_, id)| as_int(id));
+            let tables = env.world.tables(env.at(), session.id, &session.database);
+            let found = tables.iter().find(|table| i64::from(table.id) == id);
+            found.map(|table| table.name.clone()).into()
+        }
+        Function::XactState => Value::Int(match (session.transactions, session.doomed) {
+            (0, _) => 0,
+            (_, true) => -1,
+            (_, false) => 1,
+        }),
+        Function::Identity => match session.identity {
+            Value::Int(n) => Value::Numeric(Numeric::new(i128::from(n), 0)),
+            _ => Value::Null,
+        },
+        Function::LockTimeout => Value::Int(session.lock_timeout),
+        Function::Caught(part) => session.caught.last().map_or(Value::Null, |error| match part {
+            Part::Number => Value::from(error.number),
+            Part::Severity => Value::Int(i64::from(error.class)),
+            Part::State => Value::Int(i64::from(error.state)),
+            Part::Line => Value::Int(i64::from(error.line)),
+            Part::Message => error.message.clone().into(),
+            Part::Procedure => Value::Null,
+        }),
         Function::NewId => new_id(env),
         Function::Spid => Value::from(i32::from(session.id)),
         Function::ServerName => env.instance.server_name.clone().into(),
@@ -292,6 +317,17 @@ fn object_id(name: &str, env: &Env<'_>) -> Value {
         }
         _ => return Value::Null,
     };
+    let temporary = env.session.temporary.get(&object.to_lowercase());
+    if let Some(table) = temporary.filter(|_| database.eq_ignore_ascii_case("tempdb")) {
+        return Value::from(-table.id);
+    }
+    if schema.eq_ignore_ascii_case("dbo") {
+        let tables = env.world.tables(env.at(), env.session.id, database);
+        let found = tables.iter().find(|table| table.name.eq_ignore_ascii_case(object));
+        if let Some(table) = found {
+            return Value::from(table.id);
+        }
+    }
     let major = crate::sql::env::major(env.instance);
     let found = views::find(major, Some(database), schema, object);
     // System objects have negative ids; which one, is only the same in one build.

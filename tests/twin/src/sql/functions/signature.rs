@@ -7,7 +7,7 @@ use crate::sql::ir::{Node, Scalar};
 use crate::sql::types::{Length, SYSNAME, Type, capped};
 use crate::sql::value::Value;
 
-use super::{Function, dates};
+use super::{Function, Part, dates};
 
 /// Types a call: converts its arguments to what the function takes, and names its result.
 pub(crate) fn call(name: &str, function: Function, mut arguments: Vec<Scalar>) -> Result<Scalar> {
@@ -53,26 +53,33 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         Function::DbName | Function::SuserSname | Function::HostName | Function::AppName => {
             (SYSNAME, true)
         }
-        Function::ServerName => (SYSNAME, true),
+        Function::ServerName | Function::ObjectName | Function::Caught(Part::Procedure) => {
+            (SYSNAME, true)
+        }
         Function::ServiceName => (SYSNAME, false),
-        Function::Version => (Type::NVarChar(Length::Of(300)), false),
         Function::CurrentTimezone | Function::CurrentTimezoneId => {
             (Type::VarChar(Length::Of(128)), false)
         }
-        Function::HasPermsByName | Function::IsSrvRoleMember | Function::ObjectId => {
-            (Type::Int, true)
-        }
+        Function::HasPermsByName
+        | Function::IsSrvRoleMember
+        | Function::ObjectId
+        | Function::Ascii
+        | Function::Unicode => (Type::Int, true),
         Function::HadrIsPrimaryReplica | Function::HadrBackupIsPreferredReplica => {
             (Type::Bit, true)
         }
-        Function::NewId => (Type::UniqueIdentifier, false),
-        Function::Spid => (Type::SmallInt, false),
-        Function::TranCount | Function::RowCount | Function::Error | Function::MicrosoftVersion => {
-            (Type::Int, false)
-        }
+        Function::Identity => (Type::Numeric { precision: 38, scale: 0 }, true),
+        Function::Spid | Function::XactState => (Type::SmallInt, false),
+        Function::TranCount
+        | Function::RowCount
+        | Function::Error
+        | Function::MicrosoftVersion
+        | Function::LockTimeout
+        | Function::IsNumeric => (Type::Int, false),
+        Function::Caught(Part::Message) => (Type::NVarChar(Length::Of(4000)), true),
+        Function::Caught(_) => (Type::Int, true),
         Function::GetDate | Function::GetUtcDate => (Type::DateTime, false),
         Function::SysDateTime | Function::SysUtcDateTime => (Type::DateTime2(7), false),
-        Function::SysDateTimeOffset => (Type::DateTimeOffset(7), false),
         Function::DateDiff(_) | Function::DatePart(_) => (Type::Int, any_null),
         Function::DateDiffBig(_) => (Type::BigInt, any_null),
         Function::DateAdd(_) => (arguments.get(1).map_or(Type::DateTime, |a| a.ty), any_null),
@@ -81,19 +88,39 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         Function::Upper | Function::Lower | Function::LTrim | Function::RTrim | Function::Trim => {
             (own_text(first, text), any_null)
         }
-        Function::Left | Function::Right | Function::Substring => (own_text(first, text), any_null),
+        Function::Left | Function::Right | Function::Substring | Function::Reverse => {
+            (own_text(first, text), any_null)
+        }
         Function::Replace => (text(8000), any_null),
         Function::Concat => {
             let sizes = arguments.iter().map(|argument| text_size(argument.ty));
             (text(sizes.fold(0, u16::saturating_add)), false)
         }
-        Function::QuoteName => (Type::NVarChar(Length::Of(258)), true),
         Function::Abs | Function::Sign => (own_number(first), any_null),
         Function::Floor | Function::Ceiling => match own_number(first) {
             Type::Numeric { precision, .. } => (capped(u16::from(precision), 0), any_null),
             other => (other, any_null),
         },
         Function::Round => (own_number(first), any_null),
+        _ => made(function, text),
+    }
+}
+
+/// The same for functions whose type does not depend on what they are given.
+fn made(function: Function, text: impl Fn(u16) -> Type) -> (Type, bool) {
+    match function {
+        Function::Stuff | Function::Replicate => (text(8000), true),
+        Function::Space => (Type::VarChar(Length::Of(8000)), true),
+        Function::ConcatWs => (text(8000), false),
+        Function::Char => (Type::Char(1), true),
+        Function::NChar => (Type::NChar(1), true),
+        Function::DateName(_) => (Type::NVarChar(Length::Of(30)), true),
+        Function::EndOfMonth | Function::DateFromParts => (Type::Date, true),
+        Function::NewId => (Type::UniqueIdentifier, false),
+        Function::SysDateTimeOffset => (Type::DateTimeOffset(7), false),
+        Function::QuoteName => (Type::NVarChar(Length::Of(258)), true),
+        Function::Version => (Type::NVarChar(Length::Of(300)), false),
+        _ => (Type::Int, true),
     }
 }
 
@@ -158,6 +185,14 @@ fn parameters(function: Function) -> Vec<Parameter> {
         Function::DateDiff(_) | Function::DateDiffBig(_) | Function::DatePart(_) => vec![MOMENT],
         Function::DateAdd(_) => vec![INT, Parameter::Moment(Type::DateTime)],
         Function::AtTimeZone => vec![MOMENT, TEXT],
+        Function::ObjectName | Function::Space | Function::Char | Function::NChar => vec![INT],
+        Function::DateFromParts => vec![INT],
+        Function::Stuff => vec![TEXT, INT, INT, TEXT],
+        Function::Replicate => vec![TEXT, INT],
+        Function::Reverse | Function::ConcatWs | Function::Ascii | Function::Unicode => vec![TEXT],
+        Function::DateName(_) => vec![MOMENT],
+        Function::EndOfMonth => vec![MOMENT, INT],
+        Function::IsNumeric => vec![Parameter::Any],
         Function::Round => vec![Parameter::Number, INT],
         Function::SqlVariantProperty => vec![Parameter::Any, TEXT],
         Function::CurrentTimezone
@@ -173,6 +208,10 @@ fn parameters(function: Function) -> Vec<Parameter> {
         | Function::Error
         | Function::ServiceName
         | Function::MicrosoftVersion
+        | Function::XactState
+        | Function::Identity
+        | Function::LockTimeout
+        | Function::Caught(_)
         | Function::GetDate
         | Function::GetUtcDate
         | Function::SysDateTime

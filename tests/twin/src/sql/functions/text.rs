@@ -64,8 +64,61 @@ pub(super) fn evaluate(function: Function, ty: Type, arguments: &[(Type, Value)]
                 Value::Null
             }
         }
-        _ => Value::Null,
+        _ => made_of(function, arguments),
     })
+}
+
+/// Functions that make texts of other texts and of numbers, and numbers of texts.
+fn made_of(function: Function, arguments: &[(Type, Value)]) -> Value {
+    let first = arguments.first().map_or(&Value::Null, |argument| &argument.1);
+    let text = || as_text(first);
+    let number = |n: usize| arguments.get(n).map_or(0, |argument| as_int(&argument.1));
+    match function {
+        Function::Stuff => {
+            let (start, length) = (number(1), number(2));
+            let whole: Vec<char> = text().chars().collect();
+            let count = i64::try_from(whole.len()).unwrap_or(i64::MAX);
+            if start < 1 || start > count || length < 0 {
+                return Value::Null;
+            }
+            let start = usize::try_from(start - 1).unwrap_or(0);
+            let end = start.saturating_add(usize::try_from(length).unwrap_or(0)).min(whole.len());
+            let (before, after) = (&whole[..start], &whole[end..]);
+            let middle = arguments.get(3).map_or("", |argument| as_text(&argument.1)).chars();
+            Value::Text(before.iter().copied().chain(middle).chain(after.iter().copied()).collect())
+        }
+        Function::Replicate | Function::Space => {
+            let (piece, count) = if function == Function::Space {
+                (" ", as_int(first))
+            } else {
+                (text(), number(1))
+            };
+            let most = 8_000 / piece.len().max(1);
+            match usize::try_from(count) {
+                Ok(count) => Value::Text(piece.repeat(count.min(most))),
+                Err(_) => Value::Null,
+            }
+        }
+        Function::Reverse => Value::Text(text().chars().rev().collect()),
+        Function::ConcatWs => {
+            let parts = arguments.iter().skip(1).filter(|(_, value)| !value.is_null());
+            Value::Text(parts.map(|(_, value)| as_text(value)).collect::<Vec<_>>().join(text()))
+        }
+        Function::Char | Function::NChar => {
+            let most = if function == Function::Char { 255 } else { 0xFFFF };
+            let code = u32::try_from(as_int(first)).ok().filter(|code| *code <= most);
+            code.and_then(char::from_u32).map(String::from).into()
+        }
+        Function::Ascii | Function::Unicode => {
+            text().chars().next().map(|c| i64::from(u32::from(c))).into()
+        }
+        Function::IsNumeric => Value::Int(i64::from(match first {
+            Value::Int(_) | Value::Bit(_) | Value::Numeric(_) | Value::Float(_) => true,
+            Value::Text(text) => text.trim().parse::<f64>().is_ok_and(f64::is_finite),
+            _ => false,
+        })),
+        _ => Value::Null,
+    }
 }
 
 fn arithmetic(function: Function, ty: Type, value: &Value, places: i64) -> Result<Value> {

@@ -4,8 +4,11 @@
 //! semicolons between them, and the ones about availability groups are nobody else's.
 
 mod backup;
+mod change;
+mod flow;
 mod setup;
 mod statement;
+mod table;
 mod token;
 
 use sqlparser::ast;
@@ -37,6 +40,15 @@ pub(crate) fn parse_batch(text: &str) -> Result<Vec<Statement>> {
         }
         reader.statement(&mut statements)?;
     }
+}
+
+/// Parses an expression that stands alone, as a table's definition keeps it.
+pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
+    let tokens = tokenize(text)?;
+    let dialect = MsSqlDialect {};
+    let parser = Parser::new(&dialect).with_tokens_with_locations(tokens.clone());
+    let mut reader = Reader { parser, tokens: &tokens, depth: 0 };
+    reader.expression()
 }
 
 /// Parses the parameter list of `sp_executesql`: `@a int, @b nvarchar(60) OUTPUT`.

@@ -1,13 +1,12 @@
 //! Statements, each by its first word.
 
-use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token;
 
 use crate::sql::error::{Error, Result};
-use crate::sql::statement::{DatabaseAction, Declaration, GroupAction, Kind, Raise, Statement};
+use crate::sql::statement::{DatabaseAction, GroupAction, Kind, Statement};
 
+use super::Reader;
 use super::token::is_switch;
-use super::{Reader, is_word};
 
 impl Reader<'_> {
     pub(super) fn statement(&mut self, into: &mut Vec<Statement>) -> Result<()> {
@@ -35,26 +34,27 @@ impl Reader<'_> {
             "RAISERROR" => self.raiserror()?,
             "THROW" => self.throw()?,
             "IF" => self.condition()?,
+            "WHILE" => self.repetition()?,
+            "BREAK" | "CONTINUE" => {
+                self.parser.next_token();
+                if first == "BREAK" { Kind::Break } else { Kind::Continue }
+            }
             "WAITFOR" => {
                 self.parser.next_token();
                 self.expect("DELAY")?;
                 Kind::WaitFor(Box::new(self.expression()?))
             }
-            "BEGIN" => {
-                self.parser.next_token();
-                if self.word("TRAN") || self.word("TRANSACTION") {
-                    self.transaction_name();
-                    Kind::Begin
-                } else {
-                    return self.block(into);
-                }
-            }
-            "COMMIT" | "ROLLBACK" => {
-                self.parser.next_token();
-                if self.word("TRAN") || self.word("TRANSACTION") || self.word("WORK") {
-                    self.transaction_name();
-                }
-                if first == "COMMIT" { Kind::Commit } else { Kind::Rollback }
+            "BEGIN" => match self.beginning()? {
+                Some(kind) => kind,
+                None => return self.block(into),
+            },
+            "COMMIT" | "ROLLBACK" | "SAVE" => self.transaction_end(&first)?,
+            "INSERT" => self.insert()?,
+            "UPDATE" => self.update()?,
+            "DELETE" => self.delete()?,
+            "TRUNCATE" => self.table_statement(&first)?,
+            "CREATE" | "ALTER" | "DROP" if self.is_about_tables() => {
+                self.table_statement(&first)?
             }
             "RETURN" => {
                 self.parser.next_token();
@@ -76,7 +76,35 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn block(&mut self, into: &mut Vec<Statement>) -> Result<()> {
+    /// What BEGIN begins; nothing if it is a block.
+    fn beginning(&mut self) -> Result<Option<Kind>> {
+        self.parser.next_token();
+        let distributed = self.word("DISTRIBUTED");
+        if self.word("TRAN") || self.word("TRANSACTION") {
+            self.transaction_name();
+            return Ok(Some(Kind::Begin));
+        }
+        if distributed {
+            return Err(self.unexpected());
+        }
+        if self.word("TRY") { self.attempt().map(Some) } else { Ok(None) }
+    }
+
+    /// COMMIT, ROLLBACK and SAVE.
+    fn transaction_end(&mut self, first: &str) -> Result<Kind> {
+        self.parser.next_token();
+        let named = self.word("TRAN") || self.word("TRANSACTION");
+        let name = if named { self.transaction_name() } else { None };
+        if first == "SAVE" {
+            return name.map(Kind::Save).ok_or_else(|| self.unexpected());
+        }
+        if !named {
+            let _ = self.word("WORK");
+        }
+        Ok(if first == "COMMIT" { Kind::Commit } else { Kind::Rollback(name) })
+    }
+
+    pub(super) fn block(&mut self, into: &mut Vec<Statement>) -> Result<()> {
         self.deeper(|reader| {
             loop {
                 while reader.parser.consume_token(&Token::SemiColon) {}
@@ -88,37 +116,26 @@ impl Reader<'_> {
         })
     }
 
-    fn declare(&mut self) -> Result<Kind> {
-        self.parser.next_token();
-        let mut declarations = Vec::new();
-        loop {
-            let name = self.variable_name()?;
-            let _ = self.word("AS");
-            let ty = self.data_type()?;
-            let value =
-                if self.parser.consume_token(&Token::Eq) { Some(self.expression()?) } else { None };
-            declarations.push(Declaration { name, ty, value });
-            if !self.parser.consume_token(&Token::Comma) {
-                return Ok(Kind::Declare(declarations));
-            }
-        }
-    }
-
     fn set(&mut self) -> Result<Kind> {
         self.parser.next_token();
         let Token::Word(word) = &self.parser.peek_token_ref().token else {
             return Err(self.unexpected());
         };
         if word.value.starts_with('@') {
-            let name = self.variable_name()?;
-            if !self.parser.consume_token(&Token::Eq) {
-                return Err(self.unexpected());
-            }
-            return Ok(Kind::SetVariable { name, value: Box::new(self.expression()?) });
+            return self.assign();
         }
         let mut name = word.value.to_ascii_uppercase();
         self.parser.next_token();
         match name.as_str() {
+            "LOCK_TIMEOUT" => return Ok(Kind::LockTimeout(self.whole_number()?)),
+            "IDENTITY_INSERT" => {
+                let table = self.object_name()?;
+                let on = self.word("ON");
+                if !on {
+                    self.expect("OFF")?;
+                }
+                return Ok(Kind::IdentityInsert { table, on });
+            }
             "TRANSACTION" => {
                 self.expect("ISOLATION")?;
                 self.expect("LEVEL")?;
@@ -126,11 +143,12 @@ impl Reader<'_> {
                 if !level.iter().any(|level| self.word(level)) {
                     return Err(self.unexpected());
                 }
-                let _ = ["COMMITTED", "UNCOMMITTED", "READ"].iter().any(|rest| self.word(rest));
+                let dirty = self.word("UNCOMMITTED");
+                let _ = dirty || self.word("COMMITTED") || self.word("READ");
                 name.push_str(" ISOLATION LEVEL");
+                return Ok(Kind::SetOption { name, on: dirty });
             }
-            "TEXTSIZE" | "LOCK_TIMEOUT" | "DATEFIRST" | "DATEFORMAT" | "LANGUAGE"
-            | "DEADLOCK_PRIORITY" => {
+            "TEXTSIZE" | "DATEFIRST" | "DATEFORMAT" | "LANGUAGE" | "DEADLOCK_PRIORITY" => {
                 let _ = self.parser.consume_token(&Token::Minus);
                 self.parser.next_token();
             }
@@ -160,55 +178,6 @@ impl Reader<'_> {
             }
         }
         Ok(Kind::SetOption { name, on: false })
-    }
-
-    fn raiserror(&mut self) -> Result<Kind> {
-        self.parser.next_token();
-        self.token(&Token::LParen)?;
-        let text = self.expression()?;
-        self.token(&Token::Comma)?;
-        let severity = Some(self.expression()?);
-        self.token(&Token::Comma)?;
-        let state = self.expression()?;
-        self.token(&Token::RParen)?;
-        if self.word("WITH") {
-            let known = ["NOWAIT", "LOG", "SETERROR"];
-            if !known.iter().any(|option| self.word(option)) {
-                return Err(self.unexpected());
-            }
-        }
-        Ok(Kind::Raise(Box::new(Raise { number: None, text, severity, state })))
-    }
-
-    fn throw(&mut self) -> Result<Kind> {
-        self.parser.next_token();
-        let number = Some(self.expression()?);
-        self.token(&Token::Comma)?;
-        let text = self.expression()?;
-        self.token(&Token::Comma)?;
-        let state = self.expression()?;
-        Ok(Kind::Raise(Box::new(Raise { number, text, severity: None, state })))
-    }
-
-    fn condition(&mut self) -> Result<Kind> {
-        self.parser.next_token();
-        let condition = Box::new(self.expression()?);
-        let then = self.branch()?;
-        // A semicolon may stand before ELSE.
-        let ahead = self.parser.peek_nth_token(1).token;
-        if self.parser.peek_token_ref().token == Token::SemiColon && is_word(&ahead, "ELSE") {
-            self.parser.next_token();
-        }
-        let otherwise = if self.word("ELSE") { self.branch()? } else { Vec::new() };
-        Ok(Kind::If { condition, then, otherwise })
-    }
-
-    fn branch(&mut self) -> Result<Vec<Statement>> {
-        self.deeper(|reader| {
-            let mut statements = Vec::new();
-            reader.statement(&mut statements)?;
-            Ok(statements)
-        })
     }
 
     fn alter(&mut self) -> Result<Kind> {
@@ -262,46 +231,5 @@ impl Reader<'_> {
             self.expect("STATUSONLY")?;
         }
         Ok(Kind::Kill { session: if negative { -number } else { number }, status_only })
-    }
-
-    fn execute(&mut self) -> Result<Kind> {
-        let parsed = self.parser.parse_object_name(false);
-        let name = self.known(parsed)?;
-        let mut arguments = Vec::new();
-        let ends = |token: &Token| match token {
-            Token::EOF | Token::SemiColon => true,
-            Token::Word(word) => word.quote_style.is_none() && !word.value.starts_with('@'),
-            _ => false,
-        };
-        while !ends(&self.parser.peek_token_ref().token) {
-            let named = self.parser.peek_nth_token(1).token == Token::Eq;
-            let parameter = if named {
-                let parameter = self.variable_name()?;
-                self.token(&Token::Eq)?;
-                Some(parameter)
-            } else {
-                None
-            };
-            arguments.push((parameter, self.expression()?));
-            if !self.parser.consume_token(&Token::Comma) {
-                break;
-            }
-        }
-        let parts: Vec<&str> = name
-            .0
-            .iter()
-            .filter_map(|part| part.as_ident())
-            .map(|ident| ident.value.as_str())
-            .collect();
-        Ok(Kind::Execute { name: parts.join("."), arguments })
-    }
-
-    fn transaction_name(&mut self) {
-        let token = self.parser.peek_token_ref().token.clone();
-        if let Token::Word(word) = token
-            && (word.quote_style.is_some() || word.keyword == Keyword::NoKeyword)
-        {
-            self.parser.next_token();
-        }
     }
 }

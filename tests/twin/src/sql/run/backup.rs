@@ -2,7 +2,8 @@
 
 use sqlparser::ast;
 
-use crate::sql::error::{Error, Result};
+use crate::sql::env::Env;
+use crate::sql::error::{Error, Result, of_world};
 use crate::sql::session::{Permission, Session};
 use crate::sql::statement::{BackupStatement, DeviceName, RestoreAction};
 use crate::sql::types::{Length, Type};
@@ -10,7 +11,7 @@ use crate::sql::value::Value;
 use crate::sql::views;
 use crate::world::{BackupKind, BackupOrder, Device, OperationId, World};
 
-use super::{Env, OTHER, Output, SELECT, Step, of_world, one};
+use super::{OTHER, Output, SELECT, Step, one};
 
 /// What a statement is called when it "is terminating abnormally" (3013).
 pub(super) const VERIFY: &str = "VERIFY DATABASE";

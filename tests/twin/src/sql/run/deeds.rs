@@ -1,53 +1,11 @@
 //! Statements that change something: the world, the session, or the client's mind.
 
-use sqlparser::ast;
-
-use crate::sql::convert::text_of;
-use crate::sql::error::{Error, Result, unknown_database};
+use crate::sql::error::{Error, Result, of_world, unknown_database};
 use crate::sql::session::{Permission, Session};
-use crate::sql::statement::{DatabaseAction, GroupAction, Raise};
-use crate::sql::types::{Length, Type};
-use crate::sql::value::Value;
+use crate::sql::statement::{DatabaseAction, GroupAction};
 use crate::world::{Command, World};
 
-use super::{OTHER, Output, Step, Transaction, finished, of_world, one, with_done};
-
-/// RAISERROR and THROW.
-pub(super) fn raised(
-    raise: &Raise,
-    line: u32,
-    world: &World,
-    at: &str,
-    session: &mut Session,
-) -> Result<Step> {
-    let wide = Type::NVarChar(Length::Of(2048));
-    let text = text_of(&one(&raise.text, wide, world, at, session)?, wide, 0)?;
-    let number = |expr: &Option<ast::Expr>, default: i64| match expr {
-        None => Ok(default),
-        Some(expr) => match one(expr, Type::Int, world, at, session)? {
-            Value::Int(n) => Ok(n),
-            _ => Ok(default),
-        },
-    };
-    let severity = number(&raise.severity, 16)?.clamp(0, 25);
-    let state = number(&Some(raise.state.clone()), 1)?.clamp(0, 255);
-    let error = Error {
-        number: i32::try_from(number(&raise.number, 50_000)?).unwrap_or(50_000),
-        class: u8::try_from(severity).unwrap_or(16),
-        state: u8::try_from(state).unwrap_or(1),
-        message: text,
-        line,
-    };
-    if error.class > 18 && !session.may(Permission::ControlServer) {
-        let text = "Error severity levels greater than 18 can only be specified by members of the \
-                    sysadmin role, using the WITH LOG option.";
-        return Err(Error::new(2754, 16, text));
-    }
-    if error.class <= 10 {
-        return Ok(with_done(session, Output::Info(error)));
-    }
-    Err(error)
-}
+use super::{OTHER, Output, Step, finished};
 
 pub(super) fn use_database(
     name: &str,
@@ -150,34 +108,4 @@ pub(super) fn kill(
     }
     world.kill(at, session.id, id).map_err(|error| of_world(&error))?;
     Ok(finished(session, None))
-}
-
-/// BEGIN TRANSACTION.
-pub(super) fn begin(session: &mut Session) -> Step {
-    session.transactions += 1;
-    transaction(session, session.transactions == 1, Transaction::Begun)
-}
-
-/// COMMIT of the innermost transaction.
-pub(super) fn commit(session: &mut Session) -> Result<Step> {
-    if session.transactions == 0 {
-        let text = "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.";
-        return Err(Error::new(3902, 16, text));
-    }
-    session.transactions -= 1;
-    Ok(transaction(session, session.transactions == 0, Transaction::Committed))
-}
-
-/// ROLLBACK of all transactions.
-pub(super) fn roll_back(session: &mut Session) -> Result<Step> {
-    if session.transactions == 0 {
-        let text = "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.";
-        return Err(Error::new(3903, 16, text));
-    }
-    session.transactions = 0;
-    Ok(transaction(session, true, Transaction::RolledBack))
-}
-
-fn transaction(session: &mut Session, outermost: bool, what: Transaction) -> Step {
-    if outermost { with_done(session, Output::Transaction(what)) } else { finished(session, None) }
 }

@@ -3,48 +3,65 @@
 //! A statement may need time (a failover, WAITFOR): [`Run::next`] then says so and is asked again
 //! later. It never waits itself, and the world is only borrowed for the length of one call.
 
+mod alter;
 mod backup;
+mod change;
 mod compile;
 mod deeds;
+mod expression;
+mod flow;
 mod procedure;
 mod setup;
+mod store;
+mod table;
+mod transaction;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sqlparser::ast;
 
-use crate::world::{
-    BackupKind, Command, Instance, OperationId, Reply, SqlError, Statement as Fate, World,
-};
+use crate::world::{BackupKind, Command, Instance, Mirroring, OperationId, World};
 
-use super::bind;
-use super::convert::{convert, text_of};
-use super::env::{Env, major};
-use super::error::{Error, Result, undeclared_variable, unknown_database};
-use super::eval::Evaluator;
-use super::ir::{Body, Column};
+use super::convert::text_of;
+use super::error::{Error, Result, of_world, undeclared_variable};
+use super::ir::Column;
 use super::moment;
 use super::parse::parse_batch;
-use super::session::Session;
+use super::session::{Session, Tables};
 use super::statement::{Declaration, Kind, RestoreAction, Statement};
 use super::types::{Length, Type};
 use super::value::Value;
 use super::views::Row;
 use compile::{compile, declare};
+use expression::{end, finished, holds, one, select, with_done};
 
 pub(crate) use deeds::enter;
 
 /// A batch that is being run.
 #[derive(Debug)]
 pub struct Run {
-    /// What is left to do, the next statement last.
-    work: Vec<Statement>,
+    /// What is left to do, the next piece last.
+    work: Vec<Work>,
     waiting: Option<Waiting>,
     /// The batch that `sp_executesql` runs, and this one's variables meanwhile.
-    inner: Option<(Box<Run>, Variables)>,
+    inner: Option<Inner>,
     depth: usize,
+    /// Whether a batch around this one catches errors.
+    guarded: bool,
+    /// The error that ended this batch, for the one around it to catch.
+    uncaught: Option<Error>,
+    /// Whether an error ended this batch that ends the ones around it too.
+    aborted: bool,
+    /// How the error came about that is being dealt with.
+    raised: Raised,
+    /// Whether the statement changes rows: its failure says that it was terminated.
+    changing: bool,
+    /// The line of an error that CATCH has thrown again.
+    rethrown: Option<u32>,
+    /// Since when the statement waits for a lock.
+    barred: Option<Timestamp>,
     compiled: bool,
     /// Whether its session was ended by another.
     killed: bool,
@@ -112,16 +129,56 @@ pub enum Transaction {
     RolledBack,
 }
 
-type Variables = BTreeMap<String, (Type, Value)>;
+#[derive(Debug)]
+enum Work {
+    Do(Statement),
+    /// WHILE, asked again each time it is reached.
+    Loop {
+        line: u32,
+        condition: Box<ast::Expr>,
+        body: Arc<Vec<Statement>>,
+    },
+    /// The end of a TRY block, and its CATCH.
+    Guard(Arc<Vec<Statement>>),
+    /// The end of a CATCH block.
+    Caught,
+}
+
+/// A batch within a batch.
+#[derive(Debug)]
+struct Inner {
+    run: Box<Run>,
+    variables: Variables,
+    tables: Tables,
+    /// Variables of the outer batch that get what parameters of the inner one have in the end.
+    outputs: Vec<(String, String)>,
+}
+
+type Variables = std::collections::BTreeMap<String, (Type, Value)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Raised {
+    /// By no statement that raises errors.
+    Itself,
+    RaisError,
+    Throw,
+}
 
 #[derive(Debug)]
 enum Waiting {
     Operation(OperationId),
     Until(Timestamp),
+    /// Somebody else's lock.
+    Lock,
+    /// The other side of a link, to harden what has been committed.
+    Mirror(Vec<Mirroring>, Vec<Output>),
 }
 
 /// The `CurCmd` of DONE tokens.
 const SELECT: u16 = 0xC1;
+const INSERT: u16 = 0xC3;
+const DELETE: u16 = 0xC4;
+const UPDATE: u16 = 0xC5;
 const OTHER: u16 = 0xFD;
 
 impl Run {
@@ -144,18 +201,25 @@ impl Run {
         depth: usize,
     ) -> Result<Run> {
         session.variables.clear();
+        session.table_variables.clear();
         for (name, ty, value) in parameters {
             session.variables.insert(Session::key(&name), (ty, value));
         }
-        let mut work = parse_batch(text)?;
+        let statements = parse_batch(text)?;
         // A declaration holds for the whole batch, wherever it stands.
-        declare(&work, session)?;
-        work.reverse();
+        declare(&statements, session)?;
         Ok(Run {
-            work,
+            work: statements.into_iter().rev().map(Work::Do).collect(),
             waiting: None,
             inner: None,
             depth,
+            guarded: false,
+            uncaught: None,
+            aborted: false,
+            raised: Raised::Itself,
+            changing: false,
+            rethrown: None,
+            barred: None,
             compiled: false,
             killed: false,
             backup: None,
@@ -171,49 +235,97 @@ impl Run {
         if up && !world.has_session(at, session.id) {
             self.killed = true;
             let text = "Cannot continue the execution because the session is in the kill state.";
-            return self.failed(Error::new(596, 21, text), session);
+            return self.failed(Error::new(596, 21, text), world, at, session);
         }
-        if let Some((inner, _)) = &mut self.inner {
-            match inner.next(world, at, session) {
+        if let Some(inner) = &mut self.inner {
+            match inner.run.next(world, at, session) {
                 Step::Done => {
-                    if let Some((_, variables)) = self.inner.take() {
-                        session.variables = variables;
+                    if let Some(step) = self.leave_inner(world, at, session) {
+                        return step;
                     }
                 }
                 step => return step,
             }
         }
-        if let Some(waiting) = self.waiting.take() {
-            return self.look(waiting, world, session);
+        if let Some(waiting) = self.waiting.take()
+            && let Some(step) = self.look(waiting, world, at, session)
+        {
+            return step;
         }
         if !self.compiled {
             self.compiled = true;
-            if let Some(error) = compile(self.work.iter().rev(), world, at, session) {
+            let statements = self.work.iter().rev().filter_map(|work| match work {
+                Work::Do(statement) => Some(statement),
+                Work::Loop { .. } | Work::Guard(_) | Work::Caught => None,
+            });
+            if let Some(error) = compile(statements, world, at, session) {
                 self.work.clear();
-                return self.failed(error, session);
+                return self.failed(error, world, at, session);
             }
         }
-        let Some(statement) = self.work.pop() else {
-            world.end_request(at, session.id);
-            return Step::Done;
+        let Some(work) = self.work.pop() else { return self.ended(world, at, session) };
+        let statement = match work {
+            Work::Do(statement) => statement,
+            Work::Loop { line, condition, body } => {
+                return self.turn(line, condition, body, world, at, session);
+            }
+            Work::Guard(_) => return Step::Send(Vec::new()),
+            Work::Caught => {
+                session.caught.pop();
+                return Step::Send(Vec::new());
+            }
         };
-        let line = statement.line;
+        self.begin_statement(statement, world, at, session)
+    }
+
+    fn begin_statement(
+        &mut self,
+        statement: Statement,
+        world: &mut World,
+        at: &str,
+        session: &mut Session,
+    ) -> Step {
+        if session.implicit && session.transactions == 0 && Run::begins(&statement.kind) {
+            self.work.push(Work::Do(statement));
+            let begun = transaction::begin(world, at, session);
+            let Step::Send(mut outputs) = begun else { return begun };
+            outputs.retain(|output| matches!(output, Output::Transaction(_)));
+            return Step::Send(outputs);
+        }
         self.backup = None;
+        self.raised = Raised::Itself;
+        self.changing = matches!(statement.kind, Kind::Insert(_) | Kind::Modify(_));
         world.begin_request(at, session.id, statement.kind.command(), None);
-        let done = self.statement(statement, world, at, session);
+        let done = self.statement(&statement, world, at, session);
         match done {
-            Ok(step) => step,
-            Err(error) => self.failed(error.at_line(line), session),
+            Ok(step) => {
+                self.barred = None;
+                step
+            }
+            Err(error) => match error.holder() {
+                Some(holder) => self.bar(statement, holder, world, at, session),
+                None => {
+                    let line = self.rethrown.take().unwrap_or(statement.line);
+                    self.failed(error.at_line(line), world, at, session)
+                }
+            },
         }
     }
 
     /// The client has cancelled, or is gone: nothing more is done. What an operation has already
     /// taken hold of goes on without it.
     pub fn cancel(&mut self, world: &mut World, at: &str, session: &mut Session) {
-        if let Some((mut inner, variables)) = self.inner.take() {
-            inner.cancel(world, at, session);
-            session.variables = variables;
+        if let Some(mut inner) = self.inner.take() {
+            inner.run.cancel(world, at, session);
+            (session.variables, session.table_variables) = (inner.variables, inner.tables);
         }
+        if self.depth == 1 {
+            session.caught.clear();
+            if session.abort {
+                transaction::undo(world, at, session);
+            }
+        }
+        world.note_lock_wait(at, session.id, None);
         if let Some(Waiting::Operation(id)) = self.waiting.take() {
             world.abandon(id);
         }
@@ -221,129 +333,93 @@ impl Run {
         world.end_request(at, session.id);
     }
 
-    fn failed(&mut self, error: Error, session: &mut Session) -> Step {
-        if error.ends_batch() {
-            self.work.clear();
-        }
-        session.error = error.number;
-        session.row_count = 0;
-        let mut outputs = Vec::new();
-        let line = error.line;
-        let denied = error.number == 300;
-        outputs.push(Output::Error(error));
-        if denied {
-            let text = "The user does not have permission to perform this action.";
-            outputs.push(Output::Error(Error::new(297, 16, text).at_line(line)));
-        }
-        if let Some((what, _)) = self.backup.take() {
-            let text = format!("{what} is terminating abnormally.");
-            outputs.push(Output::Error(Error::new(3013, 16, text).at_line(line)));
-        }
-        outputs.push(Output::Done { count: None, command: OTHER, failed: true });
-        Step::Send(outputs)
-    }
-
-    fn look(&mut self, waiting: Waiting, world: &mut World, session: &mut Session) -> Step {
-        match waiting {
-            Waiting::Until(until) => {
-                let left = until.duration_since(world.now());
-                if left > SignedDuration::ZERO {
-                    self.waiting = Some(Waiting::Until(until));
-                    return Step::Wait(left.unsigned_abs());
-                }
-                finished(session, None)
-            }
-            Waiting::Operation(id) => {
-                let Some(operation) = world.operation(id) else { return Step::Close };
-                match &operation.statement {
-                    Fate::Running => {
-                        self.waiting = Some(Waiting::Operation(id));
-                        Step::Wait(Duration::from_secs(1))
-                    }
-                    Fate::Broken => Step::Close,
-                    Fate::Returned | Fate::Failed(_) if operation.reply == Reply::Lost => {
-                        Step::Silence
-                    }
-                    Fate::Failed(error) => self.failed(of_world(error), session),
-                    Fate::Returned => {
-                        let mut said = match self.backup.take() {
-                            Some((_, stats)) => backup::told(id, stats, world),
-                            None => Vec::new(),
-                        };
-                        said.push(end(session, None));
-                        Step::Send(said)
-                    }
-                }
-            }
-        }
-    }
-
     fn statement(
         &mut self,
-        statement: Statement,
+        statement: &Statement,
         world: &mut World,
         at: &str,
         session: &mut Session,
     ) -> Result<Step> {
-        match statement.kind {
-            Kind::Query(query) => select(&query, world, at, session),
+        match &statement.kind {
+            Kind::Query(query) => self.query(query, world, at, session),
             Kind::Declare(declarations) => {
                 for Declaration { name, ty, value } in declarations {
                     if let Some(expr) = value {
-                        let value = one(&expr, ty, world, at, session)?;
-                        session.variables.insert(Session::key(&name), (ty, value));
+                        let value = one(expr, *ty, world, at, session)?;
+                        session.variables.insert(Session::key(name), (*ty, value));
                     }
                 }
                 Ok(Step::Send(Vec::new()))
             }
             Kind::SetVariable { name, value } => {
-                let key = Session::key(&name);
+                let key = Session::key(name);
                 let known = session.variables.get(&key);
-                let ty = known.map(|known| known.0).ok_or_else(|| undeclared_variable(&name))?;
-                let value = one(&value, ty, world, at, session)?;
+                let ty = known.map(|known| known.0).ok_or_else(|| undeclared_variable(name))?;
+                let value = one(value, ty, world, at, session)?;
                 session.variables.insert(key, (ty, value));
                 Ok(Step::Send(Vec::new()))
             }
             Kind::SetOption { name, on } => {
-                if name == "NOCOUNT" {
-                    session.no_count = on;
-                }
+                session.switch(name, *on);
                 Ok(finished(session, None))
             }
-            Kind::Use(name) => deeds::use_database(&name, world, at, session),
+            Kind::LockTimeout(ms) => {
+                session.lock_timeout = *ms;
+                Ok(finished(session, None))
+            }
+            Kind::Use(name) => deeds::use_database(name, world, at, session),
             Kind::Print(expr) => {
                 let wide = Type::NVarChar(Length::Of(4000));
-                let text = text_of(&one(&expr, wide, world, at, session)?, wide, 0)?;
+                let text = text_of(&one(expr, wide, world, at, session)?, wide, 0)?;
                 let info = Error::new(0, 0, text).at_line(statement.line);
                 Ok(with_done(session, Output::Info(info)))
             }
-            Kind::Raise(raise) => deeds::raised(&raise, statement.line, world, at, session),
+            Kind::Raise(raise) => self.raise(raise, statement.line, world, at, session),
             Kind::If { condition, then, otherwise } => {
-                let truth = holds(&condition, world, at, session)?;
-                let branch = if truth { then } else { otherwise };
-                self.work.extend(branch.into_iter().rev());
+                let branch = if holds(condition, world, at, session)? { then } else { otherwise };
+                self.push(branch);
                 Ok(Step::Send(Vec::new()))
             }
-            Kind::WaitFor(delay) => self.delay(&delay, world, at, session),
-            Kind::Begin => {
-                let step = deeds::begin(session);
-                world.note_transactions(at, session.id, session.transactions);
-                Ok(step)
+            Kind::While { condition, body } => {
+                let (condition, body) = (condition.clone(), body.clone());
+                self.work.push(Work::Loop { line: statement.line, condition, body });
+                Ok(Step::Send(Vec::new()))
             }
-            Kind::Commit => {
-                let step = deeds::commit(session);
-                world.note_transactions(at, session.id, session.transactions);
-                step
+            Kind::Break => self.leave_loop(true, session),
+            Kind::Continue => self.leave_loop(false, session),
+            Kind::Try { body, catch } => {
+                self.work.push(Work::Guard(catch.clone()));
+                self.push(body);
+                Ok(Step::Send(Vec::new()))
             }
-            Kind::Rollback => {
-                let step = deeds::roll_back(session);
-                world.note_transactions(at, session.id, session.transactions);
-                step
+            Kind::WaitFor(delay) => self.delay(delay, world, at, session),
+            Kind::Begin => Ok(transaction::begin(world, at, session)),
+            Kind::Commit => self.commit(world, at, session),
+            Kind::Rollback(name) => transaction::roll_back(name.as_deref(), world, at, session),
+            Kind::Save(name) => transaction::save(name, world, at, session),
+            Kind::DeclareTable(definition) => table::declare(definition, world, at, session),
+            Kind::CreateTable(_)
+            | Kind::AlterTable { .. }
+            | Kind::DropTable { .. }
+            | Kind::Truncate(_)
+            | Kind::CreateIndex(_)
+            | Kind::DropIndex { .. }
+            | Kind::IdentityInsert { .. } => {
+                let done = table::define(&statement.kind, world, at, session)?;
+                self.settle(done, world, at, session)
+            }
+            Kind::Insert(insert) => {
+                let done = change::insert(insert, world, at, session)?;
+                self.settle(done, world, at, session)
+            }
+            Kind::Modify(modify) => {
+                let done = change::modify(modify, world, at, session)?;
+                self.settle(done, world, at, session)
             }
             Kind::Backup(statement) => {
                 let kind = if statement.log { BackupKind::Log } else { BackupKind::Full };
                 self.backup = Some((kind.verb(), statement.stats));
-                let order = backup::order(&statement, world, at, session)?;
+                let order = backup::order(statement, world, at, session)?;
                 self.deed(Command::Backup(order), world, at, session)
             }
             Kind::Restore { what, device } => {
@@ -352,28 +428,27 @@ impl Run {
                     RestoreAction::HeaderOnly => backup::HEADER,
                 };
                 self.backup = Some((name, None));
-                backup::restore(what, &device, world, at, session)
+                backup::restore(*what, device, world, at, session)
             }
             Kind::Kill { session: id, status_only } => {
-                deeds::kill(id, status_only, world, at, session)
+                deeds::kill(*id, *status_only, world, at, session)
             }
             Kind::Return => {
                 self.work.clear();
                 Ok(Step::Send(Vec::new()))
             }
             Kind::AlterGroup { name, action } => {
-                let command = deeds::group_command(name, action, session)?;
+                let command = deeds::group_command(name.clone(), *action, session)?;
                 self.deed(command, world, at, session)
             }
             Kind::AlterDatabase { name, action } => {
-                let command = deeds::database_command(name, action, session)?;
+                let command = deeds::database_command(name.clone(), *action, session)?;
                 self.deed(command, world, at, session)
             }
-            Kind::SetUp(changes) => setup::change(changes, world, at, session),
+            Kind::SetUp(changes) => setup::change(changes.clone(), world, at, session),
             Kind::TraceStatus => Ok(setup::trace_status(world, at, session)),
-            Kind::Execute { name, arguments } => {
-                self.execute(&name, &arguments, world, at, session)
-            }
+            Kind::Execute { name, arguments } => self.execute(name, arguments, world, at, session),
+            Kind::ExecuteText(text) => self.execute_text(text, world, at, session),
         }
     }
 
@@ -413,76 +488,5 @@ impl Run {
         world.begin_request(at, session.id, words, Some(executed.operation));
         self.waiting = Some(Waiting::Operation(executed.operation));
         Ok(Step::Wait(Duration::ZERO))
-    }
-}
-
-fn select(query: &ast::Query, world: &World, at: &str, session: &mut Session) -> Result<Step> {
-    let instance = world.instance(at).ok_or_else(|| unknown_database(at))?;
-    let query = bind::query(major(instance), session, query)?;
-    let env = Env::new(world, instance, session);
-    let rows = Evaluator::new(&env).rows(&query)?;
-    let assign = match &query.body {
-        Body::Select(select) => select.assign.as_ref(),
-        Body::Combine { .. } | Body::Values(_) => None,
-    };
-    let Some(variables) = assign else { return Ok(sent(session, query.columns, rows)) };
-    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    // The last row is the one that stays.
-    let last = rows.into_iter().next_back().unwrap_or_default();
-    for ((name, ty), value) in variables.iter().zip(last) {
-        session.variables.insert(name.clone(), (*ty, value));
-    }
-    Ok(finished(session, Some(count)))
-}
-
-fn holds(condition: &ast::Expr, world: &World, at: &str, session: &Session) -> Result<bool> {
-    let instance = world.instance(at).ok_or_else(|| unknown_database(at))?;
-    let predicate = bind::predicate(major(instance), session, condition)?;
-    let env = Env::new(world, instance, session);
-    Evaluator::new(&env).holds(&predicate)
-}
-
-/// One expression that stands alone, as a value of that type.
-fn one(expr: &ast::Expr, ty: Type, world: &World, at: &str, session: &Session) -> Result<Value> {
-    let instance = world.instance(at).ok_or_else(|| unknown_database(at))?;
-    let scalar = bind::scalar(major(instance), session, expr)?;
-    super::convert::check(scalar.ty, ty, false)?;
-    let env = Env::new(world, instance, session);
-    let value = Evaluator::new(&env).scalar(&scalar)?;
-    convert(&value, scalar.ty, ty, 0)
-}
-
-fn sent(session: &mut Session, columns: Vec<Column>, rows: Vec<Row>) -> Step {
-    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    session.row_count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    session.error = 0;
-    let counted = if session.no_count { None } else { Some(count) };
-    let done = Output::Done { count: counted, command: SELECT, failed: false };
-    Step::Send(vec![Output::Rows { columns, rows }, done])
-}
-
-fn finished(session: &mut Session, count: Option<u64>) -> Step {
-    Step::Send(vec![end(session, count)])
-}
-
-fn end(session: &mut Session, count: Option<u64>) -> Output {
-    session.row_count = count.and_then(|count| i64::try_from(count).ok()).unwrap_or(0);
-    session.error = 0;
-    let counted = if session.no_count { None } else { count };
-    Output::Done { count: counted, command: OTHER, failed: false }
-}
-
-fn with_done(session: &mut Session, output: Output) -> Step {
-    session.error = 0;
-    Step::Send(vec![output, Output::Done { count: None, command: OTHER, failed: false }])
-}
-
-fn of_world(error: &SqlError) -> Error {
-    Error {
-        number: i32::try_from(error.number).unwrap_or(i32::MAX),
-        class: error.class,
-        state: error.state,
-        message: error.message.clone(),
-        line: 1,
     }
 }

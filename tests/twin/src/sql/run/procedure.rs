@@ -1,15 +1,18 @@
-//! Procedures: `sp_executesql`, a batch within a batch, and those that operate jobs.
+//! Procedures: `sp_executesql`, a batch within a batch, and those that operate jobs; errors that
+//! a batch raises.
 
 use sqlparser::ast;
 
-use crate::sql::error::{Error, Result};
+use crate::sql::convert::text_of;
+use crate::sql::error::{Error, Result, of_world};
 use crate::sql::parse::parse_parameters;
 use crate::sql::session::{Permission, Session};
+use crate::sql::statement::{Argument, Raise};
 use crate::sql::types::{Length, Type};
 use crate::sql::value::Value;
 use crate::world::World;
 
-use super::{Run, Step, finished, of_world, one};
+use super::{Inner, Output, Raised, Run, Step, Work, finished, one, with_done};
 
 /// Batches within batches.
 const MAX_NESTING: usize = 32;
@@ -19,7 +22,7 @@ impl Run {
     pub(super) fn execute(
         &mut self,
         name: &str,
-        arguments: &[(Option<String>, ast::Expr)],
+        arguments: &[Argument],
         world: &mut World,
         at: &str,
         session: &mut Session,
@@ -32,11 +35,6 @@ impl Run {
             let text = format!("Could not find stored procedure '{name}'.");
             return Err(Error::new(2812, 16, text).state(62));
         }
-        if self.depth >= MAX_NESTING {
-            let text = "Maximum stored procedure, function, trigger, or view nesting level \
-                        exceeded (limit 32).";
-            return Err(Error::new(217, 16, text));
-        }
         let missing = || {
             let text = "Procedure or function 'sp_executesql' expects parameter '@statement', \
                         which was not supplied.";
@@ -44,43 +42,179 @@ impl Run {
         };
         let wide = Type::NVarChar(Length::Max);
         let mut rest = arguments.iter();
-        let (_, first) = rest.next().ok_or_else(missing)?;
-        let Value::Text(text) = one(first, wide, world, at, session)? else {
+        let first = rest.next().ok_or_else(missing)?;
+        let Value::Text(text) = one(&first.value, wide, world, at, session)? else {
             return Err(missing());
         };
         let mut parameters = Vec::new();
-        if let Some((_, definitions)) = rest.next() {
-            let Value::Text(definitions) = one(definitions, wide, world, at, session)? else {
+        let mut outputs = Vec::new();
+        if let Some(definitions) = rest.next() {
+            let Value::Text(definitions) = one(&definitions.value, wide, world, at, session)?
+            else {
                 return Err(missing());
             };
             for (position, (name, ty)) in parse_parameters(&definitions)?.into_iter().enumerate() {
                 let values = &arguments[2..];
-                let named = values.iter().find(|(given, _)| {
-                    given.as_ref().is_some_and(|given| given.eq_ignore_ascii_case(&name))
+                let named = values.iter().find(|given| {
+                    given.name.as_ref().is_some_and(|given| given.eq_ignore_ascii_case(&name))
                 });
-                let placed = values.get(position).filter(|(given, _)| given.is_none());
-                let Some((_, expr)) = named.or(placed) else {
+                let placed = values.get(position).filter(|given| given.name.is_none());
+                let Some(given) = named.or(placed) else {
                     let text = format!(
                         "The parameterized query '{text}' expects the parameter '{name}', which \
                          was not supplied."
                     );
                     return Err(Error::new(8178, 16, text));
                 };
-                parameters.push((name, ty, one(expr, ty, world, at, session)?));
+                if let (true, ast::Expr::Identifier(own)) = (given.output, &given.value) {
+                    outputs.push((Session::key(&name), Session::key(&own.value)));
+                }
+                parameters.push((name, ty, one(&given.value, ty, world, at, session)?));
             }
         }
-        let outer = std::mem::take(&mut session.variables);
-        match Run::nested(&text, parameters, session, self.depth + 1) {
-            Ok(inner) => {
-                self.inner = Some((Box::new(inner), outer));
+        self.enter_inner(&text, parameters, outputs, session)
+    }
+
+    /// EXEC ('text')
+    pub(super) fn execute_text(
+        &mut self,
+        text: &ast::Expr,
+        world: &World,
+        at: &str,
+        session: &mut Session,
+    ) -> Result<Step> {
+        let wide = Type::NVarChar(Length::Max);
+        match one(text, wide, world, at, session)? {
+            Value::Text(text) => self.enter_inner(&text, Vec::new(), Vec::new(), session),
+            _ => Ok(Step::Send(Vec::new())),
+        }
+    }
+
+    fn enter_inner(
+        &mut self,
+        text: &str,
+        parameters: Vec<(String, Type, Value)>,
+        outputs: Vec<(String, String)>,
+        session: &mut Session,
+    ) -> Result<Step> {
+        if self.depth >= MAX_NESTING {
+            let text = "Maximum stored procedure, function, trigger, or view nesting level \
+                        exceeded (limit 32).";
+            return Err(Error::new(217, 16, text));
+        }
+        let variables = std::mem::take(&mut session.variables);
+        let tables = std::mem::take(&mut session.table_variables);
+        let caught = self.work.iter().any(|work| matches!(work, Work::Guard(_)));
+        match Run::nested(text, parameters, session, self.depth + 1) {
+            Ok(mut run) => {
+                run.guarded = self.guarded || caught;
+                self.inner = Some(Inner { run: Box::new(run), variables, tables, outputs });
                 Ok(Step::Send(Vec::new()))
             }
             Err(error) => {
-                session.variables = outer;
+                (session.variables, session.table_variables) = (variables, tables);
+                // Out here it is an error of a statement that ran.
+                self.raised = Raised::RaisError;
                 Err(error)
             }
         }
     }
+
+    /// RAISERROR and THROW.
+    pub(super) fn raise(
+        &mut self,
+        raise: &Raise,
+        line: u32,
+        world: &World,
+        at: &str,
+        session: &mut Session,
+    ) -> Result<Step> {
+        let wide = Type::NVarChar(Length::Of(2048));
+        let number = |expr: &ast::Expr| match one(expr, Type::Int, world, at, session)? {
+            Value::Int(n) => Ok(n),
+            _ => Ok(1),
+        };
+        let error = match raise {
+            Raise::Again => {
+                self.raised = Raised::Throw;
+                let Some(error) = session.caught.last() else {
+                    let text = "To rethrow an error, a THROW statement must be used inside a \
+                                CATCH block. Insert the THROW statement inside a CATCH block, or \
+                                add error parameters to the THROW statement.";
+                    return Err(Error::new(10_704, 15, text));
+                };
+                // It keeps the line that it came from.
+                self.rethrown = Some(error.line);
+                return Err(error.clone());
+            }
+            Raise::Throw { number: given, text, state } => {
+                let given = number(given)?;
+                if !(50_000..=i64::from(i32::MAX)).contains(&given) {
+                    let text = format!(
+                        "Error number {given} in the THROW statement is outside the valid range. \
+                         Specify an error number in the valid range of 50000 to 2147483647."
+                    );
+                    return Err(Error::new(35_100, 16, text));
+                }
+                let text = text_of(&one(text, wide, world, at, session)?, wide, 0)?;
+                let state = u8::try_from(number(state)?.clamp(0, 255)).unwrap_or(1);
+                self.raised = Raised::Throw;
+                Error::new(i32::try_from(given).unwrap_or(50_000), 16, text).state(state)
+            }
+            Raise::RaisError { text, severity, state, arguments } => {
+                let format = text_of(&one(text, wide, world, at, session)?, wide, 0)?;
+                let mut given = Vec::new();
+                for argument in arguments {
+                    let value = one(argument, wide, world, at, session)?;
+                    given.push(match value {
+                        Value::Null => "(null)".to_owned(),
+                        value => text_of(&value, wide, 0)?,
+                    });
+                }
+                let severity = u8::try_from(number(severity)?.clamp(0, 25)).unwrap_or(16);
+                let state = u8::try_from(number(state)?.clamp(0, 255)).unwrap_or(1);
+                self.raised = Raised::RaisError;
+                Error::new(50_000, severity, filled(&format, &given)).state(state)
+            }
+        };
+        let error = error.at_line(line);
+        if error.class > 18 && !session.may(Permission::ControlServer) {
+            let text = "Error severity levels greater than 18 can only be specified by members of \
+                        the sysadmin role, using the WITH LOG option.";
+            return Err(Error::new(2754, 16, text));
+        }
+        if error.class <= 10 {
+            return Ok(with_done(session, Output::Info(error)));
+        }
+        Err(error)
+    }
+}
+
+/// A text of RAISERROR with `%s`, `%d`, `%i`, `%u` and `%%` filled in.
+fn filled(format: &str, arguments: &[String]) -> String {
+    let mut arguments = arguments.iter();
+    let mut text = String::new();
+    let mut rest = format.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c != '%' {
+            text.push(c);
+            continue;
+        }
+        // A width, and the sizes of C, say nothing here.
+        while rest.peek().is_some_and(|c| c.is_ascii_digit() || matches!(c, '-' | 'l' | 'I' | '.'))
+        {
+            rest.next();
+        }
+        match rest.next() {
+            Some('%') | None => text.push('%'),
+            Some('x' | 'X') => {
+                let number = arguments.next().and_then(|given| given.parse::<i32>().ok());
+                text += &number.map_or_else(|| "(null)".to_owned(), |n| format!("{n:x}"));
+            }
+            Some(_) => text += arguments.next().map_or("(null)", String::as_str),
+        }
+    }
+    text
 }
 
 /// `sp_update_job @job_name, @enabled` and `sp_start_job @job_name`, in msdb; nothing if it is
@@ -88,7 +222,7 @@ impl Run {
 fn job_procedure(
     name: &str,
     bare: &str,
-    arguments: &[(Option<String>, ast::Expr)],
+    arguments: &[Argument],
     world: &mut World,
     at: &str,
     session: &mut Session,
@@ -106,7 +240,7 @@ fn job_procedure(
 fn run_job_procedure(
     update: bool,
     bare: &str,
-    arguments: &[(Option<String>, ast::Expr)],
+    arguments: &[Argument],
     world: &mut World,
     at: &str,
     session: &mut Session,
@@ -119,15 +253,15 @@ fn run_job_procedure(
         return Err(Error::new(229, 14, text).state(5));
     }
     let named = |wanted: &str| {
-        let found = arguments.iter().find(|(name, _)| {
-            name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+        let found = arguments.iter().find(|given| {
+            given.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(wanted))
         });
-        found.map(|(_, expr)| expr)
+        found.map(|given| &given.value)
     };
     // The first parameter of sp_start_job is the name; of sp_update_job the id comes first.
-    let placed = arguments.first().filter(|(name, _)| name.is_none() && !update);
+    let placed = arguments.first().filter(|given| given.name.is_none() && !update);
     let wide = Type::NVarChar(Length::Of(128));
-    let job = named("@job_name").or(placed.map(|(_, expr)| expr));
+    let job = named("@job_name").or(placed.map(|given| &given.value));
     let job = job.map(|expr| one(expr, wide, world, at, session)).transpose()?;
     let Some(Value::Text(job)) = job else {
         let text = "Supply either @job_id or @job_name to identify the job.";

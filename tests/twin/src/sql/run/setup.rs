@@ -7,7 +7,8 @@ use crate::sql::types::Type;
 use crate::sql::value::Value;
 use crate::world::{World, setup::Change};
 
-use super::{Step, finished, sent};
+use super::Step;
+use super::expression::{finished, sent};
 
 /// Changes it, if the session may and what is named is there.
 pub(super) fn change(

@@ -2,11 +2,14 @@
 
 mod activity;
 mod backup;
+mod flow;
 mod hadr;
 mod language;
 mod refusals;
 mod relations;
 mod statements;
+mod tables;
+mod transactions;
 
 use jiff::Timestamp;
 
@@ -33,6 +36,21 @@ impl Bench {
 
     pub(super) fn admin(at: &str) -> Bench {
         Bench::new(at, &Login::sysadmin("sa", "secret"))
+    }
+
+    /// A second session at the same instance.
+    pub(super) fn another(&mut self) -> Session {
+        let new = newcomer(&self.session.login);
+        let id = self.world.open_session(&self.at, new).expect("it is up");
+        Session::new(id, &Login::sysadmin("sa", ""), "bench", "host", &self.session.database)
+    }
+
+    /// Runs a batch in another session.
+    pub(super) fn run_in(&mut self, session: &mut Session, text: &str) -> String {
+        std::mem::swap(&mut self.session, session);
+        let said = self.run(text);
+        std::mem::swap(&mut self.session, session);
+        said
     }
 
     /// Logs in at another instance.

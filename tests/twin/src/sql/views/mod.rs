@@ -13,6 +13,7 @@ mod performance;
 mod replicas;
 mod security;
 mod server;
+mod tables;
 
 use std::sync::OnceLock;
 
@@ -81,8 +82,9 @@ pub(crate) fn find(
     })
 }
 
-/// The rows that a session sees.
-pub(crate) fn rows(view: &View, env: &Env<'_>) -> Result<Vec<Row>> {
+/// The rows that a session sees of a database's view.
+pub(crate) fn rows(view: &View, database: &str, env: &Env<'_>) -> Result<Vec<Row>> {
+    env.catalog.replace(database.to_owned());
     match view.access {
         Access::Public | Access::Own => {}
         Access::Needs(permission) => {
@@ -199,6 +201,10 @@ fn producer(name: &str) -> Option<Producer> {
         "sys.dm_hadr_database_replica_states" => replicas::database_replica_states,
         "sys.dm_hadr_database_replica_cluster_states" => replicas::database_replica_cluster_states,
         "sys.dm_hadr_automatic_seeding" | "sys.dm_hadr_physical_seeding_stats" => nothing,
+        "sys.schemas" => tables::schemas,
+        "sys.objects" => tables::objects,
+        "sys.tables" => tables::tables,
+        "sys.columns" => tables::columns,
         "sys.databases" => databases::databases,
         "sys.dm_exec_sessions" => activity::sessions,
         "sys.dm_exec_requests" => activity::requests,
