@@ -153,6 +153,15 @@ fn skip_headers(bytes: &mut Bytes<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Procedures of cursors by their numbers, none of which the twin has.
+fn cursor_procedure(number: u16) -> String {
+    const NAMES: &str = "sp_cursor sp_cursoropen sp_cursorprepare sp_cursorexecute \
+                         sp_cursorprepexec sp_cursorunprepare sp_cursorfetch sp_cursoroption \
+                         sp_cursorclose";
+    let known = usize::from(number).checked_sub(1).and_then(|place| NAMES.split(' ').nth(place));
+    known.map_or_else(|| format!("procedure {number}"), str::to_owned)
+}
+
 fn call(bytes: &mut Bytes<'_>) -> Result<Call, Unreadable> {
     let length = bytes.u16()?;
     let procedure = if length == u16::MAX {
@@ -162,7 +171,7 @@ fn call(bytes: &mut Bytes<'_>) -> Result<Call, Unreadable> {
             12 => Procedure::Execute,
             13 => Procedure::PrepareAndExecute,
             15 => Procedure::Unprepare,
-            other => Procedure::Other(format!("procedure {other}")),
+            other => Procedure::Other(cursor_procedure(other)),
         }
     } else {
         let name = bytes.text(usize::from(length))?;

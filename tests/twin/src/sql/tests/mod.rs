@@ -5,6 +5,7 @@ mod backup;
 mod flow;
 mod hadr;
 mod language;
+mod mutations;
 mod refusals;
 mod relations;
 mod statements;
