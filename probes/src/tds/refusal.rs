@@ -15,10 +15,11 @@ use super::error::TdsError;
 use crate::Secret;
 
 /// From a refusal to the next try; doubled with each refusal in a row.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// With it there are fewer than ten tries in ten minutes, the number at which Windows Server locks an
-/// account by its baseline.
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// With these there are five tries in the first ten minutes by each way to a server. By two, as to a
+/// primary replica and its listener, that is the ten at which Windows Server locks an account by its
+/// baseline, with nobody else mistyping.
+const LONGEST_PAUSE: Duration = Duration::from_secs(240);
 /// Wrong, of a domain that is not trusted, disabled, locked, expired, to be changed.
 const BY_LOGIN: [u32; 6] = [18452, 18456, 18470, 18486, 18487, 18488];
 
@@ -86,9 +87,9 @@ mod tests {
             advance(told.pause).await;
             assert_eq!(told.again(&secret), None);
         }
-        assert_eq!(pauses, [5, 10, 20, 40, 80, 120, 120]);
+        assert_eq!(pauses, [30, 60, 120, 240, 240, 240, 240]);
         refusal = after(refusal, &other, &refused(18456));
-        assert_eq!(refusal.as_ref().map(|told| told.pause.as_secs()), Some(5));
+        assert_eq!(refusal.as_ref().map(|told| told.pause.as_secs()), Some(30));
     }
 
     #[tokio::test]

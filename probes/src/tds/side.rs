@@ -59,11 +59,7 @@ fn primaries(said: &[Said<'_>], listener: bool) -> Vec<usize> {
 fn without_primary(said: &[Said<'_>], replicas: Vec<ReplicaReading>, listener: bool) -> Seen {
     let own = if listener { &said[..said.len() - 1] } else { said };
     let answers: Vec<&Told> = said.iter().filter_map(|(_, said)| said.as_ref().ok()).collect();
-    // One that lives and does not tell may be the primary: the others must not speak over it.
-    let untold = |(_, said): &Said<'_>| said.as_ref().is_err_and(|silence| !silence.kind.is_miss());
-    let Some(one) = answers.first().filter(|_| !said.iter().any(untold)) else {
-        return Seen::Silence(silence(said));
-    };
+    let Some(one) = answers.first() else { return Seen::Silence(silence(said)) };
     // Only if all of them say that there is no such link, there is none.
     let absent = |(_, said): &Said<'_>| {
         said.as_ref().is_ok_and(|told| told.reading.role == Role::Absent && told.local.is_none())
@@ -79,7 +75,7 @@ fn without_primary(said: &[Said<'_>], replicas: Vec<ReplicaReading>, listener: b
     })
 }
 
-/// Nobody said anything that counts. A sign of life from one of them is one of the side.
+/// Nobody said anything of the link. A sign of life from one of them is one of the side.
 fn silence(said: &[Said<'_>]) -> Silence {
     let silences: Vec<&Silence> = said.iter().filter_map(|(_, said)| said.as_ref().err()).collect();
     let alive = silences.iter().find(|silence| !silence.kind.is_miss());
