@@ -82,10 +82,11 @@ fn forced_clearance(view: &View<'_>, run: &Run, target: Side) -> Result<(), Bloc
     let verdict = assess(view.evidence, view.spec, view.record.primary, view.now);
     match verdict.map(|found| found.health) {
         Some(Health::PrimaryDown) => {}
-        // What was signed with an attestation does not rest on a second witness. Where no side is
-        // primary nobody takes writes now, and people have said that nobody will.
-        Some(Health::PrimaryUnreachable | Health::NoPrimary | Health::Unknown) | None
-            if attested => {}
+        // What was signed with an attestation does not rest on a second witness.
+        Some(Health::PrimaryUnreachable | Health::Unknown) if attested => {}
+        // Nobody takes writes now, and people who saw just that have said that nobody will. Signed
+        // under another health it may be a primary that starts, and is PRIMARY in a moment.
+        Some(Health::NoPrimary) if attested && run.proposal.terms.health == Health::NoPrimary => {}
         Some(health) => return Err(Blocked::Paused(format!("the health is {health} now"))),
         None => {
             let why = "the verdict has not been seen again since the agent started";

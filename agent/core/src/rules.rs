@@ -194,7 +194,9 @@ fn run_undone(view: &View<'_>) -> Option<Event> {
 /// that it did not, and that it hears nobody from whom it still could.
 fn overtaken(view: &View<'_>) -> Option<Event> {
     let run = view.record.live()?;
-    if run.proposal.plan.kind != PlanKind::PlannedFailover || !lost(view) {
+    // A change of roles passes through it, and one that has changed them is not undone by it.
+    let nobody = view.record.health == Health::NoPrimary && !run.handed_over();
+    if run.proposal.plan.kind != PlanKind::PlannedFailover || !(lost(view) || nobody) {
         return None;
     }
     let since = view.record.health_since?;
