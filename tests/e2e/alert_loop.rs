@@ -44,9 +44,11 @@ impl Loop {
             ("match", table(&[("alertname", "DrLinkPrimaryDown".into())])),
             ("link_label", "link".into()),
             ("kind", "forced_failover".into()),
+            ("lost_for", "500ms".into()),
         ]);
         let wish = Wish::new(seed)
             .set("policy.propose_after", "10m")
+            .set("policy.withdraw_after", "10m")
             .set("alerts.alertmanagers", vec![main])
             .set("alert_rules", vec![rule])
             .set("http.webhook_token_files", vec![Setting::from("webhook-token")]);

@@ -1,5 +1,7 @@
 //! Alerts ask, and are over, while a link is in trouble.
 
+use std::time::Duration;
+
 use agent_core::{End, Entry, Estate, Health, Input, Observation, PlanKind, Refusal, Status};
 
 use crate::story::{approval, at, estate, healthy, link, lost, resolving, silent};
@@ -93,13 +95,19 @@ fn start() -> Input {
     Input::Start { version: "1".to_owned(), config_digest: "d".to_owned() }
 }
 
+/// By a rule that does not wait.
 fn fires() -> Input {
+    fires_after(Some(Duration::ZERO))
+}
+
+fn fires_after(lost_for: Option<Duration>) -> Input {
     Input::ProposeForAlert {
         link: link(LINK),
         kind: PlanKind::ForcedFailover,
         rule: "rule".to_owned(),
         alertname: "Down".to_owned(),
         fingerprint: "f1".to_owned(),
+        lost_for,
     }
 }
 
@@ -160,11 +168,41 @@ fn an_alert_during_a_local_failover_has_to_wait_as_the_agent_does() {
     life.see(20, resolving(LINK, 20));
     life.see(21, resolving(LINK, 21));
     assert_eq!(life.health(), Health::NoPrimary);
-    let refused = life.hand_in(22, fires()).expect_err("it is too early");
+    let refused = life.hand_in(22, fires_after(None)).expect_err("it is too early");
     assert!(matches!(refused, Refusal::NotLost { from: Some(_), .. }), "{refused}");
     assert!(refused.to_string().contains("may ask again from 2026-01-02T03:00:3"), "{refused}");
     life.see(40, resolving(LINK, 40));
-    life.hand_in(40, fires()).expect("it has lasted");
+    life.hand_in(40, fires_after(None)).expect("it has lasted");
+}
+
+#[test]
+fn an_alert_in_a_blip_has_to_wait_as_the_agent_does_or_as_its_rule_says() {
+    let mut life = Life::new();
+    for second in [10, 13, 16] {
+        life.see(second, lost(LINK, second));
+    }
+    assert_eq!(life.health(), Health::PrimaryDown);
+    let refused = life.hand_in(17, fires_after(None)).expect_err("it is too early");
+    assert!(matches!(refused, Refusal::NotLost { from: Some(_), .. }), "{refused}");
+    let later = Some(Duration::from_secs(5));
+    life.hand_in(17, fires_after(later)).expect_err("it is too early for the rule too");
+    life.hand_in(22, fires_after(later)).expect("it has lasted");
+}
+
+#[test]
+fn an_alert_asks_for_nothing_by_what_was_seen_in_a_life_before() {
+    let mut life = Life::new();
+    for second in [10, 13, 16] {
+        life.see(second, lost(LINK, second));
+    }
+    life.restart(17);
+    assert_eq!(life.health(), Health::PrimaryDown);
+    let refused = life.hand_in(17, fires()).expect_err("nothing has been seen yet");
+    assert!(matches!(refused, Refusal::NotLost { from: Some(_), .. }), "{refused}");
+    for second in [18, 19, 20] {
+        life.see(second, lost(LINK, second));
+    }
+    life.hand_in(20, fires()).expect("it is seen again");
 }
 
 #[test]

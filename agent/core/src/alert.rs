@@ -1,11 +1,12 @@
 //! What an alert of a monitoring system may ask for, and what it takes back when it is over.
 
 use alloc::format;
+use core::time::Duration;
 
 use crate::{
     event::Event,
     evidence::signed,
-    health::Health,
+    health::{Health, Reason, assess},
     input::Refusal,
     link::Record,
     plan::PlanKind,
@@ -25,33 +26,43 @@ pub(crate) fn may_ask(origin: &Origin, view: &View<'_>, open: usize) -> Result<(
     }
 }
 
-/// Whether the primary is lost enough for an alert to ask for a forced failover. A local failover
-/// passes through healths that look bad and heal themselves, and the alerts of applications fire
-/// meanwhile: those healths have to last as long as the agent itself would wait.
-pub(crate) fn lost_enough(origin: &Origin, view: &View<'_>) -> Result<(), Refusal> {
+/// Whether the primary is lost enough for an alert to ask for a forced failover. A blip or a local
+/// failover heals itself, and the alerts of applications fire meanwhile: the trouble has to have
+/// lasted for `lost_for`, or else as long as the agent itself would wait, and to be seen now.
+pub(crate) fn lost_enough(
+    origin: &Origin,
+    view: &View<'_>,
+    lost_for: Option<Duration>,
+) -> Result<(), Refusal> {
     match origin {
         Origin::Agent | Origin::Operator { .. } => return Ok(()),
         Origin::Alert { .. } => {}
     }
     let health = view.record.health;
     let from = match health {
-        Health::PrimaryDown | Health::PrimaryUnreachable => return Ok(()),
-        Health::Unknown | Health::NoPrimary | Health::Degraded => {
-            let wait = signed(view.spec.policy.propose_after);
+        Health::PrimaryDown
+        | Health::PrimaryUnreachable
+        | Health::Unknown
+        | Health::NoPrimary
+        | Health::Degraded => {
+            let wait = signed(lost_for.unwrap_or(view.spec.policy.propose_after));
             view.record.health_since.and_then(|since| since.checked_add(wait).ok())
         }
         Health::Healthy | Health::SplitBrain | Health::Unlinked => None,
     };
-    if from.is_some_and(|from| from <= view.now) {
+    // What the journal says of a life before is no evidence of now.
+    let seen = assess(view.evidence, view.spec, view.record.primary, view.now);
+    let seen = seen.is_some_and(|seen| seen.health == health);
+    if seen && from.is_some_and(|from| from <= view.now) {
         return Ok(());
     }
-    Err(Refusal::NotLost { health, from })
+    Err(Refusal::NotLost { health, from: from.map(|from| from.max(view.now)) })
 }
 
 /// What follows when an alert is over: its own proposal is withdrawn, as long as nothing may have
 /// taken effect. Proposals of others stay. An alert is over too when its series are gone, because
 /// the agent or a witness fell silent: a forced failover, and what was signed for it, is given up
-/// only while a primary is seen or heard. One that comes back later speaks for itself.
+/// only while a primary takes writes or is heard. One that comes back later speaks for itself.
 pub(crate) fn resolved(
     record: &Record,
     alertname: &str,
@@ -65,7 +76,10 @@ pub(crate) fn resolved(
     let run = run.ok_or(Refusal::NothingToWithdraw)?;
     let proposal = run.proposal.terms.proposal;
     let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
-    if forced && !matches!(record.health, Health::Healthy | Health::Degraded) {
+    let there = |reason: &Reason| matches!(reason, Reason::Serving { .. } | Reason::Heard { .. });
+    let back = matches!(record.health, Health::Healthy | Health::Degraded)
+        && record.reasons.iter().any(there);
+    if forced && !back {
         return Err(Refusal::StillLost { proposal, health: record.health });
     }
     let why = format!("the alert {alertname} that asked for it is resolved");

@@ -3,6 +3,7 @@
 mod memory;
 
 use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
+use core::time::Duration;
 
 use jiff::Timestamp;
 
@@ -96,11 +97,11 @@ impl Estate {
                 Ok((Subject::Agent, Event::AgentStarted { version, config_digest }))
             }
             Input::Propose { link, kind, by } => {
-                self.admit_proposal(now, &link, kind, Origin::Operator { name: by })
+                self.admit_proposal(now, &link, kind, Origin::Operator { name: by }, None)
             }
-            Input::ProposeForAlert { link, kind, rule, alertname, fingerprint } => {
+            Input::ProposeForAlert { link, kind, rule, alertname, fingerprint, lost_for } => {
                 let origin = Origin::Alert { rule, alertname, fingerprint };
-                self.admit_proposal(now, &link, kind, origin)
+                self.admit_proposal(now, &link, kind, origin, lost_for)
             }
             Input::AlertResolved { link, alertname, fingerprint } => {
                 let record = self.record(&link);
@@ -190,7 +191,7 @@ impl Estate {
                     continue;
                 };
                 let span = if overdue { run.proposal.terms.stuck_after_ms } else { 0 };
-                let span = core::time::Duration::from_millis(step.deadline_ms.saturating_add(span));
+                let span = Duration::from_millis(step.deadline_ms.saturating_add(span));
                 let place = StepRef {
                     proposal: run.proposal.terms.proposal,
                     lane,
@@ -307,6 +308,7 @@ impl Estate {
         link: &LinkId,
         kind: PlanKind,
         origin: Origin,
+        lost_for: Option<Duration>,
     ) -> Result<(Subject, Event), Refusal> {
         let view =
             self.view(link, now).ok_or_else(|| Refusal::UnknownLink { link: link.clone() })?;
@@ -329,7 +331,7 @@ impl Estate {
                     let because = "the link is healthy: ask for a planned failover".to_string();
                     return Err(Refusal::NoSuchWay { because });
                 }
-                alert::lost_enough(&origin, &view)?;
+                alert::lost_enough(&origin, &view, lost_for)?;
             }
             PlanKind::PlannedFailover => {
                 let health = view.record.health;

@@ -1,7 +1,7 @@
 //! Inputs: what others ask of the estate, and why it may refuse.
 
 use alloc::{string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub enum Input {
         rule: String,
         alertname: String,
         fingerprint: String,
+        /// How long the trouble has to have lasted; as long as the agent would wait, if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost_for: Option<Duration>,
     },
     /// An alert is over, which speaks against the proposal that it had asked for.
     AlertResolved { link: LinkId, alertname: String, fingerprint: String },

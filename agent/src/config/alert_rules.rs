@@ -28,6 +28,8 @@ pub struct AlertRule {
     pub age_most: Duration,
     /// After the newest proposal of the link was closed this long has to go by.
     pub cooldown: Duration,
+    /// How long the link has to have been in trouble; `propose_after` of the link if left out.
+    pub lost_for: Option<Duration>,
 }
 
 /// Which link an alert is about.
@@ -51,6 +53,7 @@ pub(super) struct Rule {
     age_most: Span,
     #[serde(default = "an_hour")]
     cooldown: Span,
+    lost_for: Option<Span>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -120,6 +123,7 @@ pub(super) fn settings(file: &File) -> Vec<AlertRule> {
             kind: rule.kind,
             age_most: rule.age_most.0,
             cooldown: rule.cooldown.0,
+            lost_for: rule.lost_for.map(|span| span.0),
         })
     };
     file.alert_rules.iter().filter_map(rule).collect()

@@ -80,6 +80,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
     }
 
+    /// It is to be asked again later, which whoever asks does by itself.
+    pub(super) fn too_early(message: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_early", message)
+    }
+
     pub(super) fn not_ready(missing: Vec<String>) -> Self {
         let message = missing.join("; ");
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message);

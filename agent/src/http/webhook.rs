@@ -2,8 +2,9 @@
 //!
 //! A firing alert asks for a proposal by the first rule that matches it; a resolved one takes its
 //! own proposal back. Whatever becomes of an alert, the answer is 200 with the outcome in the body:
-//! Alertmanager repeats by itself what goes on firing, and would send again at once whatever is
-//! answered with an error. 5xx is for what had better be sent again.
+//! Alertmanager would send again at once whatever is answered with an error. 5xx is for what had
+//! better be sent again, as an alert that fires before the trouble has lasted long enough: by itself
+//! Alertmanager would repeat it after hours.
 
 use agent_core::{Estate, Input, LinkId, Origin, ProposalId, Refusal, Seq};
 use axum::extract::State;
@@ -69,6 +70,11 @@ enum Outcome {
         refusal: String,
         because: String,
     },
+    /// It may ask for the same later, and is to.
+    TooEarly {
+        link: LinkId,
+        because: String,
+    },
     Withdrawn {
         link: LinkId,
         proposal: ProposalId,
@@ -105,7 +111,11 @@ pub(super) async fn take(
         let (alertname, fingerprint) = (alert.name().to_owned(), alert.fingerprint.clone());
         alerts.push(Verdict { alertname, fingerprint, outcome });
     }
-    Ok(axum::Json(Answered { alerts }))
+    let early = alerts.iter().find_map(|verdict: &Verdict| verdict.outcome.too_early());
+    match early {
+        Some(because) => Err(Problem::too_early(because)),
+        None => Ok(axum::Json(Answered { alerts })),
+    }
 }
 
 async fn judge(app: &App, alert: &Alert) -> Result<Outcome, Problem> {
@@ -130,6 +140,7 @@ async fn fires(app: &App, alert: &Alert, asks: Asks<'_>) -> Result<Outcome, Prob
         rule: rule.name.clone(),
         alertname: alert.name().to_owned(),
         fingerprint: alert.fingerprint.clone(),
+        lost_for: rule.lost_for,
     };
     match hand_in(app, input).await? {
         Ok(proposal) => Ok(Outcome::Proposed { link, proposal }),
@@ -137,6 +148,9 @@ async fn fires(app: &App, alert: &Alert, asks: Asks<'_>) -> Result<Outcome, Prob
         Err(refusal @ Refusal::ProposalOpen { .. }) => {
             let known = before(app, alert, rule, &link).await?;
             Ok(known.unwrap_or_else(|| Outcome::refused(app, link, refusal)))
+        }
+        Err(refusal @ Refusal::NotLost { from: Some(_), .. }) => {
+            Ok(Outcome::TooEarly { link, because: refusal.to_string() })
         }
         Err(refusal) => Ok(Outcome::refused(app, link, refusal)),
     }
@@ -224,7 +238,10 @@ fn tell(receiver: &str, alert: &Alert, outcome: &Outcome) {
         Outcome::Ignored { because } => {
             tracing::info!(receiver, alertname, fingerprint, because, "an alert is ignored");
         }
-        // What repeats all the time is told once.
+        // What repeats all the time is told once, or counted.
+        Outcome::TooEarly { link, because } => {
+            tracing::debug!(receiver, alertname, fingerprint, %link, because, "an alert is early");
+        }
         Outcome::Known { .. } | Outcome::NothingToWithdraw => {}
     }
 }
@@ -238,6 +255,18 @@ impl Outcome {
         Self::Refused { link, refusal, because }
     }
 
+    fn too_early(&self) -> Option<&str> {
+        match self {
+            Self::TooEarly { because, .. } => Some(because),
+            Self::Ignored { .. }
+            | Self::Known { .. }
+            | Self::Proposed { .. }
+            | Self::Refused { .. }
+            | Self::Withdrawn { .. }
+            | Self::NothingToWithdraw => None,
+        }
+    }
+
     /// As it stands in the answer and in the metrics.
     fn word(&self) -> &'static str {
         match self {
@@ -245,6 +274,7 @@ impl Outcome {
             Self::Known { .. } => "known",
             Self::Proposed { .. } => "proposed",
             Self::Refused { .. } => "refused",
+            Self::TooEarly { .. } => "too_early",
             Self::Withdrawn { .. } => "withdrawn",
             Self::NothingToWithdraw => "nothing_to_withdraw",
         }

@@ -25,10 +25,12 @@ pub(super) fn rules() -> Vec<AlertRule> {
         kind: PlanKind::ForcedFailover,
         age_most: Duration::from_secs(900),
         cooldown: Duration::from_secs(3600),
+        lost_for: (name != "patient").then_some(Duration::ZERO),
     };
     vec![
         rule("lost", "OrdersLost", AlertLink::Fixed(link())),
         rule("labelled", "LinkLost", AlertLink::Label("link".into())),
+        rule("patient", "OrdersSlow", AlertLink::Fixed(link())),
     ]
 }
 
@@ -133,6 +135,23 @@ async fn a_firing_alert_asks_once_and_its_end_takes_the_proposal_back() {
         assert!(metrics.contains(&line), "{line} is missing: {metrics}");
     }
     agent.stop().await;
+}
+
+/// By itself Alertmanager would repeat it after hours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_that_fires_too_early_is_to_be_sent_again() {
+    let agent = Agent::start().await;
+    agent.lose().await;
+    let fires = alert(&agent, "OrdersSlow", "ab", 30).await;
+    let answer = request(&agent).json(&body(&[fires])).send().await.expect("an answer");
+    assert_eq!(answer.status(), 503);
+    let said: Value = answer.json().await.expect("JSON");
+    assert_eq!(said["error"]["code"], "too_early", "{said}");
+    let metrics = agent.text("/metrics").await;
+    assert!(
+        metrics.contains("dr_agent_alerts_received_total{outcome=\"too_early\"} 1"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
