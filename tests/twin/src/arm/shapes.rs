@@ -322,6 +322,9 @@ fn making(order: &LinkOrder, id: Guid, databases: Option<&[AzureDatabase]>) -> V
         if let Some(percent) = db.progress {
             body["seedingProgress"] = json!(format!("{percent}%"));
         }
+        if let Some(error) = db.error {
+            body["mostRecentLinkError"] = json!(error.to_string());
+        }
         body
     };
     properties["databases"] = databases.iter().map(one).collect();

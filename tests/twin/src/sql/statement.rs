@@ -6,7 +6,7 @@ use sqlparser::ast;
 
 use super::definition::{Alteration, IndexDefinition, Insert, Modify, Name, TableDefinition};
 use super::types::Type;
-use crate::world::setup::Change;
+use crate::world::{GroupCommand, setup::Change};
 
 /// One statement and the line that it begins on.
 #[derive(Clone, Debug)]
@@ -107,6 +107,8 @@ pub(crate) enum Kind {
     },
     /// What changes how the server is set up.
     SetUp(Vec<Change>),
+    /// What makes, changes and drops availability groups, beside their roles.
+    Group(GroupCommand),
     /// DBCC TRACESTATUS
     TraceStatus,
     /// A procedure call; parameters are read only for procedures that the twin has.
@@ -225,6 +227,7 @@ impl Kind {
             Kind::AlterGroup { .. } => "ALTER AVAILABILITY GROUP",
             Kind::AlterDatabase { .. } => "ALTER DATABASE",
             Kind::SetUp(_) => "SET",
+            Kind::Group(_) => "AVAILABILITY GROUP",
             Kind::TraceStatus => "DBCC",
             Kind::Backup(_) => "BACKUP DATABASE",
             Kind::Restore { .. } => "RESTORE HEADERONLY",

@@ -6,7 +6,8 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     Build, Edition, Guid, Instance, InstanceKind, InstanceSpec, Job, JobSpec, Ledger, Link,
-    LinkSpec, Side, SpecError, Workload, WorkloadSpec, World, WorldSpec, fault::Faults, local,
+    LinkSpec, PreparedSpec, Side, SpecError, Workload, WorkloadSpec, World, WorldSpec,
+    fault::Faults, housekeeping::backups_before, local,
 };
 
 pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
@@ -96,7 +97,14 @@ fn instances(
                 update_policy: given.update_policy,
             },
         };
-        let instance = Instance::new(given, kind, zone, seed, start);
+        let mut instance = Instance::new(given, kind, zone, seed, start);
+        for database in &given.databases {
+            instance.backups.extend(backups_before(given.kind, database, start));
+        }
+        for prepared in &given.prepared {
+            check_prepared(prepared, given).map_err(|problem| wrong(place(), problem))?;
+            prepared.apply(&mut instance, seed, start);
+        }
         if given.kind == Side::SqlServer && Build::parse(&given.product_version).is_none() {
             let problem = "product_version is none; \"16.0.4125.3\" would be one";
             return Err(wrong(place(), problem));
@@ -110,6 +118,16 @@ fn instances(
         }
     }
     Ok(instances)
+}
+
+fn check_prepared(prepared: &PreparedSpec, given: &InstanceSpec) -> Result<(), &'static str> {
+    if given.kind != Side::SqlServer {
+        return Err("prepared is for a SQL Server; the groups of a managed instance are Azure's");
+    }
+    if prepared.databases.iter().any(|name| !given.databases.contains(name)) {
+        return Err("prepared names a database that is not among databases");
+    }
+    Ok(())
 }
 
 fn jobs(

@@ -226,13 +226,10 @@ impl World {
                 let mut links = self.links.values().filter(|link| {
                     link.databases().any(|name| name.eq_ignore_ascii_case(database))
                 });
-                let found = links.find_map(|link| Some((link, link.side_with(at)?)));
-                found.ok_or_else(|| {
-                    SqlError::new(
-                        35_240,
-                        &format!("Database '{database}' cannot be joined to or unjoined from availability group. This operation is not supported on the primary replica of the availability group, or the database is not in one."),
-                    )
-                })
+                let found = links.find_map(|link| {
+                    Some((link, link.side_with(at).filter(|side| !link.left_by(*side))?))
+                });
+                found.ok_or_else(|| not_joined(database))
             }
         }
     }
@@ -251,6 +248,16 @@ impl World {
         );
         SqlError::new(15_151, &text)
     }
+}
+
+/// 35242
+fn not_joined(database: &str) -> SqlError {
+    let text = format!(
+        "Cannot complete this ALTER DATABASE <database-name> SET HADR operation on database \
+         '{database}'. The database is not joined to an availability group. After the database \
+         has joined the availability group, retry the command."
+    );
+    SqlError::new(35_242, &text)
 }
 
 /// What [`World::begin`] needs to know.

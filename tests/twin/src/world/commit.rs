@@ -44,12 +44,15 @@ impl World {
         }
         let now = self.now;
         let found = self.links.values_mut().find_map(|link| {
-            let side = link.side_of(at)?;
+            let side = link.side_of(at).filter(|side| !link.gone_from(*side))?;
             let place = link.databases.iter().position(|db| db.name == database)?;
+            if let Err(full) = link.make_room(side, place, bytes) {
+                return Some(Err(full));
+            }
             let (lsn, _) = write(link, side, place, bytes, None, true, now);
-            Some(lsn)
+            Some(Ok(lsn))
         });
-        found.ok_or_else(read_only)
+        found.unwrap_or_else(|| Err(read_only()))
     }
 
     /// Tells applications of the commits that need not wait any longer.
@@ -58,6 +61,26 @@ impl World {
             if !link.pending.is_empty() {
                 settle(link, &mut self.workloads, &self.instances, &self.faults, self.now);
             }
+        }
+    }
+}
+
+impl Link {
+    /// Sets the commit mode as one side has it; the primary's counts.
+    pub(super) fn set_commit_mode(&mut self, side: Side, synchronous: bool) {
+        self.member_mut(side).synchronous = synchronous;
+        self.settle_commit_mode();
+    }
+
+    /// Commits wait as the primary is told, unless a role change has a mode of its own.
+    pub(super) fn settle_commit_mode(&mut self) {
+        let wanted = self.member(self.rightful).synchronous;
+        if self.running.is_some() || self.synchronous == wanted {
+            return;
+        }
+        self.synchronous = wanted;
+        for member in &mut self.members {
+            member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
         }
     }
 }
@@ -106,6 +129,9 @@ pub(super) fn attempt(
     let committed = side.filter(|side| sent && takes_writes(link, *side, instances, now));
     let Some(side) = committed else { return workload.refuse(now) };
     workload.slots[slot].last = Some(now);
+    if link.make_room(side, workload.database, workload.bytes).is_err() {
+        return workload.refuse(now);
+    }
     let told = reach::reach(instances, faults, &target.party, &workload.party).is_open();
     let (database, bytes) = (workload.database, workload.bytes);
     let who = Some((workload.name.as_str(), slot));

@@ -198,6 +198,7 @@ impl World {
             link.append(side, database, ROLE_CHANGE_BYTES, RecordKind::Background, now);
         }
         link.running = None;
+        link.settle_commit_mode();
         // Both forms were recorded some seconds after a forced failover (addendum 1, row 2).
         let (replica_state, error) = if self.rng.bool() {
             ("LinkSynchronizationError", Some(41_977))
@@ -317,6 +318,7 @@ fn demote(link: &mut Link, side: Side, now: Timestamp) {
     }
     if link.member(side.other()).role == Role::Primary {
         link.rightful = side.other();
+        link.settle_commit_mode();
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Party, Platform, Session, Side, Tier,
     UpdatePolicy,
     azure::{Resource, authority},
+    groups::Groups,
     setup::Setup,
 };
 use crate::tables::Contents;
@@ -55,6 +56,8 @@ pub struct Instance {
     pub(super) resource: Resource,
     /// Tables of databases that are in no link, by lower-case name.
     pub(super) contents: BTreeMap<String, Arc<Contents>>,
+    /// Availability groups that are in no link.
+    pub(super) groups: Groups,
 }
 
 /// What an instance is, with what only that kind has.
@@ -90,6 +93,9 @@ pub enum Power {
     Frozen,
 }
 
+/// Before it come the databases of the system.
+const FIRST_DATABASE: u32 = 5;
+
 impl Instance {
     pub(super) fn new(
         spec: &InstanceSpec,
@@ -98,6 +104,7 @@ impl Instance {
         seed: u64,
         start: Timestamp,
     ) -> Instance {
+        let own = u32::try_from(spec.databases.len()).unwrap_or(0);
         Instance {
             name: spec.name.clone(),
             kind,
@@ -121,11 +128,12 @@ impl Instance {
             disk_full: false,
             jobs: Vec::new(),
             agent_running: spec.agent_running,
-            next_database_id: 5,
+            next_database_id: FIRST_DATABASE + own,
             setup: Setup::careful(&spec.server_name, start),
             endpoint: authority(spec.endpoint()),
-            resource: Resource::new(spec, start),
+            resource: Resource::new(spec, FIRST_DATABASE, start),
             contents: BTreeMap::new(),
+            groups: Groups::default(),
         }
     }
 
@@ -213,6 +221,13 @@ impl Instance {
     #[must_use]
     pub fn agent_running(&self) -> bool {
         self.agent_running
+    }
+
+    /// Whether others can talk to its endpoint for mirroring. That of a managed instance is
+    /// Azure's.
+    pub(super) fn has_endpoint(&self) -> bool {
+        let started = self.setup.endpoint.as_ref().is_some_and(|endpoint| endpoint.started);
+        self.side() == Side::ManagedInstance || started
     }
 
     /// Whether the transport between members runs: it does so in a hung instance.

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub(crate) use super::movement::Movement;
 use super::{
     ArmLink, Build, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec,
     Lsn, OperationId, Role, Side, SuspendReason,
     commit::Pending,
     housekeeping::backups_before,
     log::{Record, RecordKind},
+    room::Room,
     work::History,
 };
 
@@ -41,12 +43,16 @@ pub struct Link {
     pub(super) running: Option<OperationId>,
     /// Whether a planned failover holds writes back.
     pub(super) draining: bool,
-    /// Whether the engine has gone over to synchronous commit, for as long as a planned failover
-    /// takes (mi-link 3.1).
+    /// Whether commits are synchronous: as the primary is told, and for as long as a planned
+    /// failover takes (mi-link 3.1).
     pub(super) synchronous: bool,
     /// Commits that wait for the secondary, oldest first.
     pub(super) pending: Vec<Pending>,
     pub(super) arm: ArmMemory,
+    /// When SQL Server dropped its distributed group: it has no part in the link any longer.
+    pub(super) left: Option<Timestamp>,
+    /// Sides whose copies have gone over to another link.
+    pub(super) moved_on: [bool; 2],
 }
 
 /// One side of a link.
@@ -71,6 +77,10 @@ pub struct Member {
     pub(super) hands_over: Option<OperationId>,
     /// Whether it believes that it is connected to the other.
     pub(super) connected: bool,
+    /// Its local group was taken offline: until it is restarted it has no role.
+    pub(super) offline: bool,
+    /// Whether it is told to commit synchronously.
+    pub(super) synchronous: bool,
     pub(super) last_heard: Timestamp,
     pub(super) reconnect_at: Option<Timestamp>,
     /// When the connection was found lost, until it is there again.
@@ -124,6 +134,7 @@ pub struct Copy {
     /// As primary: commits that have waited for the other copy.
     pub(super) mirrored: Mirrored,
     pub(super) flushed: Flushed,
+    pub(super) room: Room,
 }
 
 /// Log that this side has written as primary, since its process began.
@@ -148,39 +159,6 @@ pub(crate) struct Heard {
     pub(crate) redone: usize,
     pub(crate) hardened_at: Timestamp,
     pub(crate) redone_at: Timestamp,
-}
-
-/// What a secondary does with the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Movement {
-    /// It has not agreed with the primary on where to go on.
-    None,
-    /// It undoes what the primary does not have.
-    Reverting { until: Timestamp },
-    /// It receives what it needs, up to a place in the log, to be consistent again after that.
-    Initializing { upto: usize },
-    /// It receives.
-    Flowing,
-    /// The two logs have gone too far apart: only seeding it anew helps (mi-link 4.1).
-    Apart,
-}
-
-impl Movement {
-    /// Whether log is taken.
-    pub(crate) fn receives(self) -> bool {
-        match self {
-            Movement::Initializing { .. } | Movement::Flowing => true,
-            Movement::None | Movement::Reverting { .. } | Movement::Apart => false,
-        }
-    }
-
-    /// Whether the database could not start as a primary now (mi-link 4).
-    pub(crate) fn is_between(self) -> bool {
-        match self {
-            Movement::Reverting { .. } | Movement::Initializing { .. } => true,
-            Movement::None | Movement::Flowing | Movement::Apart => false,
-        }
-    }
 }
 
 /// Log that is on its way.
@@ -208,8 +186,6 @@ pub(crate) struct ArmMemory {
     pub(crate) trouble: Option<Trouble>,
     /// `linkMode` is MultiDatabase.
     pub(crate) several: bool,
-    /// `replicationMode` is Sync, as somebody asked for; commits do not wait for it.
-    pub(crate) synchronous: bool,
     /// Databases that a change of the list has taken out of the link.
     pub(crate) left: Vec<String>,
     /// When the link was deleted: the managed instance has no part in it any longer.
@@ -284,6 +260,8 @@ impl Link {
             synchronous: false,
             pending: Vec::new(),
             arm: ArmMemory::default(),
+            left: None,
+            moved_on: [false; 2],
         }
     }
 
@@ -295,7 +273,16 @@ impl Link {
 
     /// Whether an instance has no part in it any longer, though it may have its databases.
     pub(super) fn left_by(&self, side: Side) -> bool {
-        side == Side::ManagedInstance && self.arm.deleted.is_some()
+        match side {
+            Side::SqlServer => self.left.is_some(),
+            Side::ManagedInstance => self.arm.deleted.is_some(),
+        }
+    }
+
+    /// Whether a side has its copies no more: dropped, or taken over by another link.
+    pub(super) fn gone_from(&self, side: Side) -> bool {
+        let dropped = side == Side::ManagedInstance && self.arm.dropped;
+        self.left_by(side) && (dropped || self.moved_on[side.index()])
     }
 
     /// The member on one side.
@@ -415,7 +402,7 @@ impl Member {
         let copies: Vec<Copy> = databases
             .iter()
             .map(|database| {
-                let copy = Copy::seeded(instances.get_mut(instance), start);
+                let copy = Copy::seeded(instances.get_mut(instance), &spec.log, start);
                 if let Some(instance) = instances.get_mut(instance) {
                     instance.backups.extend(backups_before(side, &database.name, start));
                 }
@@ -442,6 +429,8 @@ impl Member {
             changed: start - SignedDuration::from_hours(48),
             hands_over: None,
             connected: true,
+            offline: false,
+            synchronous: false,
             last_heard: start,
             reconnect_at: None,
             lost_at: None,
@@ -483,7 +472,7 @@ impl Mirrored {
 }
 
 impl Copy {
-    fn seeded(instance: Option<&mut Instance>, start: Timestamp) -> Copy {
+    fn seeded(instance: Option<&mut Instance>, log: &LogSpec, start: Timestamp) -> Copy {
         let database_id = instance.map_or(5, |instance| {
             instance.next_database_id += 1;
             instance.next_database_id - 1
@@ -507,6 +496,7 @@ impl Copy {
             synchronized: false,
             mirrored: Mirrored::default(),
             flushed: Flushed::default(),
+            room: Room { bytes: u64::from(log.file_mb) << 20, from: Lsn::first(), wait: "NOTHING" },
         }
     }
 

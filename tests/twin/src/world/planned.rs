@@ -93,6 +93,8 @@ impl World {
         let Some(link) = self.links.get_mut(&operation.link) else { return };
         let target = side.other();
         open_databases(link, target);
+        // Asynchronous from here on, even if it was synchronous before (mi-link 3.1).
+        link.members.iter_mut().for_each(|member| member.synchronous = false);
         for database in 0..link.databases.len() {
             link.append(target, database, ROLE_CHANGE_BYTES, RecordKind::Background, now);
         }
@@ -234,12 +236,13 @@ fn give_up(link: &mut Link, operation: &mut Operation, now: Timestamp, error: Sq
     operation.end(now, Err(error));
 }
 
-/// Back to asynchronous commit, even if it was synchronous before (mi-link 3.1).
+/// Back to the commit mode from before.
 pub(super) fn release(link: &mut Link) {
     (link.draining, link.synchronous, link.running) = (false, false, None);
     for member in &mut link.members {
         member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
     }
+    link.settle_commit_mode();
 }
 
 /// The outcome is unknown to whoever gets this (addendum 5).

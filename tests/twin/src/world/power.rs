@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    DatabaseState, Instance, Link, Power, Side, World,
+    DatabaseState, Instance, Link, Power, Role, Side, World,
     link::{Flushed, Mirrored},
     replication,
 };
@@ -46,8 +46,15 @@ impl World {
             // A new process knows nothing of the old connection, and says so to the other end.
             replication::disconnect(link, side, &self.instances, &self.faults, now);
             let lost = link.left_by(side) && link.is_unprotected(side, instance, now);
+            let other = link.member(side.other()).role;
             let member = link.member_mut(side);
             member.last_heard = now;
+            if member.offline {
+                // It comes back as what the other side has left to it (addendum 4.2).
+                member.offline = false;
+                let role = if other == Role::Primary { Role::Secondary } else { Role::Primary };
+                member.set_role(role, now);
+            }
             for copy in &mut member.copies {
                 if lost {
                     copy.state = DatabaseState::RecoveryPending;

@@ -116,7 +116,7 @@ impl World {
                     flushed_bytes: copy.flushed.bytes,
                     flushes: copy.flushed.flushes,
                     commits: copy.flushed.commits,
-                    file_bytes: u64::from(link.log.file_mb) << 20,
+                    file_bytes: copy.room.bytes,
                     used_bytes: end.bytes().saturating_sub(from.bytes()),
                     mirrored: copy.mirrored.commits,
                     waited_ms: copy.mirrored.waited_ms,
@@ -150,6 +150,7 @@ impl World {
                 rows.extend(peers);
             }
         }
+        rows.extend(self.own_database_states(at));
         for of in self.standbys(at) {
             let link = of.link();
             for place in 0..link.databases.len() {
@@ -311,7 +312,8 @@ fn last_lsn(record: Option<&Record>) -> Option<Lsn> {
 }
 
 /// A primary cannot truncate what the secondary has not hardened (mi-link 7).
-fn truncation(link: &Link, side: Side, place: usize, copy: &Copy) -> Lsn {
-    let upto = copy.heard.map_or(copy.redone, |heard| heard.hardened.min(copy.log.len()));
+pub(super) fn truncation(link: &Link, side: Side, place: usize, copy: &Copy) -> Lsn {
+    let heard = copy.heard.filter(|_| !link.left_by(side));
+    let upto = heard.map_or(copy.redone, |heard| heard.hardened.min(copy.log.len()));
     link.last_record(side, place, upto).map_or_else(Lsn::first, |record| record.lsn)
 }

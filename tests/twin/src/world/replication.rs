@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Instance, Link, Lsn, Side, SuspendReason,
+    azure::trusted,
     fault::Faults,
     housekeeping,
     link::{Copy, Heard, Message, Movement},
@@ -123,6 +124,7 @@ pub(super) fn pulse(
     for side in SIDES {
         let Some(instance) = instances.get_mut(&link.member(side).instance) else { continue };
         if instance.is_up() && link.member(side).acts_by(instance, now) {
+            link.truncate(side, instance, now);
             housekeeping::write_background(link, side, now);
             housekeeping::back_up_log(link, side, instance, now);
         }
@@ -209,7 +211,8 @@ pub(super) fn passes(
     faults: &Faults,
 ) -> bool {
     let (from, to) = (&link.member(from).instance, &link.member(from.other()).instance);
-    let transports = |name: &String| instances.get(name).is_some_and(Instance::transports);
+    let transports =
+        |name: &String| instances.get(name).is_some_and(|it| it.transports() && it.has_endpoint());
     transports(from) && transports(to) && !reach::is_cut(instances, faults, from, to)
 }
 
@@ -349,7 +352,10 @@ fn reconnect(
         .into_iter()
         .all(|side| link.acts(side, instances, now) && passes(link, side, instances, faults));
     let connected = SIDES.into_iter().all(|side| link.member(side).connected);
-    let possible = both_up && !connected && link.running.is_none() && link.arm.deleted.is_none();
+    let apart = SIDES.into_iter().any(|side| link.left_by(side));
+    let [sql, managed] = SIDES.map(|side| instances.get(&link.member(side).instance));
+    let known = sql.zip(managed).is_some_and(|(sql, other)| trusted(sql, other, now).is_ok());
+    let possible = both_up && known && !connected && link.running.is_none() && !apart;
     let ways = Ways::of(link, instances);
     let primary = link.only_primary().filter(|primary| possible && ways.carries_from(*primary));
     let Some(primary) = primary else {

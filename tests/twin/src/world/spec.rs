@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{BackupKind, Guid, LocalSpec, Platform, Role, Side};
+use super::{BackupKind, Guid, LocalSpec, Platform, PreparedSpec, Role, Side};
 
 /// A whole world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,9 +64,13 @@ pub struct InstanceSpec {
     /// Whether its agent runs.
     #[serde(default = "default_true")]
     pub agent_running: bool,
-    /// Databases that are in no link yet. Clients of TDS do not see them.
+    /// Databases that are in no link yet.
     #[serde(default)]
     pub databases: Vec<String>,
+    /// Groups that the administrator has made for links that Azure is still to make; of a SQL
+    /// Server only.
+    #[serde(default)]
+    pub prepared: Vec<PreparedSpec>,
     /// Where its endpoint for mirroring is reached, `TCP://host:port`; of a SQL Server only. By
     /// default `TCP://10.0.1.8:5022`.
     #[serde(default)]
@@ -190,8 +194,12 @@ pub struct LogSpec {
     /// How long a divergent tail may be to be undone, in MB; beyond that the secondary has to be
     /// seeded anew. Microsoft states no figure.
     pub undo_mb: u32,
-    /// Size of each database's log files, in MB; they do not grow.
+    /// Size of each database's log files in the beginning, in MB.
     pub file_mb: u32,
+    /// By how much they grow when they are full, in MB; with 0 they do not.
+    pub growth_mb: u32,
+    /// How large they can become, in MB.
+    pub max_mb: u32,
     /// Size of each database, and so of a full backup, in MB.
     pub data_mb: u32,
     /// How fast a backup is written, in MB/s.
@@ -273,40 +281,18 @@ impl Default for WorldSpec {
         WorldSpec {
             instances: vec![
                 InstanceSpec {
-                    name: "sql01".into(),
-                    kind: Side::SqlServer,
-                    server_name: "SQL01".into(),
-                    product_version: default_version(),
                     edition: Edition::Enterprise,
-                    platform: Platform::default(),
-                    tier: Tier::default(),
-                    update_policy: UpdatePolicy::default(),
                     time_zone: "Europe/Berlin".into(),
-                    collation: default_collation(),
-                    restart_ms: default_restart(),
-                    backup_paths: None,
-                    jobs: None,
-                    agent_running: true,
-                    databases: Vec::new(),
-                    endpoint: None,
+                    ..InstanceSpec::usual("sql01", Side::SqlServer, "SQL01")
                 },
                 InstanceSpec {
-                    name: "mi-dr".into(),
-                    kind: Side::ManagedInstance,
-                    server_name: "mi-dr.0a1b2c3d4e5f.database.windows.net".into(),
                     product_version: "12.0.2000.8".into(),
-                    edition: Edition::default(),
-                    platform: Platform::default(),
-                    tier: Tier::GeneralPurpose,
-                    update_policy: UpdatePolicy::SQLServer2022,
-                    time_zone: default_zone(),
-                    collation: default_collation(),
                     restart_ms: 15_000,
-                    backup_paths: None,
-                    jobs: None,
-                    agent_running: true,
-                    databases: Vec::new(),
-                    endpoint: None,
+                    ..InstanceSpec::usual(
+                        "mi-dr",
+                        Side::ManagedInstance,
+                        "mi-dr.0a1b2c3d4e5f.database.windows.net",
+                    )
                 },
             ],
             links: vec![LinkSpec {
@@ -350,6 +336,8 @@ impl Default for LogSpec {
             undo_kb_s: 20_000,
             undo_mb: 4_096,
             file_mb: 8_192,
+            growth_mb: 0,
+            max_mb: 8_192,
             data_mb: 200,
             backup_mb_s: 100,
             background_ms: 30_000,
@@ -375,6 +363,29 @@ impl Default for FailoverSpec {
 }
 
 impl InstanceSpec {
+    /// With everything that a file may leave out.
+    fn usual(name: &str, kind: Side, server_name: &str) -> InstanceSpec {
+        InstanceSpec {
+            name: name.to_owned(),
+            kind,
+            server_name: server_name.to_owned(),
+            product_version: default_version(),
+            edition: Edition::default(),
+            platform: Platform::default(),
+            tier: Tier::default(),
+            update_policy: UpdatePolicy::default(),
+            time_zone: default_zone(),
+            collation: default_collation(),
+            restart_ms: default_restart(),
+            backup_paths: None,
+            jobs: None,
+            agent_running: true,
+            databases: Vec::new(),
+            prepared: Vec::new(),
+            endpoint: None,
+        }
+    }
+
     pub(super) fn endpoint(&self) -> &str {
         self.endpoint.as_deref().unwrap_or("TCP://10.0.1.8:5022")
     }

@@ -142,7 +142,8 @@ impl World {
             };
             [local, distributed]
         };
-        self.seats(at).filter(|(link, side)| !link.left_by(*side)).flat_map(of).collect()
+        let linked = self.seats(at).filter(|(link, side)| !link.left_by(*side)).flat_map(of);
+        linked.chain(self.own_groups(at)).collect()
     }
 
     /// `sys.availability_replicas` of an instance.
@@ -166,6 +167,7 @@ impl World {
             if side == Side::SqlServer && member.local().is_some() {
                 rows = self.configured(link);
             }
+            let own = member;
             let of_member = |side| {
                 let member = link.member(side);
                 ReplicaFacts {
@@ -173,7 +175,7 @@ impl World {
                     group_id: link.id,
                     replica_server_name: member.group.clone(),
                     endpoint_url: member.endpoint_url.clone(),
-                    synchronous: link.synchronous,
+                    synchronous: link.synchronous || own.synchronous,
                     automatic: false,
                     session_timeout: seconds(link),
                     created: link.created,
@@ -186,7 +188,8 @@ impl World {
             rows.extend([of_member(Side::SqlServer), of_member(Side::ManagedInstance)]);
             rows
         };
-        self.seats(at).filter(|(link, side)| !link.left_by(*side)).flat_map(of).collect()
+        let linked = self.seats(at).filter(|(link, side)| !link.left_by(*side)).flat_map(of);
+        linked.chain(self.own_replicas(at)).collect()
     }
 
     /// `sys.dm_hadr_availability_replica_states` of an instance.
@@ -196,7 +199,8 @@ impl World {
             let local = self.replicas_beside(link, side).into_iter().map(|replica| replica.state());
             self.states_of(link, side).into_iter().chain(local)
         });
-        own.chain(self.standbys(at).flat_map(|of| self.standby_states(of))).collect()
+        let standby = self.standbys(at).flat_map(|of| self.standby_states(of));
+        own.chain(standby).chain(self.own_states(at)).collect()
     }
 
     /// `sys.databases` of an instance, system databases first.
@@ -221,8 +225,10 @@ impl World {
             for (database, copy) in link.databases.iter().zip(&member.copies) {
                 let state = self.shown_state(link, side, copy);
                 let primary = self.shown_role(link, side) == Role::Primary;
-                let behind =
-                    !link.left_by(side) && (!member.connected || copy.sent < copy.log.len());
+                let left = link.left_by(side);
+                let behind = !left && (!member.connected || copy.sent < copy.log.len());
+                let group = instance.groups.of(&database.name).map(|group| group.replica_id);
+                let linked = Some(member.local_replica_id).filter(|_| !left);
                 all.push(DatabaseFacts {
                     name: database.name.clone(),
                     database_id: copy.database_id,
@@ -230,17 +236,19 @@ impl World {
                     state,
                     full_recovery: !instance.setup().database(&database.name).simple,
                     updateable: primary && state == DatabaseState::Online,
-                    replica_id: (!link.left_by(side)).then_some(member.local_replica_id),
-                    group_database_id: (!link.left_by(side)).then_some(database.group_database_id),
-                    log_reuse_wait: if primary && behind {
-                        "AVAILABILITY_REPLICA"
-                    } else {
-                        "NOTHING"
+                    replica_id: linked.or(group),
+                    group_database_id: linked.or(group).map(|_| database.group_database_id),
+                    log_reuse_wait: match (primary, copy.room.wait) {
+                        (true, "NOTHING") if behind => "AVAILABILITY_REPLICA",
+                        (true, wait) => wait,
+                        (false, _) => "NOTHING",
                     },
                 });
             }
         }
         all.extend(self.standbys(at).flat_map(|of| self.standby_databases(of)));
+        let unlinked = self.unlinked(instance).map(|own| self.unlinked_facts(instance, own));
+        all.extend(unlinked);
         all
     }
 
@@ -263,6 +271,10 @@ impl World {
         let Some((link, side, copy)) = found else {
             if let Some(refusal) = self.standby_refusal(at, database) {
                 return Err(refusal);
+            }
+            let instance = self.instance(at);
+            if instance.is_some_and(|found| self.unlinked(found).any(|own| own.is(database))) {
+                return Ok(Access::Write);
             }
             let text = format!(
                 "Database '{database}' does not exist. Make sure that the name is entered correctly."
@@ -302,7 +314,7 @@ impl World {
 
     /// The links that an instance is a member of, and as which side.
     pub(super) fn sights<'a>(&'a self, at: &str) -> impl Iterator<Item = (&'a Link, Side)> {
-        let has = |(link, side): &(&Link, Side)| !(link.arm.dropped && link.left_by(*side));
+        let has = |(link, side): &(&Link, Side)| !link.gone_from(*side);
         self.links.values().filter_map(move |link| Some((link, link.side_of(at)?))).filter(has)
     }
 

@@ -154,6 +154,12 @@ impl World {
         for changed in work.databases.values() {
             self.may_write(at, &changed.name)?;
         }
+        for changed in work.databases.values() {
+            let bytes = u32::try_from(changed.bytes).unwrap_or(u32::MAX).max(512);
+            if let Some((link, side, database)) = place(&mut self.links, at, &changed.name) {
+                link.make_room(side, database, bytes)?;
+            }
+        }
         let now = self.now;
         let mut waiting = Vec::new();
         for changed in work.databases.values() {
@@ -333,7 +339,7 @@ fn place<'l>(
 ) -> Option<(&'l mut Link, Side, usize)> {
     links.values_mut().find_map(|link| {
         let side = link.side_of(at)?;
-        if link.arm.dropped && link.left_by(side) {
+        if link.gone_from(side) {
             return None;
         }
         let place = link.databases().position(|name| name.eq_ignore_ascii_case(database))?;

@@ -17,6 +17,7 @@ const PLAIN: Situation = Situation {
     file: "",
     instance: ("", ""),
     databases: &[],
+    groups: None,
     collation: "SQL_Latin1_General_CP1_CI_AS",
     alias: None,
     certificate: None,
@@ -29,6 +30,7 @@ const PLAIN: Situation = Situation {
 const CHIMERA: Situation = Situation {
     instance: ("chimera-canary-gpv2-01", "0a1b2c3d4e5f"),
     databases: &["CLI1"],
+    groups: Some(("Link1", "AG_CLI1", "AG_CLI1_MI")),
     certificate: Some("wwi-2022-sql02"),
     ..PLAIN
 };

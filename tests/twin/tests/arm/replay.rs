@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use twin::{
     serve::{Twin, TwinOptions},
-    world::{InstanceSpec, WorldSpec},
+    world::{InstanceSpec, PreparedSpec, WorldSpec},
 };
 
 use crate::difference::Difference;
@@ -57,6 +57,8 @@ pub(crate) struct Situation {
     pub(crate) instance: (&'static str, &'static str),
     /// Its databases.
     pub(crate) databases: &'static [&'static str],
+    /// What SQL Server's administrator has made: the link's name, and both groups'.
+    pub(crate) groups: Option<(&'static str, &'static str, &'static str)>,
     /// Its collation.
     pub(crate) collation: &'static str,
     /// Another managed instance beside it, and an alias in DNS that the first one has.
@@ -361,9 +363,17 @@ fn spec(situation: &Situation) -> WorldSpec {
     let [sql, managed] = [0, 1].map(|place| spec.instances[place].clone());
     spec.instances[0].endpoint = Some("TCP://10.0.9.9:5022".to_owned());
     let (name, number) = situation.instance;
+    let prepared = |(link, group, partner_group): &(&str, &str, &str)| PreparedSpec {
+        link: (*link).to_owned(),
+        group: (*group).to_owned(),
+        databases: Vec::new(),
+        partner: format!("{name}.{number}.database.windows.net"),
+        partner_group: (*partner_group).to_owned(),
+    };
     spec.instances.push(InstanceSpec {
         name: "recorded".to_owned(),
         server_name: "WWI-2022-SQL02".to_owned(),
+        prepared: situation.groups.iter().map(prepared).collect(),
         ..sql
     });
     spec.instances.push(InstanceSpec {

@@ -5,5 +5,7 @@ mod aftermath;
 mod azure;
 mod client;
 mod failover;
+mod groups;
+mod log;
 mod site;
 mod views;

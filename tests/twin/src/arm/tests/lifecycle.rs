@@ -1,22 +1,34 @@
 //! A link from its creation to its end.
 
 use super::*;
-use crate::world::{Party, Role, Side};
+use crate::world::{Party, PreparedSpec, Role, Side, WorldSpec};
 
 const NEW: &str = "LinkNew";
 
 impl Rig {
-    /// A twin with a second database on both sides of which one is empty.
-    async fn with_spare() -> Rig {
+    /// A twin with a second database on each side, and a SQL Server whose administrator has made
+    /// the groups of the new link over these databases.
+    async fn with_spare(databases: &[&str]) -> Rig {
         Rig::with(|spec| {
             spec.instances[0].databases = vec!["Orders".into()];
             spec.instances[1].databases = vec!["Stock".into()];
+            spec.instances[0].prepared = vec![prepared(spec, NEW, databases)];
         })
         .await
     }
 
     fn other_link(&self, name: &str) -> String {
         self.link_path().replace("LinkSales", name)
+    }
+}
+
+fn prepared(spec: &WorldSpec, link: &str, databases: &[&str]) -> PreparedSpec {
+    PreparedSpec {
+        link: link.to_owned(),
+        group: "AG_SQL".to_owned(),
+        databases: databases.iter().map(|name| (*name).to_owned()).collect(),
+        partner: spec.instances[1].server_name.clone(),
+        partner_group: "AG_MI".to_owned(),
     }
 }
 
@@ -34,7 +46,7 @@ fn order(database: &str, role: &str) -> Value {
 
 #[tokio::test]
 async fn a_link_from_sql_server_is_seeded_and_then_synchronises() {
-    let rig = Rig::with_spare().await;
+    let rig = Rig::with_spare(&["Orders"]).await;
     let path = rig.other_link(NEW);
     let answer = rig.ask(Method::PUT, &path, Some(order("Orders", "Secondary"))).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
@@ -63,14 +75,14 @@ async fn a_link_from_sql_server_is_seeded_and_then_synchronises() {
     assert!(database.get("lastCommitTime").is_none(), "nobody has committed yet");
     assert!(database.get("lastBackupLsn").is_none(), "it has no backup of its own yet");
     let seen = rig.twin.world.with(|world| world.databases("mi-dr").len());
-    assert_eq!(seen, 6, "four of the system, and two linked ones");
+    assert_eq!(seen, 7, "four of the system, two linked ones, and its own");
     let (_, again) = rig.done(Method::PUT, &path, Some(order("Orders", "Secondary"))).await;
     assert_eq!(again["status"], "Succeeded", "a second time, nothing happens");
 }
 
 #[tokio::test]
 async fn a_link_from_the_instance_fails_over_and_is_deleted() {
-    let rig = Rig::with_spare().await;
+    let rig = Rig::with_spare(&[]).await;
     let path = rig.other_link(NEW);
     let (name, ended) = rig.done(Method::PUT, &path, Some(order("Stock", "Primary"))).await;
     assert_eq!(name, "DistributedAvailabilityGroupsLinkCreateFromMI");
@@ -143,7 +155,7 @@ async fn deleting_what_is_not_there_is_accepted_and_fails_at_the_first_poll() {
 
 #[tokio::test]
 async fn a_creation_that_nobody_answers_goes_on_until_it_is_deleted() {
-    let rig = Rig::with_spare().await;
+    let rig = Rig::with_spare(&["Orders"]).await;
     let path = rig.other_link(NEW);
     rig.fault(Fault::Cut {
         from: "sql01".parse().expect("x"),
@@ -167,7 +179,7 @@ async fn a_creation_that_nobody_answers_goes_on_until_it_is_deleted() {
 
 #[tokio::test]
 async fn bodies_that_are_wrong_are_refused_with_their_codes() {
-    let rig = Rig::with_spare().await;
+    let rig = Rig::with_spare(&["Orders"]).await;
     let path = rig.other_link(NEW);
     let create = "InvalidDistributedAvailabilityGroupsCreateOrUpdateRequest";
     let with = |name: &str, value: Value| {
@@ -219,6 +231,7 @@ async fn several_databases_are_said_to_be_done_before_they_are() {
         spec.instances[0].databases = vec!["a".into(), "b".into()];
         // CU27, the first that takes several.
         spec.instances[0].product_version = "16.0.4275.1".to_owned();
+        spec.instances[0].prepared = vec![prepared(spec, "several", &["a", "b"])];
     })
     .await;
     let path = rig.other_link("several");
@@ -316,7 +329,7 @@ async fn a_deletion_happens_though_its_reply_is_lost() {
 
 #[tokio::test]
 async fn a_creation_that_cannot_be_fails_and_says_why() {
-    let rig = Rig::with_spare().await;
+    let rig = Rig::with_spare(&["Orders"]).await;
     let path = rig.other_link(NEW);
     let unknown = {
         let mut body = order("Orders", "Secondary");

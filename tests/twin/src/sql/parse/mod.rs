@@ -6,6 +6,7 @@
 mod backup;
 mod change;
 mod flow;
+mod groups;
 mod setup;
 mod statement;
 mod table;

@@ -8,13 +8,13 @@ use crate::sql::error::Result;
 use crate::sql::statement::Kind;
 use crate::world::setup::{Change, DatabaseChange, EndpointChange, LinkChange, LoginChange, Until};
 
-use super::{Reader, is_word};
+use super::{Reader, groups, is_word};
 
 /// One word, name, text, number or sign of a statement.
-struct Item {
-    text: String,
+pub(super) struct Item {
+    pub(super) text: String,
     /// In brackets, quotes or apostrophes: never a word of the language.
-    quoted: bool,
+    pub(super) quoted: bool,
 }
 
 impl Reader<'_> {
@@ -27,7 +27,7 @@ impl Reader<'_> {
         };
         is(1, &["LOGIN", "ENDPOINT"])
             || (is(1, &["DATABASE"]) && is(3, &["SET"]) && !is(4, &["HADR"]))
-            || (is(1, &["AVAILABILITY"]) && is(4, &["MODIFY"]))
+            || (is(1, &["AVAILABILITY"]) && is(4, &groups::CHANGES))
             || (is(1, &["AVAILABILITY"])
                 && is(4, &["SET"])
                 && is(6, &["REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT"]))
@@ -38,6 +38,10 @@ impl Reader<'_> {
         let items = self.items();
         if first == "DBCC" && word(&items, 1) == "TRACESTATUS" {
             return Ok(Kind::TraceStatus);
+        }
+        let sets = word(&items, 4) == "SET";
+        if ["CREATE", "DROP", "ALTER"].contains(&first) && groups::concerns(&items) && !sets {
+            return groups::statement(first, &items).map(Kind::Group).ok_or(wrong);
         }
         let changes = match first {
             "GRANT" | "DENY" | "REVOKE" => permission(&items, first == "GRANT"),
@@ -140,12 +144,8 @@ fn alter(items: &[Item]) -> Option<Vec<Change>> {
         "AVAILABILITY" => {
             let link = items.get(3)?.text.clone();
             let number = |name: &str| items.get(find(items, name)? + 2)?.text.parse().ok();
-            let change = match word(items, 4).as_str() {
-                "SET" => {
-                    LinkChange::Required(number("REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT")?)
-                }
-                _ => LinkChange::SessionTimeout(number("SESSION_TIMEOUT")?),
-            };
+            let required = number("REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT")?;
+            let change = LinkChange::Required(required);
             Change::Link { link, change }
         }
         _ => return None,
@@ -178,12 +178,12 @@ fn endpoint(items: &[Item], create: bool) -> Option<EndpointChange> {
 }
 
 /// Where a word of the language stands first.
-fn find(items: &[Item], wanted: &str) -> Option<usize> {
+pub(super) fn find(items: &[Item], wanted: &str) -> Option<usize> {
     items.iter().position(|item| !item.quoted && item.text.eq_ignore_ascii_case(wanted))
 }
 
 /// The word of the language at a place, in capitals; empty if there is none.
-fn word(items: &[Item], place: usize) -> String {
+pub(super) fn word(items: &[Item], place: usize) -> String {
     let item = items.get(place).filter(|item| !item.quoted);
     item.map_or_else(String::new, |item| item.text.to_uppercase())
 }

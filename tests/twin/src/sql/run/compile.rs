@@ -69,6 +69,7 @@ pub(super) fn compile<'a>(
             | Kind::Backup(_)
             | Kind::Restore { .. }
             | Kind::SetUp(_)
+            | Kind::Group(_)
             | Kind::TraceStatus
             | Kind::Execute { .. } => None,
         };
@@ -149,6 +150,7 @@ pub(super) fn declare(statements: &[Statement], session: &mut Session) -> Result
             | Kind::Backup(_)
             | Kind::Restore { .. }
             | Kind::SetUp(_)
+            | Kind::Group(_)
             | Kind::TraceStatus
             | Kind::Execute { .. } => {}
         }

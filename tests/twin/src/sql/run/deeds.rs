@@ -3,7 +3,7 @@
 use crate::sql::error::{Error, Result, of_world, unknown_database};
 use crate::sql::session::{Permission, Session};
 use crate::sql::statement::{DatabaseAction, GroupAction};
-use crate::world::{Command, World};
+use crate::world::{Command, GroupCommand, World};
 
 use super::{OTHER, Output, Step, finished};
 
@@ -66,6 +66,26 @@ pub(super) fn group_command(
         GroupAction::ForceFailoverAllowDataLoss => Command::ForceFailover { group },
         GroupAction::SetRoleSecondary => Command::SetRoleSecondary { group },
     })
+}
+
+/// CREATE, ALTER and DROP AVAILABILITY GROUP beside roles, if the session may.
+pub(super) fn administer(
+    command: GroupCommand,
+    world: &mut World,
+    at: &str,
+    session: &mut Session,
+) -> Result<Step> {
+    if session.transactions > 0 {
+        let text = "AVAILABILITY GROUP statement cannot be used inside a user transaction.";
+        return Err(Error::new(574, 16, text));
+    }
+    if !session.may(Permission::AlterAvailabilityGroup) {
+        let text = "User does not have permission to perform this action.";
+        return Err(Error::new(15247, 16, text));
+    }
+    let who = session.origin();
+    world.administer(at, &who, command).map_err(|error| of_world(&error))?;
+    Ok(finished(session, None))
 }
 
 /// ALTER DATABASE … SET HADR, if the session may.

@@ -446,6 +446,7 @@ impl Run {
                 self.deed(command, world, at, session)
             }
             Kind::SetUp(changes) => setup::change(changes.clone(), world, at, session),
+            Kind::Group(command) => deeds::administer(command.clone(), world, at, session),
             Kind::TraceStatus => Ok(setup::trace_status(world, at, session)),
             Kind::Execute { name, arguments } => self.execute(name, arguments, world, at, session),
             Kind::ExecuteText(text) => self.execute_text(text, world, at, session),

@@ -15,7 +15,11 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
     let user = database.database_id > 4;
     let level = env.instance.build().release().compatibility();
     let (model, model_desc) = if database.full_recovery { (1, "FULL") } else { (3, "SIMPLE") };
-    let wait = if database.log_reuse_wait == "AVAILABILITY_REPLICA" { 9 } else { 0 };
+    let wait = match database.log_reuse_wait {
+        "AVAILABILITY_REPLICA" => 9,
+        "LOG_BACKUP" => 2,
+        _ => 0,
+    };
     let master = database.name == "master";
     let (isolation, isolation_desc) =
         if master || database.name == "msdb" { (1, "ON") } else { (0, "OFF") };

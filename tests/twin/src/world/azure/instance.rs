@@ -80,6 +80,8 @@ pub struct OwnDatabase {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
+    /// `database_id`
+    pub database_id: u32,
 }
 
 /// What `PATCH` of an instance says; what is left out stays.
@@ -103,10 +105,21 @@ pub struct InstanceChange {
     pub tags: Option<BTreeMap<String, String>>,
 }
 
+impl OwnDatabase {
+    pub(in crate::world) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
 impl Resource {
-    pub(in crate::world) fn new(spec: &InstanceSpec, start: Timestamp) -> Resource {
+    /// `first` is the `database_id` of the first of its databases.
+    pub(in crate::world) fn new(spec: &InstanceSpec, first: u32, start: Timestamp) -> Resource {
         let created = start - SignedDuration::from_hours(71);
-        let own = |name: &String| OwnDatabase { name: name.clone(), created };
+        let own = |(name, database_id): (&String, u32)| OwnDatabase {
+            name: name.clone(),
+            created,
+            database_id,
+        };
         Resource {
             base_price: false,
             usage: Usage::Active,
@@ -118,7 +131,7 @@ impl Resource {
             said_health: None,
             certificates: BTreeMap::new(),
             aliases: BTreeMap::new(),
-            databases: spec.databases.iter().map(own).collect(),
+            databases: spec.databases.iter().zip(first..).map(own).collect(),
         }
     }
 
@@ -135,7 +148,7 @@ impl Resource {
     }
 
     pub(super) fn has(&self, database: &str) -> bool {
-        self.databases.iter().any(|own| own.name.eq_ignore_ascii_case(database))
+        self.databases.iter().any(|own| own.is(database))
     }
 }
 

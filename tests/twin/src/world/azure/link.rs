@@ -139,7 +139,7 @@ impl World {
     pub(super) fn change_link(&mut self, link: &str, patch: &LinkPatch) {
         let Some(found) = self.links.get_mut(link) else { return };
         if let Some(synchronous) = patch.synchronous {
-            found.arm.synchronous = synchronous;
+            found.set_commit_mode(Side::ManagedInstance, synchronous);
         }
         // A database that is left out of the list leaves the link.
         let Some(wanted) = &patch.databases else { return };
@@ -181,6 +181,8 @@ impl World {
         let cut_over =
             (role != Role::Primary).then(|| failover::backups_after_failover(found, now));
         let harmed = found.arm.harmed;
+        let copies = found.member(side).copies.iter().map(|copy| copy.database_id);
+        let ids: Vec<u32> = copies.collect();
         let names: Vec<String> = found.databases().map(str::to_owned).collect();
         if let Some(instance) = self.instances.get_mut(instance) {
             if harmed {
@@ -189,7 +191,9 @@ impl World {
                 instance.backups.retain(|it| it.finish <= now || !linked(&it.database));
             }
             instance.backups.extend(cut_over.into_iter().flatten());
-            let own = names.into_iter().map(|name| OwnDatabase { name, created: now });
+            let named = names.into_iter().zip(ids);
+            let own =
+                named.map(|(name, database_id)| OwnDatabase { name, created: now, database_id });
             instance.resource.databases.extend(own);
         }
         self.note_writers();

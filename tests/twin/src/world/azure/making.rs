@@ -3,9 +3,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{LinkOrder, job::JobStatus};
+use super::{LinkOrder, job::JobStatus, partner::DATABASE};
 use crate::world::{
-    ArmError, ArmLink, Guid, Link, LinkSpec, LogSpec, Role, Side, World, reach, replication,
+    ArmError, ArmLink, Guid, Link, LinkSpec, LogSpec, Role, Side, World, replication,
 };
 
 /// Until the two sides have found each other. Whole creations were seen to take 36 to 61 s
@@ -17,21 +17,27 @@ const SEVERAL: SignedDuration = SignedDuration::from_secs(12);
 const LISTED: SignedDuration = SignedDuration::from_secs(20);
 /// A creation that does not come to an end is given up (mi-link 6.2).
 const GIVEN_UP: SignedDuration = SignedDuration::from_hours(6 * 24);
+/// After so long without the other side a link says what is wrong (mi-link 10).
+const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 /// How often seeding is looked at.
 const LOOK: SignedDuration = SignedDuration::from_secs(1);
 
 /// A link on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Making {
-    instance: String,
-    order: LinkOrder,
+    pub(super) instance: String,
+    pub(super) order: LinkOrder,
     job: Guid,
     ids: Ids,
     begun: Timestamp,
     next: Timestamp,
     /// The SQL Server that has answered.
-    partner: Option<String>,
-    seeded_kb: u64,
+    pub(super) partner: Option<String>,
+    pub(super) seeded_kb: u64,
+    /// When seeding began.
+    pub(super) seeding: Option<Timestamp>,
+    /// What keeps it from going on, by the engine's number, and since when.
+    trouble: Option<(u32, Timestamp)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +87,8 @@ pub struct AzureDatabase {
     pub replica_state: &'static str,
     /// `seedingProgress` in percent, once it is seeded.
     pub progress: Option<u8>,
+    /// `mostRecentLinkError`
+    pub error: Option<u32>,
 }
 
 impl Making {
@@ -96,6 +104,8 @@ impl Making {
             next: world.now + HANDSHAKE,
             partner: None,
             seeded_kb: 0,
+            seeding: None,
+            trouble: None,
         }
     }
 
@@ -115,14 +125,17 @@ impl Making {
         Some(self.next)
     }
 
-    fn total_kb(&self) -> u64 {
+    pub(super) fn total_kb(&self) -> u64 {
         u64::from(LogSpec::default().data_mb) * 1_024 * self.order.databases.len() as u64
     }
 
     fn read(&self, now: Timestamp) -> AzureLink {
         let listed = !self.order.several || now.duration_since(self.begun) >= LISTED;
         let percent = self.seeded_kb.saturating_mul(100) / self.total_kb().max(1);
+        let trouble = self.trouble.filter(|(_, since)| now.duration_since(*since) >= PATIENCE);
         let replica_state = match (self.order.several, self.partner.is_some()) {
+            _ if trouble.is_some_and(|(number, _)| number == DATABASE) => "LinkCreationError",
+            _ if trouble.is_some() => "LinkInitError",
             (true, false) => "InitiatingLink",
             (false, false) => "CreatingLink",
             (true | false, true) => "LinkInitialSeeding",
@@ -133,6 +146,7 @@ impl Making {
             partner_replica: self.ids.partner,
             replica_state,
             progress: self.partner.as_ref().and(u8::try_from(percent.min(100)).ok()),
+            error: trouble.map(|(number, _)| number),
         });
         AzureLink::Making {
             order: self.order.clone(),
@@ -176,7 +190,7 @@ impl World {
         Some(AzureLink::Made {
             link: Box::new(read),
             several: found.arm.several || found.databases().nth(1).is_some(),
-            synchronous: found.arm.synchronous,
+            synchronous: found.member(Side::ManagedInstance).synchronous,
             changed: found.member(Side::ManagedInstance).changed,
             certificate: certificate.map(|(name, found)| (name.clone(), found.expiry)),
         })
@@ -219,17 +233,22 @@ impl World {
             self.azure.jobs.end(making.job, JobStatus::Canceled);
             return true;
         }
-        let Some(partner) = self.partner_of(making) else { return false };
-        let open = !reach::is_cut(&self.instances, &self.faults, &partner, &making.instance)
-            && !reach::is_cut(&self.instances, &self.faults, &making.instance, &partner);
-        if !open {
-            return false;
-        }
+        let partner = match self.partner_of(making) {
+            Ok(partner) => partner,
+            Err(number) => {
+                let since = making.trouble.map_or(now, |(_, since)| since);
+                making.trouble = Some((number, since));
+                // Seeding is not resumed where it was, but begun again (mi-link 10).
+                (making.partner, making.seeding, making.seeded_kb) = (None, None, 0);
+                return false;
+            }
+        };
+        making.trouble = None;
         if making.partner.is_none() {
             if making.order.several && now.duration_since(making.begun) < LISTED + HANDSHAKE {
                 return false;
             }
-            making.partner = Some(partner);
+            (making.partner, making.seeding) = (Some(partner), Some(now));
             return false;
         }
         making.seeded_kb += u64::from(LogSpec::default().bandwidth_kb_s);
@@ -238,26 +257,6 @@ impl World {
         }
         self.finish(making, &partner);
         true
-    }
-
-    /// The SQL Server at the endpoint, if both sides are up and the primary has the databases. Its
-    /// administrator's part (the two groups, the certificate) is taken as done.
-    fn partner_of(&self, making: &Making) -> Option<String> {
-        let wanted = authority(&making.order.partner_endpoint)?;
-        let at = |name: &&String| {
-            let found = self.instances.get(*name);
-            found.is_some_and(|it| it.side() == Side::SqlServer && it.answers_at(&wanted))
-        };
-        let partner = self.instances.keys().find(at)?;
-        let up = |name: &str| {
-            self.instances.get(name).is_some_and(|it| it.is_up() && it.has_recovered(self.now))
-        };
-        let primary = if making.order.from_instance { &making.instance } else { partner };
-        let has = |name: &String| {
-            self.instances.get(primary).is_some_and(|found| found.resource.has(name))
-        };
-        let ready = up(partner) && up(&making.instance) && making.order.databases.iter().all(has);
-        ready.then(|| partner.clone())
     }
 
     fn finish(&mut self, making: &Making, partner: &str) {
@@ -270,17 +269,21 @@ impl World {
         let mut link = Link::new(&spec, &mut self.instances, 0, &mut self.rng, now);
         link.begin_now(making.ids.link, now);
         link.arm.several = making.order.several;
+        self.take_groups(&mut link, partner);
         for ((name, before), side) in kept.into_iter().zip([Side::SqlServer, Side::ManagedInstance])
         {
             let Some(instance) = self.instances.get_mut(&name) else { continue };
-            if link.member(side).role == Role::Secondary {
-                // It was seeded just now and has no backups of its own.
-                instance.backups.truncate(before);
-            }
-            for database in &spec.databases {
-                instance.resource.take(database);
+            // What it had backed up stays; what was seeded just now has no backups of its own.
+            instance.backups.truncate(before);
+            for (place, database) in spec.databases.iter().enumerate() {
+                if let Some(own) = instance.resource.take(database)
+                    && link.member(side).role == Role::Primary
+                {
+                    link.member_mut(side).copies[place].database_id = own.database_id;
+                }
             }
         }
+        self.take_over_copies(&mut link, spec.primary);
         replication::handshake(&mut link, spec.primary, now);
         self.ledger.open(&spec.name, now);
         self.links.insert(spec.name.clone(), link);

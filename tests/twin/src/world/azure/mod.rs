@@ -9,6 +9,7 @@ mod instance;
 mod job;
 mod link;
 mod making;
+mod partner;
 mod refusal;
 mod switch;
 
@@ -16,7 +17,6 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub(super) use self::making::authority;
 pub use self::{
     instance::{InstanceChange, OwnDatabase, Resource, TrustCertificate, Usage},
     job::{Family, Job, JobStatus},
@@ -25,6 +25,7 @@ pub use self::{
     switch::{RoleChange, RoleOrder},
 };
 use self::{job::Jobs, making::Making};
+pub(super) use self::{making::authority, partner::trusted};
 use super::{
     ArmError, CommandRecord, Guid, OperationStatus, Origin, Party, Reply, World,
     ledger::CommandWords,

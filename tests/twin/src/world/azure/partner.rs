@@ -1,0 +1,204 @@
+//! What the making of a link asks of SQL Server, and what it takes over from there.
+
+use jiff::Timestamp;
+
+use super::making::{Making, authority};
+use crate::world::{Instance, Link, LogSpec, SeedingFacts, Side, World, link::Heard, reach};
+
+/// The database does not answer.
+pub(super) const DATABASE: u32 = 41_977;
+/// The link was not initiated in five minutes: the network, or nobody there.
+const NOT_BEGUN: u32 = 41_962;
+/// The managed instance does not know SQL Server's certificate.
+const NO_PARTNER_CERTIFICATE: u32 = 41_973;
+/// SQL Server does not know the managed instance's certificate.
+const NO_INSTANCE_CERTIFICATE: u32 = 41_974;
+/// The group does not answer: names or parameters.
+const GROUP: u32 = 41_976;
+/// The connection failed.
+const CONNECTION: u32 = 41_986;
+/// The endpoint does not encrypt.
+const ENCRYPTION: u32 = 41_998;
+
+impl World {
+    /// The SQL Server at the endpoint, if its administrator has done what a link needs; else the
+    /// engine's number of what is wrong (mi-link 10).
+    pub(super) fn partner_of(&self, making: &Making) -> Result<String, u32> {
+        let order = &making.order;
+        let wanted = authority(&order.partner_endpoint).ok_or(CONNECTION)?;
+        let at = |it: &&Instance| it.side() == Side::SqlServer && it.answers_at(&wanted);
+        let sql = self.instances.values().find(at).ok_or(NOT_BEGUN)?;
+        let instance = self.instances.get(&making.instance).ok_or(NOT_BEGUN)?;
+        let up = |it: &Instance| it.is_up() && it.has_recovered(self.now);
+        let cut = |from: &Instance, to: &Instance| {
+            reach::is_cut(&self.instances, &self.faults, &from.name, &to.name)
+        };
+        if !up(sql) || !up(instance) || cut(sql, instance) || cut(instance, sql) {
+            return Err(NOT_BEGUN);
+        }
+        trusted(sql, instance, self.now)?;
+        let distributed = sql.groups.distributed(&order.name).ok_or(GROUP)?;
+        let short = making.instance.as_str();
+        let named = distributed.own.eq_ignore_ascii_case(&order.partner_group)
+            && [order.instance_group.as_str(), short]
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(&distributed.other));
+        if !named {
+            return Err(GROUP);
+        }
+        let ready = if order.from_instance {
+            let takes = sql.groups.local(&order.partner_group).is_some_and(|it| it.may_create);
+            let there = self.databases(&sql.name);
+            takes
+                && order.databases.iter().all(|name| {
+                    let free = !there.iter().any(|own| own.name.eq_ignore_ascii_case(name));
+                    instance.resource.has(name) && free
+                })
+        } else {
+            let waits = |name: &String| sql.waits_with(&order.partner_group, name);
+            order.databases.iter().all(waits)
+        };
+        if ready { Ok(sql.name.clone()) } else { Err(DATABASE) }
+    }
+}
+
+/// Whether two instances can open a connection: endpoint, encryption, certificates and their ends.
+pub(in crate::world) fn trusted(
+    sql: &Instance,
+    instance: &Instance,
+    now: Timestamp,
+) -> Result<(), u32> {
+    let endpoint = sql.setup.endpoint.as_ref().filter(|it| it.started).ok_or(CONNECTION)?;
+    if !endpoint.encrypted {
+        return Err(ENCRYPTION);
+    }
+    let shown = endpoint.certificate.as_ref().and_then(|name| sql.setup.certificates.get(name));
+    let shown = shown.is_some_and(|certificate| certificate.expiry > now);
+    let mut brought = instance.resource.certificates.values();
+    if !shown || !brought.any(|certificate| certificate.expiry > now) {
+        return Err(NO_PARTNER_CERTIFICATE);
+    }
+    let theirs = sql.setup.certificates.get(&instance.server_name);
+    if theirs.is_none_or(|certificate| certificate.expiry <= now) {
+        return Err(NO_INSTANCE_CERTIFICATE);
+    }
+    Ok(())
+}
+
+impl World {
+    /// The groups on SQL Server become those of the link.
+    pub(super) fn take_groups(&mut self, link: &mut Link, partner: &str) {
+        let Some(groups) = self.instances.get_mut(partner).map(|it| &mut it.groups) else { return };
+        let is = |name: &str| name.eq_ignore_ascii_case(&link.name);
+        let place = groups.distributed.iter().position(|group| is(&group.name));
+        let Some(distributed) = place.map(|place| groups.distributed.remove(place)) else { return };
+        let own = |group: &crate::world::groups::OwnGroup| {
+            group.name.eq_ignore_ascii_case(&distributed.own)
+        };
+        let place = groups.local.iter().position(own);
+        link.id = distributed.id;
+        let timeout = i64::from(distributed.session_timeout);
+        link.session_timeout = jiff::SignedDuration::from_secs(timeout);
+        link.member_mut(Side::ManagedInstance).replica_id = distributed.other_id;
+        let member = link.member_mut(Side::SqlServer);
+        member.replica_id = distributed.replica_id;
+        if let Some(local) = place.map(|place| groups.local.remove(place)) {
+            (member.group_id, member.local_replica_id) = (local.id, local.replica_id);
+        }
+    }
+
+    /// A database that an earlier link has left behind brings its log, its number and its
+    /// applications along: the new link goes on where it stands.
+    pub(super) fn take_over_copies(&mut self, link: &mut Link, primary: Side) {
+        let owner = link.member(primary).instance.clone();
+        for place in 0..link.databases.len() {
+            let name = link.databases[place].name.clone();
+            let had = |old: &&mut Link| {
+                old.side_of(&owner) == Some(primary)
+                    && old.left_by(primary)
+                    && !old.gone_from(primary)
+                    && old.databases().any(|other| other == name)
+            };
+            let Some(old) = self.links.values_mut().find(had) else {
+                // Its tables come along: they are there with the first record of its log.
+                let known = self.instances.get_mut(&owner).map(|it| &mut it.contents);
+                if let Some(contents) = known.and_then(|it| it.remove(&name.to_lowercase())) {
+                    link.remember(place, 0, contents);
+                }
+                continue;
+            };
+            let Some(from) = old.databases().position(|other| other == name) else { continue };
+            link.databases[place].records = old.databases[from].records.clone();
+            link.databases[place].history = old.databases[from].history.clone();
+            link.databases[place].log_kept = old.databases[from].log_kept;
+            let left = &old.member(primary).copies[from];
+            let all = left.log.len();
+            for side in [primary, primary.other()] {
+                let copy = &mut link.member_mut(side).copies[place];
+                copy.log.clone_from(&left.log);
+                (copy.redone, copy.sent) = (all, all);
+            }
+            let (now, copy) = (self.now, &mut link.member_mut(primary).copies[place]);
+            copy.database_id = left.database_id;
+            copy.flushed = left.flushed;
+            copy.heard =
+                Some(Heard { hardened: all, redone: all, hardened_at: now, redone_at: now });
+            let old_name = old.name.clone();
+            old.moved_on[primary.index()] = true;
+            for workload in self.workloads.values_mut() {
+                if workload.link == old_name && workload.database == from {
+                    workload.link.clone_from(&link.name);
+                    workload.database = place;
+                }
+            }
+        }
+        let used: Vec<String> = self.workloads.values().map(|it| it.link.clone()).collect();
+        self.links.retain(|name, old| {
+            let gone = old.gone_from(Side::SqlServer) && old.gone_from(Side::ManagedInstance);
+            !gone || used.contains(name)
+        });
+    }
+
+    /// What an instance is sending, or getting, to begin a link.
+    #[must_use]
+    pub fn seeding(&self, at: &str) -> Vec<SeedingFacts> {
+        let mut rows = Vec::new();
+        for making in self.azure.makings.values() {
+            let (Some(partner), Some(start)) = (&making.partner, making.seeding) else { continue };
+            if partner != at && making.instance != at {
+                continue;
+            }
+            let Some(sql) = self.instances.get(partner) else { continue };
+            let Some(group) = sql.groups.distributed(&making.order.name) else { continue };
+            let is_source = (making.instance == at) == making.order.from_instance;
+            let known = self.databases(at);
+            let count = making.order.databases.len() as u64;
+            for name in &making.order.databases {
+                let found = known.iter().find(|it| it.name.eq_ignore_ascii_case(name));
+                let id = sql.groups.local(&group.own).map_or(group.id, |own| own.database_id(name));
+                rows.push(SeedingFacts {
+                    group_id: group.id,
+                    group_database_id: id,
+                    remote_replica_id: if making.instance == at {
+                        group.replica_id
+                    } else {
+                        group.other_id
+                    },
+                    operation_id: crate::world::Guid(group.id.0 ^ id.0),
+                    database: name.clone(),
+                    database_id: found.map_or(0, |it| it.database_id),
+                    remote: if making.instance == at {
+                        partner.clone()
+                    } else {
+                        making.instance.clone()
+                    },
+                    is_source,
+                    start,
+                    bytes: (making.seeded_kb * 1_024 / count, making.total_kb() * 1_024 / count),
+                    rate: u64::from(LogSpec::default().bandwidth_kb_s) * 1_024,
+                });
+            }
+        }
+        rows
+    }
+}
