@@ -27,7 +27,12 @@ pub(crate) fn state(link: &Value, now: &str) -> Vec<String> {
         word(&link["health"])
     ));
     for (title, side) in [("sql_server", "sql_server"), ("managed_instance", "managed_instance")] {
-        lines.push(format!("  {title:<17} {}", look(&link["sides"][side])));
+        let found = &link["sides"][side];
+        lines.push(format!("  {title:<17} {}", look(found)));
+        for replica in found["seen"]["side"]["replicas"].as_array().into_iter().flatten() {
+            let (name, said) = (word(&replica["name"]), word(&replica["said"]));
+            lines.push(format!("    {name:<15} {said}"));
+        }
     }
     lines.push(format!("  {:<17} {}", "control_plane", look(&link["sides"]["control_plane"])));
     let reasons: Vec<_> =
@@ -104,6 +109,7 @@ fn proposal(proposal: &Value) -> String {
             proposal["step_count"],
             clock(&text("execute_by"))
         ),
+        Some("undoing") => format!("{id} is being taken back: the applications are let in again"),
         _ => format!(
             "{id} is closed: {} ({})",
             proposal["closed"]["end"].as_str().unwrap_or("-"),

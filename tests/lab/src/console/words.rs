@@ -85,6 +85,7 @@ pub(super) fn hint(link: Option<&Value>) -> String {
             _ => "approve bob (and `kill agent` while it is at work)",
         },
         (_, Some("approved")) => "watch it work, or: kill agent, start agent",
+        (_, Some("undoing")) => "watch it being taken back, then: journal",
         ("split_brain", _) => "both sides take writes: truth, explain, journal, quit",
         (_, Some("closed")) if proposal["closed"]["end"] == "stuck" => "journal, acknowledge",
         (_, Some("closed")) if !planned && proposal["closed"]["end"] == "succeeded" => {
@@ -227,6 +228,8 @@ mod tests {
         };
         check(open(0), "approve alice");
         check(open(1), "approve bob");
+        let undone = serde_json::json!({ "status": "undoing" });
+        check(serde_json::json!({ "health": "degraded", "proposal": undone }), "taken back");
         assert_eq!(hint(None), "start agent");
     }
 }
