@@ -47,6 +47,16 @@ pub(super) const CASES: &[Case] = &[
         mend: Mend::Config,
     },
     Case {
+        id: "planned.backup",
+        subject: "LinkSales",
+        words: "people have to take it",
+        broken: |bench| bench.unset("links.0.planned.backup"),
+        mend: Mend::Hand(|bench| {
+            bench.set("links.0.planned.backup.to", "/var/opt/mssql/backup/");
+            bench.keep();
+        }),
+    },
+    Case {
         id: "http.listen",
         subject: "the agent's API",
         words: "something that is not the agent",

@@ -59,6 +59,7 @@ pub(super) fn all(
     // Who is primary comes before whatever else is wrong with a link: most of that follows from it.
     found.extend(config.links.iter().flat_map(|link| of_link(config, link, &facts)));
     found.extend(answers);
+    found.extend(local::backups(config));
     found.extend(placement(&placed(config, &facts)));
     Ok(found)
 }

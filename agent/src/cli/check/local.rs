@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use agent_core::LinkSpec;
 use probes::readiness::{Check, Finding, How, Stage, files};
 
 use crate::config::{Config, Problem};
@@ -39,6 +40,13 @@ const LISTEN: Check = Check {
     stage: Stage::Server,
     question: "Is the address of the API free, or the agent's already?",
     source: "a connection to it, else listening on it for a moment",
+};
+/// Does the way back end with a chain of backups?
+const BACKUP: Check = Check {
+    id: "planned.backup",
+    stage: Stage::Link,
+    question: "Does a full backup, not COPY_ONLY, follow each move to SQL Server?",
+    source: "the configuration; the log that a managed instance has backed up is missing from SQL Server's own chain",
 };
 
 /// For the connection to an address of this machine, and for its answer.
@@ -83,6 +91,23 @@ pub(super) fn of_config(
     }
     found.extend(files::data_dir(&config.agent.data_dir));
     found
+}
+
+/// Where the full backup goes after a move to SQL Server.
+pub(super) fn backups(config: &Config) -> Vec<Finding> {
+    let of = |(place, link): (usize, &LinkSpec)| match &link.planned.backup {
+        Some(backup) => BACKUP.ok(link.id.as_str(), format!("to {}", backup.to)),
+        None => {
+            let what = "people have to take it: no place for it is configured";
+            let key = format!("links[{place}].planned.backup");
+            BACKUP.warning(link.id.as_str(), what).mend(
+                How::Config,
+                key,
+                "{ to = \"<a folder of the server, with its separator, or the https address of a container>\" }",
+            )
+        }
+    };
+    config.links.iter().enumerate().map(of).collect()
 }
 
 /// The address of the API: free, an agent's, or somebody else's.
