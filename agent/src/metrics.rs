@@ -108,7 +108,8 @@ impl Metrics {
             &registry,
             "dr_agent_probe_duration_seconds",
             "How long one look at an instance took, connect and login included.",
-            &["instance", "vantage"],
+            // Not `instance`, which is Prometheus' own label for who was scraped.
+            &["server", "vantage"],
             &LOOK_BUCKETS,
         )?;
         let entries = counter(
@@ -190,7 +191,7 @@ impl Metrics {
         self.registry.register(Box::new(asked::Asked::new(name, help, labels, kind, value)?))
     }
 
-    /// Counts the looks of one watch; `instance` is the label under which their time is kept.
+    /// Counts the looks of one watch; `server` is the label under which their time is kept.
     #[must_use]
     pub fn eye(self: &Arc<Self>, instance: &str) -> Eye {
         Eye { metrics: Arc::clone(self), instance: instance.to_owned(), newest: Mutex::new(None) }

@@ -168,26 +168,6 @@ impl Process {
         self.signal("CONT");
     }
 
-    /// Resident memory in KiB, from /proc; `None` once it has ended.
-    #[must_use]
-    pub fn rss_kib(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    }
-
-    /// Processor time that it has used, user and system, from /proc with its grain of 10 ms; `None`
-    /// once it has ended.
-    #[must_use]
-    pub fn cpu(&self) -> Option<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
-        // The name in parentheses may contain anything: count from behind it (proc(5), 14 and 15).
-        let (_, rest) = stat.rsplit_once(')')?;
-        let ticks = rest.split_whitespace().skip(11).take(2);
-        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
-        Some(Duration::from_millis(ticks * 10))
-    }
-
     fn signal(&mut self, signal: &str) {
         // Ended and waited for, the id could be somebody else's by now.
         if self.ended().is_none() {
@@ -326,8 +306,6 @@ mod tests {
         let polite = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done";
         let mut process = shell(polite, folder.path());
         process.wait_for_line("up", LIMIT);
-        assert!(process.rss_kib().is_some_and(|kib| kib > 0));
-        assert!(process.cpu().is_some());
         assert_eq!(process.terminate(LIMIT).code(), Some(0));
         assert_eq!(process.stdout(), "up\nbye\n");
 

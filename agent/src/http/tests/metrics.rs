@@ -114,7 +114,7 @@ fn looks_are_counted_by_what_was_seen() {
     let text = metrics.render(None, Some(&bus), &[]).expect("a text");
     let looks = "dr_agent_probe_looks_total{link=\"orders\"";
     let duration = "dr_agent_probe_duration_seconds";
-    let labels = "instance=\"sql\",vantage=\"sql_server\"";
+    let labels = "server=\"sql\",vantage=\"sql_server\"";
     let expected = [
         format!("{looks},result=\"answered\",vantage=\"sql_server\"}} 2"),
         format!("{looks},result=\"timed_out\",vantage=\"sql_server\"}} 1"),
