@@ -45,11 +45,7 @@ fn every_metric_of_a_rule_is_exported_with_its_labels() {
 #[test]
 fn each_replica_has_its_role_and_no_more() {
     let mut estate = estate();
-    let mut primary = reading(Role::Primary, true, 1);
-    primary.replicas = vec![
-        ReplicaReading { name: "sql-1a".into(), role: None, said: "connection refused".into() },
-        ReplicaReading { name: "sql-1b".into(), role: Some(Role::Primary), said: "PRIMARY".into() },
-    ];
+    let primary = SideReading { replicas: replicas(), ..reading(Role::Primary, true, 1) };
     estate.observe(at(1), look(1, Vantage::SqlServer, Seen::Side(primary)));
     let metrics = Metrics::new("1", 0).expect("metrics");
     let text = metrics.render(Some(&View::take(&estate, at(1))), None, &[]).expect("a text");
@@ -106,7 +102,10 @@ fn everything() -> String {
     for second in 0..120 {
         let lost = second > 10;
         let primary = match second {
-            0..=10 => Seen::Side(reading(Role::Primary, true, second)),
+            0..=10 => {
+                let replicas = replicas();
+                Seen::Side(SideReading { replicas, ..reading(Role::Primary, true, second) })
+            }
             _ => silence(SilenceKind::Refused),
         };
         let secondary = Seen::Side(reading(Role::Secondary, !lost, second.min(9)));
@@ -184,6 +183,14 @@ fn look(second: i64, vantage: Vantage, seen: Seen) -> Observation {
 
 fn silence(kind: SilenceKind) -> Seen {
     Seen::Silence(Silence { kind, detail: "as the test wants it".into() })
+}
+
+/// One that does not answer, and the primary one.
+fn replicas() -> Vec<ReplicaReading> {
+    vec![
+        ReplicaReading { name: "sql-1a".into(), role: None, said: "connection refused".into() },
+        ReplicaReading { name: "sql-1b".into(), role: Some(Role::Primary), said: "PRIMARY".into() },
+    ]
 }
 
 fn reading(role: Role, connected: bool, commit: i64) -> SideReading {
