@@ -59,6 +59,30 @@ async fn freetds_asks_both_sides_of_a_link() {
     twin.shutdown().await;
 }
 
+/// The documented change of mode, and the query that is to verify it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freetds_switches_a_link_to_synchronous_commit_and_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twin = start(&folder).await;
+    let primary = Client::new(&folder, &twin.endpoints.sql_server, &twin.endpoints.ca);
+    let verify = queries().find(|query| query.contains("ar.availability_mode_desc"));
+    let verify = verify.expect("it is one of the documented ones");
+    for mode in ["SYNCHRONOUS_COMMIT", "ASYNCHRONOUS_COMMIT"] {
+        let said = primary
+            .tsql(&format!(
+                "ALTER AVAILABILITY GROUP [LinkSales] MODIFY AVAILABILITY GROUP ON\n  \
+                 'AG_Sales' WITH (AVAILABILITY_MODE = {mode}),\n  \
+                 'mi-dr' WITH (AVAILABILITY_MODE = {mode});"
+            ))
+            .await;
+        assert!(!said.contains("Msg "), "{said}");
+        let rows = primary.bsqldb(verify).await;
+        let modes: Vec<_> = rows.iter().filter_map(|row| row.split('|').nth(3)).collect();
+        assert_eq!(modes, [mode, mode], "{rows:?}");
+    }
+    twin.shutdown().await;
+}
+
 struct Client<'a> {
     folder: &'a Path,
     at: &'a SqlEndpoint,
