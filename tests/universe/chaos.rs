@@ -251,7 +251,10 @@ fn cure(chaos: &Chaos, rng: &mut fastrand::Rng) -> Option<(Fault, i64)> {
     let Chaos::World(fault) = chaos else { return None };
     match fault {
         Fault::ArmUnavailable { .. } => Some((Fault::ArmUnavailable { on: false }, after)),
-        Fault::Cut { from, to, .. } | Fault::Slow { from, to, .. } => {
+        Fault::Cut { from, to, .. }
+        | Fault::Slow { from, to, .. }
+        | Fault::Jitter { from, to, .. }
+        | Fault::Throttle { from, to, .. } => {
             Some((Fault::Heal { from: from.clone(), to: to.clone() }, after))
         }
         Fault::Stop { .. }

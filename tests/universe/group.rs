@@ -62,6 +62,8 @@ fn shared(chaos: &Chaos, name: &str) -> Option<Fault> {
         | Fault::Refuse { .. }
         | Fault::Accept { .. }
         | Fault::Slow { .. }
+        | Fault::Jitter { .. }
+        | Fault::Throttle { .. }
         | Fault::LoseReply { .. }
         | Fault::DelayDeed { .. }
         | Fault::FailNext { .. }

@@ -64,6 +64,24 @@ pub enum Command {
         /// By how many milliseconds, each way.
         ms: u32,
     },
+    /// Delay everything between two parties by a time that varies.
+    Jitter {
+        /// One party.
+        a: Party,
+        /// The other.
+        b: Party,
+        /// By up to how many milliseconds, each way.
+        ms: u32,
+    },
+    /// Let the log between two instances have less bandwidth.
+    Throttle {
+        /// One instance.
+        a: Party,
+        /// The other.
+        b: Party,
+        /// KB/s.
+        kb_per_s: u32,
+    },
     /// Let an instance's port refuse, though it runs.
     Refuse {
         /// The instance.
@@ -246,6 +264,8 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::Cut { a, b, one_way } => Fault::Cut { from: a, to: b, one_way },
         Command::Heal { a, b } => Fault::Heal { from: a, to: b },
         Command::Slow { a, b, ms } => Fault::Slow { from: a, to: b, ms },
+        Command::Jitter { a, b, ms } => Fault::Jitter { from: a, to: b, ms },
+        Command::Throttle { a, b, kb_per_s } => Fault::Throttle { from: a, to: b, kb_per_s },
         Command::LoseReply { at, times } => Fault::LoseReply { at, times },
         Command::DelayDeed { at, ms } => Fault::DelayDeed { at, ms },
         Command::FailNext { instance, number, times } => {

@@ -78,7 +78,7 @@ pub enum Fault {
         #[serde(default)]
         one_way: bool,
     },
-    /// Ends every cut and delay between the two.
+    /// Ends every cut, delay, jitter and throttling between the two.
     Heal {
         /// One end.
         from: Party,
@@ -93,6 +93,24 @@ pub enum Fault {
         to: Party,
         /// Milliseconds.
         ms: u32,
+    },
+    /// Everything between the two needs up to `ms` longer each way, now more, now less.
+    Jitter {
+        /// One end.
+        from: Party,
+        /// The other.
+        to: Party,
+        /// Milliseconds at the most.
+        ms: u32,
+    },
+    /// The log between two instances gets no more than this, whatever its link could carry.
+    Throttle {
+        /// One instance.
+        from: Party,
+        /// The other.
+        to: Party,
+        /// KB/s, at least 1.
+        kb_per_s: u32,
     },
     /// The port refuses, though the instance runs; open connections are closed.
     Refuse {
@@ -174,6 +192,10 @@ pub struct UnknownName {
 pub(crate) struct Faults {
     pub(crate) cuts: BTreeSet<(Party, Party)>,
     pub(crate) delays: BTreeMap<(Party, Party), SignedDuration>,
+    pub(crate) jitters: BTreeMap<(Party, Party), u32>,
+    pub(crate) throttles: BTreeMap<(Party, Party), u32>,
+    /// From which jitter is drawn: it changes with the time.
+    pub(crate) moment: i128,
     pub(crate) lost_replies: BTreeMap<Party, u32>,
     pub(crate) delayed_deeds: BTreeMap<Party, SignedDuration>,
     pub(crate) failing: BTreeMap<String, (u32, u32)>,
@@ -217,11 +239,21 @@ impl World {
                 for pair in [(from.clone(), to.clone()), (to, from)] {
                     self.faults.cuts.remove(&pair);
                     self.faults.delays.remove(&pair);
+                    self.faults.jitters.remove(&pair);
+                    self.faults.throttles.remove(&pair);
                 }
             }
             Fault::Slow { from, to, ms } => {
                 self.faults.delays.insert((from.clone(), to.clone()), millis(ms));
                 self.faults.delays.insert((to, from), millis(ms));
+            }
+            Fault::Jitter { from, to, ms } => {
+                self.faults.jitters.insert((from.clone(), to.clone()), ms);
+                self.faults.jitters.insert((to, from), ms);
+            }
+            Fault::Throttle { from, to, kb_per_s } => {
+                self.faults.throttles.insert((from.clone(), to.clone()), kb_per_s.max(1));
+                self.faults.throttles.insert((to, from), kb_per_s.max(1));
             }
             Fault::LoseReply { at, times } => {
                 self.faults.lost_replies.insert(at, times);
@@ -311,8 +343,14 @@ impl World {
             self.faults.delays.iter().map(|((from, to), delay)| {
                 format!("slow {from} -> {to} by {} ms", delay.as_millis())
             });
+        let jitters = self.faults.jitters.iter();
+        let jitters =
+            jitters.map(|((from, to), ms)| format!("jitter {from} -> {to} of up to {ms} ms"));
+        let throttles = self.faults.throttles.iter();
+        let throttles =
+            throttles.map(|((from, to), kb)| format!("throttle {from} -> {to} to {kb} KB/s"));
         let refusing = self.instances.values().filter(|i| i.refusing);
-        let mut all: Vec<String> = cuts.chain(delays).collect();
+        let mut all: Vec<String> = cuts.chain(delays).chain(jitters).chain(throttles).collect();
         all.extend(refusing.map(|instance| format!("refuse {}", instance.name)));
         all.extend(self.faults.arm_unavailable.then(|| "arm unavailable".to_owned()));
         all.extend(self.faults.token_service_down.then(|| "token service down".to_owned()));
@@ -362,7 +400,9 @@ impl World {
             | Fault::FailNext { instance, .. } => self.check_instance(instance),
             Fault::Cut { from, to, .. }
             | Fault::Heal { from, to }
-            | Fault::Slow { from, to, .. } => {
+            | Fault::Slow { from, to, .. }
+            | Fault::Jitter { from, to, .. }
+            | Fault::Throttle { from, to, .. } => {
                 self.check_party(from)?;
                 self.check_party(to)
             }

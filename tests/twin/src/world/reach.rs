@@ -1,6 +1,9 @@
 //! Who can still talk to whom.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use jiff::SignedDuration;
 
@@ -80,7 +83,7 @@ pub(super) fn is_cut_back(
 
 /// How much longer than usual a link's messages need.
 pub(super) fn delay_between(link: &Link, faults: &Faults) -> SignedDuration {
-    if faults.delays.is_empty() {
+    if faults.delays.is_empty() && faults.jitters.is_empty() {
         return SignedDuration::ZERO;
     }
     let party = |side| Party::Instance(link.member(side).instance.clone());
@@ -94,6 +97,22 @@ impl Faults {
 
     fn delay(&self, from: &Party, to: &Party) -> SignedDuration {
         let found = self.delays.iter().find(|((a, b), _)| a == from && b == to);
-        found.map_or(SignedDuration::ZERO, |(_, delay)| *delay)
+        found.map_or(SignedDuration::ZERO, |(_, delay)| *delay) + self.jitter(from, to)
+    }
+
+    fn jitter(&self, from: &Party, to: &Party) -> SignedDuration {
+        let found = self.jitters.iter().find(|((a, b), _)| a == from && b == to);
+        let Some((pair, most)) = found else { return SignedDuration::ZERO };
+        let mut hasher = DefaultHasher::new();
+        (pair, self.moment).hash(&mut hasher);
+        let drawn = hasher.finish() % (u64::from(*most) + 1);
+        SignedDuration::from_millis(i64::try_from(drawn).unwrap_or_default())
+    }
+
+    /// What a throttled path carries at the most, in KB/s.
+    pub(crate) fn throttle(&self, from: &str, to: &str) -> Option<u32> {
+        let is = |party: &Party, name: &str| matches!(party, Party::Instance(n) if n == name);
+        let found = self.throttles.iter().find(|((a, b), _)| is(a, from) && is(b, to));
+        found.map(|(_, most)| *most)
     }
 }

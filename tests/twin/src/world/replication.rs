@@ -76,6 +76,9 @@ pub(super) fn pump(
         return;
     }
     let delay = reach::delay_between(link, faults);
+    let ends = (&link.member(primary).instance, &link.member(primary.other()).instance);
+    let least = faults.throttle(ends.0, ends.1).unwrap_or(u32::MAX);
+    let rate = link.log.bandwidth_kb_s.min(least);
     for database in 0..link.databases.len() {
         while link.wire.flight.len() < WINDOW {
             let (from, to) = (link.member(primary), link.member(primary.other()));
@@ -88,9 +91,11 @@ pub(super) fn pump(
             }
             let (upto, bytes) = next_message(link, primary, database);
             let start = link.wire.free.max(now);
-            link.wire.free = start + transfer(bytes, link.log.bandwidth_kb_s);
+            link.wire.free = start + transfer(bytes, rate);
             let latency = SignedDuration::from_millis(i64::from(link.log.latency_ms));
-            let arrives = link.wire.free + latency + delay;
+            // One after the other, however the time that they need varies.
+            let before = link.wire.flight.back().map_or(now, |message| message.arrives);
+            let arrives = (link.wire.free + latency + delay).max(before);
             link.wire.flight.push_back(Message { arrives, database, upto, bytes });
             let source = &mut link.member_mut(primary).copies[database];
             source.sent = upto;

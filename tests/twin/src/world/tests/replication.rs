@@ -66,6 +66,38 @@ fn a_short_interruption_goes_unnoticed_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_throttled_link_falls_behind_and_catches_up() {
+    let mut world = world();
+    let (from, to) = (Party::Instance(SQL.into()), Party::Instance(MI.into()));
+    fault(&mut world, Fault::Throttle { from: from.clone(), to: to.clone(), kb_per_s: 5 });
+    wait(&mut world, 30.0);
+    let behind = database_row(&world, SQL, false).secondary_lag_seconds.expect("known");
+    assert!(behind >= 5, "{behind} s behind");
+    assert!(local_row(&world, MI).1, "slow is not dead");
+    fault(&mut world, Fault::Heal { from, to });
+    wait(&mut world, 30.0);
+    assert_eq!(database_row(&world, SQL, false).secondary_lag_seconds, Some(0));
+}
+
+#[test]
+fn jitter_delays_by_turns_and_puts_nothing_out_of_order() {
+    let mut world = world();
+    let (from, to) = (Party::Instance(SQL.into()), Party::Instance(MI.into()));
+    fault(&mut world, Fault::Jitter { from: from.clone(), to: to.clone(), ms: 400 });
+    let mut delays = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        wait(&mut world, 0.1);
+        match world.reachable(&from, &to) {
+            Reach::Open { delay } => delays.insert(delay.as_millis()),
+            reach @ (Reach::Refused | Reach::Silent) => panic!("{reach:?}"),
+        };
+    }
+    assert!(delays.len() > 50 && delays.iter().all(|ms| (0..=400).contains(ms)), "{delays:?}");
+    let held = world.now() - SignedDuration::from_secs(2);
+    assert!(world.commits(LINK).all(|c| c.at > held || c.on_managed_instance));
+}
+
+#[test]
 fn after_a_long_interruption_both_find_each_other_again() {
     let mut world = world();
     let (from, to) = (Party::Instance(SQL.into()), Party::Instance(MI.into()));
