@@ -5,15 +5,16 @@
 mod figures;
 mod planned;
 mod steps;
+mod twin;
 
 use std::{process::ExitCode, sync::Mutex, time::Duration};
 
+use ::twin::world::Fault;
 use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use lab::{agent::name, wait, wire::Events};
 use serde_json::Value;
-use twin::world::Fault;
 
 use self::{
     figures::{Figures, ms},
@@ -41,6 +42,8 @@ pub(crate) enum Part {
     Steps,
     /// Memory and processor time.
     Upkeep,
+    /// What the twin bears by itself.
+    Twin,
 }
 
 /// Measures everything, or one part, and prints it.
@@ -80,6 +83,12 @@ pub(crate) fn measure(
     if wanted(Part::Upkeep) {
         match upkeep(watch_s) {
             Ok(upkeep) => lines(&upkeep),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+    }
+    if wanted(Part::Twin) {
+        match twin::measure(watch_s) {
+            Ok(twin) => lines(&twin),
             Err(error) => failed.push(format!("{error:#}")),
         }
     }

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, anyhow};
 use lab::twin::Twin;
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::{net::TcpStream, runtime::Builder, time::timeout};
-use tokio_util::compat::TokioAsyncWriteCompatExt as _;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
+use twin::serve::SqlEndpoint;
 
 /// For connecting, login and the answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -19,8 +20,11 @@ pub(crate) fn updateability(twin: &Twin) -> Result<String> {
     asked.map_err(|_| anyhow!("no answer within {LIMIT:?}"))?
 }
 
-async fn ask(twin: &Twin) -> Result<String> {
-    let door = &twin.endpoints.managed_instance;
+/// An open connection of the application.
+pub(crate) type Connection = Client<Compat<TcpStream>>;
+
+/// Logs in with the application's login.
+pub(crate) async fn connect(twin: &Twin, door: &SqlEndpoint) -> Result<Connection> {
     let login = twin.endpoints.logins.get("app:shop").context("the twin has an application")?;
     let mut config = Config::new();
     config.host(&door.host);
@@ -30,7 +34,12 @@ async fn ask(twin: &Twin) -> Result<String> {
     config.trust_cert_ca(twin.endpoints.ca.display());
     config.application_name("app:shop");
     let stream = TcpStream::connect((door.host.as_str(), door.port)).await?;
-    let mut client = Client::connect(config, stream.compat_write()).await?;
+    Ok(Client::connect(config, stream.compat_write()).await?)
+}
+
+async fn ask(twin: &Twin) -> Result<String> {
+    let door = &twin.endpoints.managed_instance;
+    let mut client = connect(twin, door).await?;
     let question = format!(
         "SELECT CAST(DATABASEPROPERTYEX(N'{}', 'Updateability') AS nvarchar(60)) AS answer",
         door.database

@@ -65,21 +65,45 @@ impl Props {
     }
 }
 
+/// A twin and no agent.
+pub(crate) struct TwinAlone {
+    pub(crate) twin: Twin,
+    pub(crate) process: Process,
+    // Last: the process ends first.
+    _folder: TempDir,
+}
+
+impl TwinAlone {
+    pub(crate) fn start(world: &WorldSpec) -> Result<Self> {
+        let folder = folder()?;
+        let (process, twin) = start_twin(folder.path(), world, 1)?;
+        Ok(Self { twin, process, _folder: folder })
+    }
+}
+
+fn folder() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("dr-agent-lab-").tempdir()?)
+}
+
+fn start_twin(folder: &Path, spec: &WorldSpec, seed: u64) -> Result<(Process, Twin)> {
+    let world = folder.join("world.toml");
+    std::fs::write(&world, toml::to_string(spec)?)?;
+    let endpoints = folder.join("endpoints.json");
+    let mut command = ours("twin")?;
+    command.arg("run").arg("--endpoints").arg(&endpoints).arg("--world").arg(&world);
+    command.arg("--seed").arg(seed.to_string());
+    let mut process = Process::start(command, &folder.join("twin.log"))?;
+    up(&mut process, "the twin", || endpoints.exists().then_some(()))?;
+    let twin = Twin::open(&endpoints)?;
+    Ok((process, twin))
+}
+
 impl Stage {
     /// Starts the twin, and makes ready to start the agent.
     pub(crate) fn set(props: Props) -> Result<Self> {
-        let mut folder = tempfile::Builder::new().prefix("dr-agent-lab-").tempdir()?;
+        let mut folder = folder()?;
         folder.disable_cleanup(props.keep);
-        let world = folder.path().join("world.toml");
-        std::fs::write(&world, toml::to_string(&props.world)?)?;
-        let endpoints = folder.path().join("endpoints.json");
-        let mut command = ours("twin")?;
-        command.arg("run").arg("--endpoints").arg(&endpoints).arg("--world").arg(&world);
-        command.arg("--seed").arg(props.seed.to_string());
-        let mut process = Process::start(command, &folder.path().join("twin.log"))?;
-        up(&mut process, "the twin", || endpoints.exists().then_some(()))?;
-        let twin = Twin::open(&endpoints)?;
-
+        let (process, twin) = start_twin(folder.path(), &props.world, props.seed)?;
         let mut setup = Setup::new(folder.path(), &twin.endpoints)?;
         for who in APPROVERS {
             let key = folder.path().join(format!("{who}.pem"));
