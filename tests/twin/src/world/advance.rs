@@ -13,11 +13,11 @@ impl World {
     pub fn advance(&mut self, to: Timestamp) {
         while let Some(next) = self.next_event().filter(|next| *next <= to) {
             self.now = self.now.max(next);
-            self.faults.moment = self.now.as_nanosecond();
+            self.faults.moment = self.now.as_millisecond().unsigned_abs();
             self.happen();
         }
         self.now = self.now.max(to);
-        self.faults.moment = self.now.as_nanosecond();
+        self.faults.moment = self.now.as_millisecond().unsigned_abs();
         for link in self.links.values_mut() {
             replication::settle_redo(link, &self.instances, self.now);
         }

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     BackupOrder, CommandRecord, Guid, Link, Operation, OperationId, OperationKind, OperationStatus,
-    Origin, Party, Reply, Role, Side, Statement, World,
+    Origin, Party, Reply, Role, Side, Statement, World, groups,
     ledger::CommandWords,
     operation::Phase,
     planned,
@@ -242,11 +242,7 @@ impl World {
         if local {
             return only_forced(group);
         }
-        let text = format!(
-            "Cannot alter the availability group '{group}', because it does not exist or you do \
-             not have permission."
-        );
-        SqlError::new(15_151, &text)
+        groups::unknown("alter", group)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     Backup, BackupKind, Command, DatabaseState, Link, Lsn, Operation, OperationId, OperationKind,
     OperationStatus, Role, Side, SqlError, Statement, SuspendReason, World,
     command::{check_role, not_primary_replica},
+    groups,
     housekeeping::blob,
     link::{Movement, Trouble},
     log::{Record, RecordKind},
@@ -63,8 +64,12 @@ impl World {
         if let OperationKind::Backup(_) = operation.kind {
             return self.end_backup(operation);
         }
+        let link = self.links.get(&operation.link);
+        let Some(link) = link.filter(|link| link.side_with(&operation.instance).is_some()) else {
+            // It was deleted meanwhile, and nothing is left to be done.
+            return operation.end(now, Err(groups::unknown("alter", &operation.link)));
+        };
         if operation.phase == Phase::Received && !self.instance_takes(operation) {
-            let Some(link) = self.links.get(&operation.link) else { return };
             let patience = SignedDuration::from_millis(i64::from(link.failover.arm_timeout_ms));
             if operation.by_arm && now.duration_since(operation.received) < patience {
                 operation.next = Some(now + ARM_POLL);

@@ -195,7 +195,7 @@ pub(crate) struct Faults {
     pub(crate) jitters: BTreeMap<(Party, Party), u32>,
     pub(crate) throttles: BTreeMap<(Party, Party), u32>,
     /// From which jitter is drawn: it changes with the time.
-    pub(crate) moment: i128,
+    pub(crate) moment: u64,
     pub(crate) lost_replies: BTreeMap<Party, u32>,
     pub(crate) delayed_deeds: BTreeMap<Party, SignedDuration>,
     pub(crate) failing: BTreeMap<String, (u32, u32)>,

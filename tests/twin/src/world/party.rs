@@ -5,7 +5,7 @@ use std::{convert::Infallible, fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An end of a network path.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party {
     /// Whoever watches and acts from outside: the default for a client that does not say more.
     Agent,

@@ -1,9 +1,6 @@
 //! Who can still talk to whom.
 
-use std::{
-    collections::BTreeMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
+use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
@@ -102,11 +99,13 @@ impl Faults {
 
     fn jitter(&self, from: &Party, to: &Party) -> SignedDuration {
         let found = self.jitters.iter().find(|((a, b), _)| a == from && b == to);
-        let Some((pair, most)) = found else { return SignedDuration::ZERO };
-        let mut hasher = DefaultHasher::new();
-        (pair, self.moment).hash(&mut hasher);
-        let drawn = hasher.finish() % (u64::from(*most) + 1);
-        SignedDuration::from_millis(i64::try_from(drawn).unwrap_or_default())
+        let Some((_, most)) = found else { return SignedDuration::ZERO };
+        // The same in every run of the world, and another one at each moment of each path.
+        let path = format!("{from}>{to}");
+        let seed =
+            path.bytes().fold(self.moment, |sum, byte| sum.wrapping_mul(31) ^ u64::from(byte));
+        let drawn = fastrand::Rng::with_seed(seed).u32(0..=*most);
+        SignedDuration::from_millis(i64::from(drawn))
     }
 
     /// What a throttled path carries at the most, in KB/s.

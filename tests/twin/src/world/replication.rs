@@ -333,14 +333,15 @@ fn notice(
     let patience = link.session_timeout + link.notice;
     for side in SIDES {
         let alive = instances.get(&link.member(side).instance).is_some_and(Instance::transports);
-        if passes(link, side.other(), instances, faults) {
+        let hears = passes(link, side.other(), instances, faults);
+        if hears {
             link.member_mut(side).last_heard = now;
         }
         let member = link.member(side);
         let timed_out = now.duration_since(member.last_heard) >= patience;
-        // Two primaries, or none, have nothing to say to each other (mi-link 4).
+        // Two primaries, or none, have nothing to say to each other (mi-link 4), once they know.
         let switching = link.members.iter().any(|member| member.hands_over.is_some());
-        let mismatch = link.only_primary().is_none() && !switching;
+        let mismatch = hears && link.only_primary().is_none() && !switching;
         if alive && member.connected && (timed_out || mismatch) {
             disconnect(link, side, instances, faults, now);
         }

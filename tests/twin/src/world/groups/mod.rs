@@ -309,7 +309,7 @@ impl GroupCommand {
 }
 
 /// 15151
-fn unknown(verb: &str, name: &str) -> SqlError {
+pub(super) fn unknown(verb: &str, name: &str) -> SqlError {
     let text = format!(
         "Cannot {verb} the availability group '{name}', because it does not exist or you do not \
          have permission."
