@@ -6,6 +6,7 @@
 //! seconds and bytes.
 
 mod asked;
+mod calendar;
 mod families;
 mod gauges;
 mod host;

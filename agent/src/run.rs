@@ -114,7 +114,7 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
         recording.tell(&metrics).map_err(SetupError::Metrics)?;
     }
     let jobs = calendar::jobs(&config, broker.as_ref(), inbox, agent.last_jobs);
-    calendar::tell(&jobs, &metrics).map_err(SetupError::Metrics)?;
+    metrics.calendar(&jobs).map_err(SetupError::Metrics)?;
     let wall = calendar::wall(clock.clone());
     sources.again("the calendar", move |stop| schedule::run(jobs.clone(), wall.clone(), stop));
     places.watch(&mut sources, &metrics, inbox);

@@ -11,7 +11,10 @@ use ed25519_dalek::SigningKey;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Bus, Metrics, Sink, View};
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    schedule::{self, Cron, Job},
+};
 
 /// What Prometheus itself adds to a target.
 const OF_PROMETHEUS: [&str; 1] = ["up"];
@@ -97,6 +100,16 @@ fn everything() -> String {
     let journal = folder.path().join("journal.db");
     fs::write(&journal, "").expect("written");
     let metrics = Metrics::new("1", 0).expect("metrics").on_machine(Clock::start(None), journal);
+    let run: schedule::Run = Arc::new(|_| Box::pin(async { Ok(()) }));
+    let job = Job {
+        name: "runbook",
+        when: Cron::parse("0 5 6 * * *").expect("a calendar"),
+        last: None,
+        limit: schedule::RUN,
+        run,
+        gauge: schedule::Gauge::default(),
+    };
+    metrics.calendar(&[job]).expect("metrics of the calendar");
     let metrics = Arc::new(metrics);
     let eye = metrics.eye("sql-1");
     for second in 0..120 {

@@ -11,7 +11,6 @@ use crate::{
     bus::BusSettings,
     clock::Clock,
     config::Config,
-    metrics::{Kind, Metrics},
     placement::Places,
     schedule::{Gauge, Job, RUN, Run, Wall},
     turn::{Ended, Inbox},
@@ -59,37 +58,6 @@ pub(super) fn wall(clock: Clock) -> Wall {
         let now = clock.now();
         now.checked_sub(clock.offset()).unwrap_or(now)
     })
-}
-
-/// Has each scrape tell how the jobs go.
-pub(super) fn tell(jobs: &[Job], metrics: &Metrics) -> prometheus::Result<()> {
-    for job in jobs {
-        // Not `job`, which is Prometheus' own label for who was scraped.
-        let labels = &[("name", job.name)];
-        let [done, failed, missed] = [(); 3].map(|()| job.gauge.clone());
-        metrics.ask(
-            "dr_agent_schedule_runs_total",
-            "Runs of calendar jobs that did what they were to do.",
-            labels,
-            Kind::Counter,
-            move || done.done(),
-        )?;
-        metrics.ask(
-            "dr_agent_schedule_failures_total",
-            "Runs of calendar jobs that failed; the log says why.",
-            labels,
-            Kind::Counter,
-            move || failed.failed(),
-        )?;
-        metrics.ask(
-            "dr_agent_schedule_missed_total",
-            "Times of the calendar that went by unused: the agent was down, or the machine slept.",
-            labels,
-            Kind::Counter,
-            move || missed.missed(),
-        )?;
-    }
-    Ok(())
 }
 
 pub(super) fn told<T>(verdict: Result<Result<T, Refusal>, Ended>) -> Result<(), String> {
