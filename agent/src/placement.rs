@@ -1,15 +1,22 @@
 //! Where everything is that people and the agent rest on, and what of it would die together with a
 //! primary: the question that `check` and the state report ask.
 
-use std::{net::SocketAddr, time::Duration};
+mod mounts;
+
+use std::{fs, net::SocketAddr, path::absolute, time::Duration};
 
 use agent_core::{LinkSpec, Side};
 use futures_util::future::join_all;
-use probes::readiness::{Domains, Placed, PlacementQuestion, Verdict, placement};
+use probes::readiness::{Domains, Needed, Paper, Placed, PlacementQuestion, Verdict, placement};
 use tokio::{net::lookup_host, task, time::timeout};
 
-use crate::{alerts::readiness::subject, config::Config};
+use crate::{
+    alerts::readiness::subject,
+    config::{Config, Severity},
+};
 
+/// What is mounted, as the kernel tells it.
+const MOUNTS: &str = "/proc/self/mountinfo";
 /// For the resolver to answer; who is not found then is not warned of.
 const RESOLVE: Duration = Duration::from_secs(5);
 
@@ -19,6 +26,7 @@ pub(crate) struct Places {
     question: PlacementQuestion,
     servers: Vec<Door>,
     parts: Vec<Door>,
+    needed: Vec<(Door, &'static str)>,
 }
 
 /// Something with a host.
@@ -29,13 +37,18 @@ struct Door {
     host: String,
 }
 
-/// The question, where addresses are known already.
-#[must_use]
-pub(crate) fn question(
+/// The question, where these addresses are known already; the others are asked for.
+pub(crate) async fn question(
     config: &Config,
     servers: Vec<Placed>,
     parts: Vec<Placed>,
 ) -> PlacementQuestion {
+    let needed = addressed(&needed(config)).await;
+    PlacementQuestion { servers, parts, needed, ..unasked(config) }
+}
+
+/// What of the question needs no addresses.
+fn unasked(config: &Config) -> PlacementQuestion {
     let domains = |link: &LinkSpec| Domains {
         link: link.id.to_string(),
         agent: link.agent_domain.to_string(),
@@ -43,8 +56,11 @@ pub(crate) fn question(
     };
     PlacementQuestion {
         links: config.links.iter().map(domains).collect(),
-        servers,
-        parts,
+        sites: config.placement.sites.clone(),
+        servers: Vec::new(),
+        parts: Vec::new(),
+        needed: Vec::new(),
+        paper: paper(config),
         listen: Some(config.http.listen),
         approvers: config.roster.approvers.len(),
         forced_quorum: config.roster.forced_quorum,
@@ -76,18 +92,67 @@ impl Places {
             let host = to.url.host_str()?.trim_matches(['[', ']']).to_owned();
             Some(Door { name: subject(&to.name), host })
         }));
-        Self { question: question(config, Vec::new(), Vec::new()), servers, parts }
+        Self { question: unasked(config), servers, parts, needed: needed(config) }
     }
 
     /// What would die together, a line each. Takes as long as a resolver may take, and no longer.
     pub(crate) async fn warnings(&self) -> Vec<String> {
-        let (servers, parts) = tokio::join!(found(&self.servers), found(&self.parts));
-        let question = PlacementQuestion { servers, parts, ..self.question.clone() };
+        let (servers, parts, needed) =
+            tokio::join!(found(&self.servers), found(&self.parts), addressed(&self.needed));
+        let question = PlacementQuestion { servers, parts, needed, ..self.question.clone() };
         // It asks the routing table, which is a call that waits for nobody.
         let judged = task::spawn_blocking(move || placement(&question)).await.unwrap_or_default();
         let warnings = judged.into_iter().filter(|finding| finding.verdict == Verdict::Warning);
         warnings.map(|finding| format!("{}: {}", finding.subject, finding.evidence)).collect()
     }
+}
+
+/// What the configuration names for this question alone, and the file servers of runbooks.
+fn needed(config: &Config) -> Vec<(Door, &'static str)> {
+    let named = |what: &'static str, hosts: &[String], key| {
+        let door =
+            move |host: &String| (Door { name: format!("{what} {host}"), host: host.clone() }, key);
+        hosts.iter().map(door).collect::<Vec<_>>()
+    };
+    let settings = &config.placement;
+    let access = "the approvers' access";
+    let mut all = named("the mail relay", &settings.mail_relays, "placement.mail_relays");
+    all.extend(named(access, &settings.approver_access, "placement.approver_access"));
+    let folders = "schedule.runbook_folders";
+    all.extend(named("the file server of runbooks", &file_servers(config), folders));
+    all
+}
+
+/// Those that hold copies of the runbook, each once.
+fn file_servers(config: &Config) -> Vec<String> {
+    // Where there is no such file, nobody can say, and every disk counts as this machine's.
+    let mounts = fs::read_to_string(MOUNTS).unwrap_or_default();
+    let folders = config.schedule.runbook.iter().flat_map(|runbook| &runbook.folders);
+    let folders = folders.filter_map(|folder| absolute(folder).ok());
+    let mut servers: Vec<_> =
+        folders.filter_map(|folder| mounts::file_server(&mounts, &folder)).collect();
+    servers.sort();
+    servers.dedup();
+    servers
+}
+
+fn paper(config: &Config) -> Paper {
+    if config.schedule.runbook.is_none() {
+        return Paper::Off;
+    }
+    let files = file_servers(config).into_iter().map(|host| format!("a folder on {host}"));
+    let told = config.alerts.webhooks.iter().filter(|to| to.to.min_severity == Severity::Warning);
+    let told = told.map(|to| format!("webhook {}", to.to.name));
+    let away: Vec<String> = files.chain(told).collect();
+    if away.is_empty() { Paper::Here } else { Paper::Away(away.join(", ")) }
+}
+
+async fn addressed(needed: &[(Door, &'static str)]) -> Vec<Needed> {
+    join_all(needed.iter().map(async |(door, key)| Needed {
+        placed: Placed { name: door.name.clone(), addresses: addresses(door).await },
+        key,
+    }))
+    .await
 }
 
 /// All doors of one name are one place.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tests::harness::{Broker, Consumer, QueueKind, Topology, wait};
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// A broker that says nothing for so long says nothing now.
+const SILENT: Duration = Duration::from_secs(2);
 
 fn topology(kind: QueueKind) -> Topology {
     Topology {
@@ -34,8 +36,8 @@ async fn connect(url: &str, ca: Option<String>) -> lapin::Result<(Connection, Ch
     Ok((connection, channel))
 }
 
-/// Whether the broker has confirmed it and routed it to a queue.
-async fn publish(channel: &Channel, id: u32) -> bool {
+/// Whether the broker has confirmed it within the time and routed it to a queue.
+async fn publish(channel: &Channel, id: u32, within: Duration) -> bool {
     let properties = BasicProperties::default()
         .with_message_id(ShortString::from(id.to_string()))
         .with_content_type("text/plain".into())
@@ -50,7 +52,7 @@ async fn publish(channel: &Channel, id: u32) -> bool {
         properties,
     );
     let confirmed = async { sending.await?.await };
-    match tokio::time::timeout(Duration::from_secs(2), confirmed).await {
+    match tokio::time::timeout(within, confirmed).await {
         Ok(Ok(Confirmation::Ack(returned))) => returned.is_none(),
         Ok(Ok(Confirmation::Nack(_) | Confirmation::NotRequested) | Err(_)) | Err(_) => false,
     }
@@ -60,8 +62,10 @@ async fn publish_all(broker: &Broker, ids: std::ops::Range<u32>) {
     let (_connection, channel) = connect(&broker.url(), None).await.expect("the broker is up");
     for id in ids {
         // A quorum queue may still be electing its leader.
-        wait::until_async("a confirm", LIMIT, async || publish(&channel, id).await.then_some(()))
-            .await;
+        wait::until_async("a confirm", LIMIT, async || {
+            publish(&channel, id, SILENT).await.then_some(())
+        })
+        .await;
     }
 }
 
@@ -106,10 +110,10 @@ async fn it_speaks_tls_and_confirms_nothing_while_it_is_frozen() {
     let ca = std::fs::read_to_string(broker.ca()).expect("the authority's file is there");
     let (_connection, channel) =
         connect(&broker.tls_url(), Some(ca)).await.expect("TLS with its own authority");
-    assert!(publish(&channel, 1).await);
+    assert!(publish(&channel, 1, LIMIT).await);
 
     broker.freeze();
-    assert!(!publish(&channel, 2).await);
+    assert!(!publish(&channel, 2, SILENT).await);
     broker.thaw();
     let mut consumer = Consumer::start(&broker, "everything");
     consumer.wait_for_ids(2, LIMIT);

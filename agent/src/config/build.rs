@@ -62,6 +62,7 @@ pub(super) fn examined(path: &Path, text: &str, mut file: File) -> (Config, Vec<
     let log = builder.log(&file.log);
     let recorder = builder.recorder(&file);
     let schedule = builder.schedule(&file);
+    let placement = builder.placement(&file);
     let agent = AgentSettings {
         name: file.agent.name.clone(),
         data_dir: builder.path(&file.agent.data_dir),
@@ -77,6 +78,7 @@ pub(super) fn examined(path: &Path, text: &str, mut file: File) -> (Config, Vec<
         log,
         recorder,
         schedule,
+        placement,
         places: topology::places(&file),
         http,
         bus,

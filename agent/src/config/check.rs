@@ -11,6 +11,7 @@ use super::{
     instance::Instance,
     instances, keeping,
     locate::{Document, Key, listed, nearest},
+    placement,
     problem::Problem,
     span::Span,
     thresholds::thresholds,
@@ -70,6 +71,7 @@ pub(super) fn file(file: &File, found: &mut Findings) {
         found.add(&Key::new("storm_brake").at("open_proposals"), what, "at least 1");
     }
     keeping::check(file, found);
+    placement::check(file, found);
     instances(file, found);
     links(file, found);
     alerts::check(file, found);

@@ -14,6 +14,7 @@ use super::{
     instance::Instance,
     keeping::{Recorder, Schedule},
     locate::Document,
+    placement::Placement,
     problem::{ConfigError, Problem},
     secret::Source,
     span::Span,
@@ -30,6 +31,8 @@ pub(super) struct File {
     pub(super) recorder: Recorder,
     #[serde(default)]
     pub(super) schedule: Schedule,
+    #[serde(default)]
+    pub(super) placement: Placement,
     #[serde(default)]
     pub(super) http: Http,
     pub(super) bus: Option<Bus>,

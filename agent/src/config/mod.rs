@@ -14,6 +14,7 @@ mod instances;
 mod keeping;
 mod locate;
 mod logins;
+mod placement;
 mod planned;
 mod problem;
 mod secret;
@@ -36,6 +37,7 @@ use agent_core::{LinkSpec, Roster, Side, StormBrake, runbook::Places};
 use ed25519_dalek::VerifyingKey;
 use probes::{
     ControlTarget, InstanceTarget, Schedule, Secret, SecretSource, arm::CredentialSource,
+    readiness::Sites,
 };
 
 use crate::schedule::Cron;
@@ -71,6 +73,7 @@ pub struct Config {
     /// None: what is seen is not recorded.
     pub recorder: Option<RecorderSettings>,
     pub schedule: ScheduleSettings,
+    pub placement: PlacementSettings,
     /// Where people get in, for the runbook.
     pub places: Places,
     pub http: HttpSettings,
@@ -113,6 +116,16 @@ pub struct RunbookSettings {
     pub folders: Vec<PathBuf>,
     /// Copies of each link that are kept in each.
     pub keep: usize,
+}
+
+/// What only an operator can say of where people and machines are.
+#[derive(Clone, Debug, Default)]
+pub struct PlacementSettings {
+    /// Hosts.
+    pub mail_relays: Vec<String>,
+    /// Hosts through which approvers come to the agent.
+    pub approver_access: Vec<String>,
+    pub sites: Sites,
 }
 
 /// The flight recorder.

@@ -20,6 +20,7 @@ pub mod placement;
 mod questions;
 pub mod reach;
 pub mod server;
+mod sites;
 pub mod token;
 mod versions;
 
@@ -27,5 +28,6 @@ pub use control::{ControlFacts, ControlQuestion, control};
 pub use finding::{Check, Finding, Fix, How, Stage, Verdict, in_order_of_mending, leave_unasked};
 pub use instance::{InstanceFacts, InstanceQuestion, Limits, instance};
 pub use pair::{PairQuestion, pair};
-pub use placement::{Domains, Placed, PlacementQuestion, placement};
+pub use placement::{Domains, Needed, Paper, Placed, PlacementQuestion, placement};
+pub use sites::{NoNetwork, Sites};
 pub use versions::{Build, Match, Support};

@@ -3,7 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use super::finding::{Check, Finding, How, Stage};
+use super::{
+    finding::{Check, Finding, How, Stage},
+    sites::{Sites, Together},
+};
 
 /// Has the verdict a second witness?
 pub const WITNESS: Check = Check {
@@ -28,8 +31,8 @@ pub const AGENT_NETWORK: Check = Check {
 /// Do other parts of the way to people survive?
 pub const PART: Check = Check {
     id: "placement.part",
-    question: "Does it live on when the host or network of SQL Server is lost?",
-    source: "its addresses against those of SQL Server",
+    question: "Does it live on when the host or site of SQL Server is lost?",
+    source: "its addresses against those of SQL Server, and the networks of placement.sites",
     ..WITNESS
 };
 /// Can approvers reach the agent from elsewhere?
@@ -37,6 +40,13 @@ pub const APPROVERS: Check = Check {
     id: "placement.approvers",
     question: "Can approvers reach the agent from elsewhere?",
     source: "http.listen",
+    ..WITNESS
+};
+/// Does the paper runbook survive the agent?
+pub const PAPER: Check = Check {
+    id: "placement.runbook",
+    question: "Is there a copy of the paper runbook away from this machine?",
+    source: "schedule.runbook_folders by their mounts, and the webhooks that get it",
     ..WITNESS
 };
 /// Is nobody indispensable?
@@ -58,7 +68,7 @@ pub struct Domains {
     pub managed_instance: String,
 }
 
-/// Something with addresses: a SQL Server, the broker, a receiver of alerts.
+/// Something with addresses: a SQL Server, the broker, a receiver of alerts, a mail relay.
 #[derive(Clone, Debug)]
 pub struct Placed {
     /// As the findings name it.
@@ -66,45 +76,69 @@ pub struct Placed {
     pub addresses: Vec<SocketAddr>,
 }
 
+/// A host that the configuration names for this question alone.
+#[derive(Clone, Debug)]
+pub struct Needed {
+    pub placed: Placed,
+    /// Where it stands in the configuration.
+    pub key: &'static str,
+}
+
+/// Where copies of the paper runbook go.
+#[derive(Clone, Debug)]
+pub enum Paper {
+    /// None are made.
+    Off,
+    /// Only to this machine.
+    Here,
+    /// To others too, in words.
+    Away(String),
+}
+
 /// Where everything is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PlacementQuestion {
     pub links: Vec<Domains>,
+    pub sites: Sites,
     /// Those that are SQL Servers.
     pub servers: Vec<Placed>,
     /// Everything between the agent and people: broker, receivers of alerts.
     pub parts: Vec<Placed>,
+    /// Mail relays, the ways of approvers, file servers with runbooks.
+    pub needed: Vec<Needed>,
+    pub paper: Paper,
     pub listen: Option<SocketAddr>,
     pub approvers: usize,
     pub forced_quorum: usize,
     pub break_glass: bool,
 }
 
-/// How close an address is to this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Near {
-    /// It is one of its own.
-    Self_,
-    /// It is in the same small network.
-    Network,
-    Far,
-}
+/// From where this machine would send to an address.
+type Routes<'f> = &'f dyn Fn(IpAddr) -> Option<IpAddr>;
 
 /// Judges where everything is. The only thing asked is the routing table of this machine.
 #[must_use]
 pub fn placement(question: &PlacementQuestion) -> Vec<Finding> {
-    judged(question, near)
+    judged(question, &from)
 }
 
-fn judged(question: &PlacementQuestion, near: impl Fn(IpAddr) -> Near) -> Vec<Finding> {
+fn judged(question: &PlacementQuestion, from: Routes<'_>) -> Vec<Finding> {
     let mut found: Vec<_> = question.links.iter().map(witness).collect();
+    let needed = question.needed.iter().map(|needed| &needed.placed);
     for server in question.servers.iter().filter(|server| !server.addresses.is_empty()) {
-        let near = server.addresses.iter().map(|address| near(address.ip()));
-        found.extend(agent(&server.name, near.fold(Near::Far, closer)));
-        for part in question.parts.iter().filter(|part| !part.addresses.is_empty()) {
-            found.push(beside(part, server));
+        found.extend(agent(server, &question.sites, from));
+        let parts = question.parts.iter().chain(needed.clone());
+        for part in parts.filter(|part| !part.addresses.is_empty()) {
+            found.push(beside(part, server, &question.sites));
         }
     }
+    let nowhere = question.needed.iter().filter(|needed| needed.placed.addresses.is_empty());
+    found.extend(nowhere.map(|Needed { placed, key }| {
+        let text = "a name or an address that is known where the agent runs";
+        let evidence = "nobody knows its address, so nothing can be said of its place";
+        PART.warning(&placed.name, evidence).mend(How::Config, *key, text)
+    }));
+    found.extend(paper(&question.paper));
     found.extend(question.listen.map(approvers));
     found.push(absence(question));
     found
@@ -139,52 +173,70 @@ fn witness(domains: &Domains) -> Finding {
         )
 }
 
-fn agent(server: &str, near: Near) -> Vec<Finding> {
-    match near {
-        Near::Far => vec![
-            AGENT_HOST.ok(server, "it is another host"),
-            AGENT_NETWORK.ok(server, "it is in another network"),
-        ],
-        Near::Network => vec![
-            AGENT_HOST.ok(server, "it is another host"),
-            AGENT_NETWORK
-                .warning(
-                    server,
-                    "it is in the network of this machine: a switch, a firewall or a site takes both, and the \
-                     agent with its journal is gone when it is needed",
-                )
-                .mend(How::Words, "the agent", "run it at a third site, or in Azure beside the managed instance"),
-        ],
-        Near::Self_ => vec![
-            AGENT_HOST
-                .warning(
-                    server,
-                    "it is on this very machine: when the host dies, agent, journal and API die with it, and \
-                     nobody proposes anything",
-                )
-                .mend(How::Words, "the agent", "run it on another host: at a third site, or in Azure beside the managed instance"),
-            AGENT_NETWORK.unasked(server, AGENT_HOST.id),
-        ],
+fn agent(server: &Placed, sites: &Sites, from: Routes<'_>) -> Vec<Finding> {
+    let name = &server.name;
+    let ips = server.addresses.iter().map(SocketAddr::ip);
+    let near = ips.filter_map(|ip| {
+        let own = if ip.is_loopback() { ip } else { from(ip)? };
+        sites.together(own, ip)
+    });
+    let near: Vec<_> = near.collect();
+    let third = "at a third site, or in Azure beside the managed instance";
+    if near.contains(&Together::Host) {
+        let warning = AGENT_HOST
+            .warning(
+                name,
+                "it is on this very machine: when the host dies, agent, journal and API die with it, and \
+                 nobody proposes anything",
+            )
+            .mend(How::Words, "the agent", format!("run it on another host: {third}"));
+        return vec![warning, AGENT_NETWORK.unasked(name, AGENT_HOST.id)];
+    }
+    let host = AGENT_HOST.ok(name, "it is another host");
+    let network = match near.first() {
+        None => AGENT_NETWORK.ok(name, "it is in another network"),
+        Some(near) => AGENT_NETWORK
+            .warning(
+                name,
+                format!(
+                    "of it and this machine: {near}. What takes that takes both, and the agent with its \
+                     journal is gone when it is needed"
+                ),
+            )
+            .mend(How::Words, "the agent", format!("run it {third}")),
+    };
+    vec![host, network]
+}
+
+fn beside(part: &Placed, server: &Placed, sites: &Sites) -> Finding {
+    let subject = format!("{} and {}", part.name, server.name);
+    let mut near = part.addresses.iter().flat_map(|own| {
+        let theirs = server.addresses.iter();
+        theirs.filter_map(|other| sites.together(own.ip(), other.ip()))
+    });
+    match near.next() {
+        None => PART.ok(&subject, "they are in different networks"),
+        Some(near) => PART
+            .warning(&subject, format!("{near}: when that is lost, it is gone when it is needed"))
+            .mend(How::Words, part.name.clone(), "another host and site"),
     }
 }
 
-fn beside(part: &Placed, server: &Placed) -> Finding {
-    let ips = |placed: &Placed| placed.addresses.iter().map(SocketAddr::ip).collect::<Vec<_>>();
-    let (own, theirs) = (ips(part), ips(server));
-    let subject = format!("{} and {}", part.name, server.name);
-    let mend = |finding: Finding| {
-        let text = "another host and network, so that people are told when this one is lost";
-        finding.mend(How::Words, part.name.clone(), text)
-    };
-    if own.iter().any(|ip| theirs.contains(ip)) {
-        let evidence = "they share an address: when that host dies, nobody hears of it this way";
-        return mend(PART.warning(&subject, evidence));
+fn paper(paper: &Paper) -> Option<Finding> {
+    let subject = "the paper runbook";
+    match paper {
+        Paper::Off => None,
+        Paper::Away(where_to) => Some(PAPER.ok(subject, where_to.clone())),
+        Paper::Here => Some(
+            PAPER
+                .warning(subject, "all copies are on this machine: who can't log in here has none")
+                .mend(
+                    How::Config,
+                    "schedule.runbook_folders",
+                    "a mounted folder of a host at another site, or a webhook that prints or keeps it",
+                ),
+        ),
     }
-    if own.iter().any(|ip| theirs.iter().any(|other| same_network(*ip, *other))) {
-        let evidence = "they are in the same network: when it is lost, nobody hears of it this way";
-        return mend(PART.warning(&subject, evidence));
-    }
-    PART.ok(&subject, "they are in different networks")
 }
 
 fn approvers(listen: SocketAddr) -> Finding {
@@ -220,17 +272,8 @@ fn absence(question: &PlacementQuestion) -> Finding {
     )
 }
 
-fn closer(one: Near, other: Near) -> Near {
-    match (one, other) {
-        (Near::Self_, _) | (_, Near::Self_) => Near::Self_,
-        (Near::Network, _) | (_, Near::Network) => Near::Network,
-        (Near::Far, Near::Far) => Near::Far,
-    }
-}
-
-/// From where this machine would send to an address: to one of its own it sends from that address
-/// itself. No packet leaves for that.
-fn near(ip: IpAddr) -> Near {
+/// No packet leaves for that.
+fn from(ip: IpAddr) -> Option<IpAddr> {
     let any = match ip {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -239,20 +282,7 @@ fn near(ip: IpAddr) -> Near {
         socket.connect((ip, 9))?;
         socket.local_addr()
     });
-    match from {
-        Ok(from) if from.ip() == ip || ip.is_loopback() => Near::Self_,
-        Ok(from) if same_network(from.ip(), ip) => Near::Network,
-        Ok(_) | Err(_) => Near::Far,
-    }
-}
-
-/// A /24, or a /64: what is most often one switch.
-fn same_network(one: IpAddr, other: IpAddr) -> bool {
-    match (one, other) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..3] == other.octets()[..3],
-        (IpAddr::V6(one), IpAddr::V6(other)) => one.segments()[..4] == other.segments()[..4],
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-    }
+    from.ok().map(|from| from.ip())
 }
 
 #[cfg(test)]
@@ -266,45 +296,78 @@ mod tests {
 
     fn warned(question: &PlacementQuestion) -> Vec<&'static str> {
         // Where the machine of the test is makes no difference.
-        let near = |ip: IpAddr| if ip.is_loopback() { Near::Self_ } else { Near::Far };
-        let found = judged(question, near);
+        let found = judged(question, &|_| Some("203.0.113.1".parse().expect("an address")));
         let open = found.iter().filter(|finding| finding.verdict == Verdict::Warning);
         open.map(|finding| finding.check).collect()
     }
 
-    #[test]
-    fn what_dies_together_is_warned_of() {
-        let domains = |agent: &str, managed: &str| Domains {
-            link: "l".into(),
-            agent: agent.into(),
-            managed_instance: managed.into(),
-        };
-        let apart = PlacementQuestion {
+    fn apart() -> PlacementQuestion {
+        PlacementQuestion {
             links: vec![domains("third-site", "vpn")],
+            sites: Sites::default(),
             servers: vec![placed("SQL Server s", "192.0.2.4:1433")],
             parts: vec![placed("the broker", "198.51.100.4:5671")],
+            needed: vec![Needed {
+                placed: placed("the mail relay smtp", "198.51.100.25:0"),
+                key: "placement.mail_relays",
+            }],
+            paper: Paper::Away("webhook print".into()),
             listen: Some("0.0.0.0:8420".parse().expect("an address")),
             approvers: 3,
             forced_quorum: 2,
             break_glass: false,
-        };
-        assert!(warned(&apart).is_empty());
+        }
+    }
+
+    fn domains(agent: &str, managed: &str) -> Domains {
+        Domains { link: "l".into(), agent: agent.into(), managed_instance: managed.into() }
+    }
+
+    #[test]
+    fn what_dies_together_is_warned_of() {
+        assert!(warned(&apart()).is_empty());
         let together = PlacementQuestion {
             links: vec![domains("vpn", "vpn"), domains(UNSTATED, "vpn")],
             servers: vec![placed("SQL Server s", "127.0.0.1:1433")],
             parts: vec![placed("the broker", "127.0.0.9:5671")],
+            paper: Paper::Here,
             listen: Some("127.0.0.1:8420".parse().expect("an address")),
             approvers: 2,
-            ..apart
+            ..apart()
         };
         let expected = [
             "placement.witness",
             "placement.witness",
             "placement.agent_host",
             "placement.part",
+            "placement.runbook",
             "placement.approvers",
             "placement.absence",
         ];
         assert_eq!(warned(&together), expected);
+    }
+
+    #[test]
+    fn a_site_is_more_than_a_network() {
+        let mut question = apart();
+        for network in ["192.0.2.0/24", "203.0.113.0/24"] {
+            question.sites.add("munich", network).expect("a network");
+        }
+        assert_eq!(warned(&question), ["placement.agent_network"]);
+        question.sites.add("munich", "198.51.100.25/32").expect("a network");
+        assert_eq!(warned(&question), ["placement.agent_network", "placement.part"]);
+    }
+
+    #[test]
+    fn a_relay_that_nobody_knows_is_told() {
+        let mut question = apart();
+        question.needed[0].placed.addresses.clear();
+        let found = judged(&question, &|_| None);
+        let told = found.iter().find(|finding| finding.subject == "the mail relay smtp");
+        let told = told.expect("it is told of");
+        assert_eq!(
+            (told.verdict, told.fix[0].at.as_str()),
+            (Verdict::Warning, "placement.mail_relays")
+        );
     }
 }

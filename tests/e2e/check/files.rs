@@ -75,4 +75,20 @@ pub(super) const CASES: &[Case] = &[
         broken: |bench| bench.set("links.0.agent_domain", "azure-vpn"),
         mend: Mend::Config,
     },
+    Case {
+        id: "placement.part",
+        subject: "the mail relay localhost and SQL Server sql01",
+        words: "they share an address",
+        broken: |bench| bench.set("placement.mail_relays", vec!["localhost".to_owned()]),
+        mend: Mend::Hand(|bench| bench.unset("placement")),
+    },
+    Case {
+        id: "placement.part",
+        subject: "the approvers' access no-such-gateway.invalid",
+        words: "nobody knows its address",
+        broken: |bench| {
+            bench.set("placement.approver_access", vec!["no-such-gateway.invalid".to_owned()]);
+        },
+        mend: Mend::Config,
+    },
 ];

@@ -52,15 +52,18 @@ pub(super) fn all(
     let limits = limits(config, wish);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::internal)?;
-    let asked = runtime.block_on(asked(config, problems, limits, &now, (wish, running)));
+    let (answers, facts, places) = runtime.block_on(async {
+        let (answers, facts) = asked(config, problems, limits, &now, (wish, running)).await;
+        let places = placed(config, &facts).await;
+        (answers, facts, places)
+    });
     // A resolver that hangs does so on a thread of its own, which nobody waits for.
     runtime.shutdown_background();
-    let (answers, facts) = asked;
     // Who is primary comes before whatever else is wrong with a link: most of that follows from it.
     found.extend(config.links.iter().flat_map(|link| of_link(config, link, &facts)));
     found.extend(answers);
     found.extend(local::backups(config));
-    found.extend(placement(&placed(config, &facts)));
+    found.extend(placement(&places));
     Ok(found)
 }
 
@@ -216,7 +219,7 @@ fn of_link(config: &Config, link: &LinkSpec, facts: &Facts) -> Vec<Finding> {
     })
 }
 
-fn placed(config: &Config, facts: &Facts) -> PlacementQuestion {
+async fn placed(config: &Config, facts: &Facts) -> PlacementQuestion {
     let servers = facts.instances.iter().filter(|(_, side, _)| *side == Side::SqlServer);
     let servers = servers.map(|(name, side, of)| Placed {
         name: subject(*side, name),
@@ -224,7 +227,7 @@ fn placed(config: &Config, facts: &Facts) -> PlacementQuestion {
     });
     let broker = Placed { name: bus::SUBJECT.to_owned(), addresses: facts.broker.clone() };
     let parts = std::iter::once(broker).chain(facts.receivers.iter().cloned()).collect();
-    question(config, servers.collect(), parts)
+    question(config, servers.collect(), parts).await
 }
 
 fn subject(side: Side, name: &str) -> String {
