@@ -175,8 +175,7 @@ fn approval_expired(view: &View<'_>) -> Option<Event> {
 
 fn run_finished(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
-    let target = run.proposal.plan.lanes.first().map(|lane| lane.target);
-    let why = match target.filter(|_| run.proposal.plan.kind == PlanKind::PlannedFailover) {
+    let why = match run.proposal.plan.lanes.first().map(|lane| lane.target) {
         Some(target) => format!("every step is done. Point the applications at {target}"),
         None => "every step is done".to_string(),
     };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use agent_core::{LinkId, Seq};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +27,10 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What is not told when the agent stops may still go out for so long. The rest goes out after the
 /// next start.
 const LAST_LAP: Duration = Duration::from_secs(2);
-/// Tries of a message that the receiver refuses as such. It must not hold up those behind it.
+/// A message that the receiver refuses as such is given up after so many tries and so much time: it
+/// must not hold up those behind it, and a receiver that is just being replaced refuses everything.
 const REFUSALS: u32 = 5;
+const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(120);
 
 /// How a receiver wants to be told.
 pub(super) trait Shape: Send {
@@ -81,8 +83,9 @@ enum Next {
 struct Tries {
     /// In a row.
     failures: u32,
-    /// Of the same parcel.
+    /// Of the same parcel, and since when.
     refusals: u32,
+    refused: Option<Timestamp>,
 }
 
 impl<S: Shape> Pump<S> {
@@ -167,8 +170,9 @@ impl<S: Shape> Pump<S> {
                 return Ok(Next::Rest(self.failed(&why, tries, after)));
             }
             Outcome::Refused { why } => {
-                tries.refusals += 1;
-                if tries.refusals < REFUSALS {
+                tries.refusals = tries.refusals.saturating_add(1);
+                let since = *tries.refused.get_or_insert(now);
+                if tries.refusals < REFUSALS || now.duration_since(since) < REFUSED_FOR {
                     return Ok(Next::Rest(self.failed(&why, tries, None)));
                 }
                 tracing::error!(receiver = %self.post.place(), "an alert is given up: {why}");

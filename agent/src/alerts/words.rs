@@ -1,7 +1,7 @@
 //! What people are told: a title that fits on a telephone, a text with what has to be known before
 //! acting, and what to type.
 
-use agent_core::{Event, Health, Loss, Proposal, Side, Status, StepRef, seconds};
+use agent_core::{Action, Event, Health, Loss, Proposal, Side, Status, StepRef, seconds};
 use jiff::SignedDuration;
 
 use super::story::{Change, Episode, News, Proposed};
@@ -32,6 +32,7 @@ pub(super) fn text(change: &Change) -> String {
     let mut lines = Vec::new();
     if let News::Entry { event, .. } = &change.news {
         lines.extend(detail(event));
+        lines.extend(pointer(episode, event));
     }
     let since = episode.health_since;
     let reasons: Vec<String> = episode.reasons.iter().map(ToString::to_string).collect();
@@ -174,6 +175,15 @@ fn detail(event: &Event) -> Option<String> {
         | Event::StateReported { .. }
         | Event::RunbookIssued { .. } => None,
     }
+}
+
+/// Once the new primary takes writes the applications need not wait for the rest of the plan.
+fn pointer(episode: &Episode, event: &Event) -> Option<String> {
+    let Event::StepDone { step, .. } = event else { return None };
+    let proposal = &episode.proposal.as_ref()?.proposal;
+    let action = &proposal.plan.step(step.lane, step.step).filter(|_| !step.undo)?.action;
+    let serves = matches!(action, Action::TargetServing { .. });
+    serves.then(|| format!("Point the applications at {} now.", target(proposal)))
 }
 
 fn health(episode: &Episode) -> String {

@@ -12,6 +12,7 @@ use super::{
         alertmanager,
         story::{Change, Stories},
         webhook,
+        words::text,
     },
     play::{Play, Scene, done, not_done, start},
 };
@@ -148,6 +149,15 @@ fn an_outage_to_its_good_end() {
             296  s  3-17 firing page [warning, page]  orders: SPLIT BRAIN: both sides say that they are primary
         "#]],
     );
+    // Not only at the end of the plan: every minute of waiting is a minute of outage.
+    let changes = changes(&play, PAGE_AFTER, 0);
+    let said = "Point the applications at the managed instance now.";
+    let pointers: Vec<u64> = changes
+        .iter()
+        .filter(|change| text(change).contains(said))
+        .map(|change| change.episode.sequence)
+        .collect();
+    assert_eq!(pointers, [14]);
 }
 
 #[test]

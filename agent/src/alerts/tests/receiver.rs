@@ -121,6 +121,11 @@ impl Receiver {
         self.manners.lock().expect("no panic").extend(manners);
     }
 
+    /// Takes everything from now on.
+    pub(super) fn forgive(&self) {
+        self.manners.lock().expect("no panic").clear();
+    }
+
     /// Nobody listens any more.
     pub(super) async fn stop(self) -> SocketAddr {
         self.task.abort();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent_core::{Entry, Report};
+use jiff::SignedDuration;
 use tokio::net::TcpListener;
 
 use super::{
@@ -211,7 +212,7 @@ async fn what_follows_from_time_alone_is_told_once_over_restarts() {
     sink.told().await;
     stage.write(&play.entries);
     receiver.until_taken(2).await;
-    stage.clock_to(play.now() + jiff::SignedDuration::from_secs(60));
+    stage.clock_to(play.now() + SignedDuration::from_secs(60));
     let taken = receiver.until_taken(3).await;
     let last = taken[2].json();
     assert_eq!((&last["event"], &last["severity"]), (&"page_begun".into(), &"page".into()));
@@ -238,16 +239,22 @@ async fn a_message_that_is_refused_as_such_does_not_hold_up_the_others() {
     play.see(Scene::Lost, 65);
     let mut stage = Stage::new();
     stage.write(&play.entries[..1]);
-    let receiver = Receiver::start(&[Manner::Answer(400, None); 5]).await;
+    let receiver = Receiver::start(&[]).await;
     let sink = stage.begin(webhook(receiver.url("/hook")));
     sink.told().await;
+    receiver.treat(&[Manner::Answer(400, None); 64]);
     stage.write(&play.entries);
+    receiver.until_seen(5).await;
+    // By the clock no time has gone by: it may be a receiver that is being replaced.
+    assert_eq!(sink.report().given_up, 0);
+    stage.clock_to(play.now() + SignedDuration::from_mins(2));
+    sink.until(|report| report.given_up == 1).await;
+    receiver.forgive();
     let wanted = expected(&play.entries);
     let taken = receiver.until_taken(wanted.len() - 1).await;
     assert_eq!(ids(&taken), wanted[1..]);
     sink.told().await;
-    let report = sink.report();
-    assert_eq!((report.given_up, report.failed), (1, 4));
+    assert_eq!(sink.report().given_up, 1);
     sink.stop().await;
 }
 

@@ -121,14 +121,19 @@ impl Sink {
 
     /// Waits until the whole journal is told.
     pub(super) async fn told(&self) {
+        self.until(|report| report.pending_entries == 0).await;
+    }
+
+    /// Waits until its report is so.
+    pub(super) async fn until(&self, so: impl Fn(&SinkReport) -> bool) {
         let mut tick = tokio::time::interval(Duration::from_millis(5));
         let looking = async {
-            while self.report().pending_entries > 0 {
+            while !so(&self.report()) {
                 tick.tick().await;
             }
         };
         let looked = timeout(LIMIT, looking).await;
-        looked.unwrap_or_else(|_| panic!("it is not told: {:?}", self.report()));
+        looked.unwrap_or_else(|_| panic!("it does not come to that: {:?}", self.report()));
     }
 
     /// Ends it in order.
