@@ -53,6 +53,7 @@ fn unasked(config: &Config) -> PlacementQuestion {
         link: link.id.to_string(),
         agent: link.agent_domain.to_string(),
         managed_instance: link.managed_instance_domain.to_string(),
+        agent_azure: link.agent_azure_domain.to_string(),
     };
     PlacementQuestion {
         links: config.links.iter().map(domains).collect(),

@@ -36,6 +36,7 @@ fn spec(name: &str) -> LinkSpec {
         arm_path: None,
         agent_domain: domain("office"),
         managed_instance_domain: domain("azure"),
+        agent_azure_domain: domain("internet"),
         policy: Policy {
             misses: 2,
             propose_after: Duration::from_secs(10),

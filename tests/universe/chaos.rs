@@ -89,10 +89,15 @@ pub fn planned_schedule(seed: u64) -> Vec<Scheduled> {
     for asked in [over, back] {
         add(asked, Chaos::Ask(PlanKind::PlannedFailover));
     }
-    if rng.u8(0..3) == 0 {
-        let about = if rng.bool() { over } else { back };
-        let at = about + rng.i64(0..20_000);
-        main_fault(&mut rng, at, &mut add);
+    match rng.u8(0..6) {
+        0 | 1 => {
+            let about = if rng.bool() { over } else { back };
+            let at = about + rng.i64(0..20_000);
+            main_fault(&mut rng, at, &mut add);
+        }
+        // It is the other side that is lost, once it has taken over.
+        2 => azure_is_lost(&mut rng, over + 20_000, &mut add),
+        _ => {}
     }
     for _ in 0..rng.usize(0..6) {
         let about = if rng.bool() { over } else { back };
@@ -105,6 +110,37 @@ pub fn planned_schedule(seed: u64) -> Vec<Scheduled> {
     }
     list.sort_by_key(|item| item.after);
     list
+}
+
+/// The managed instance goes, with the link or after it, and may come back.
+fn azure_is_lost(rng: &mut fastrand::Rng, from: i64, add: &mut impl FnMut(i64, Chaos)) {
+    let instance = || MANAGED_INSTANCE.to_owned();
+    let (sql, azure) = (Party::Instance(SQL_SERVER.into()), Party::Instance(instance()));
+    let at = from + rng.i64(0..30_000);
+    let cut = |from: &Party| {
+        let (from, to) = (from.clone(), azure.clone());
+        Chaos::World(Fault::Cut { from, to, one_way: false })
+    };
+    match rng.u8(0..4) {
+        0 => {
+            add(at, cut(&sql));
+            let later = at + rng.i64(1_000..20_000);
+            add(later, Chaos::World(Fault::Stop { instance: instance() }));
+        }
+        1 => {
+            add(at, cut(&Party::Agent));
+            add(at + rng.i64(0..5_000), cut(&sql));
+        }
+        _ => add(at, Chaos::World(Fault::Stop { instance: instance() })),
+    }
+    if rng.bool() {
+        let back = at + rng.i64(20_000..90_000);
+        for from in [sql, Party::Agent] {
+            let to = azure.clone();
+            add(back, Chaos::World(Fault::Heal { from, to }));
+        }
+        add(back, Chaos::World(Fault::Start { instance: instance() }));
+    }
 }
 
 /// What goes wrong in the middle of a planned failover, on either side of it.

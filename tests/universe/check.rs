@@ -6,8 +6,8 @@ mod ending;
 use std::collections::BTreeMap;
 
 use agent_core::{
-    Decision, Entry, Estate, Event, Health, Observation, Origin, PlanKind, Proposal, Record, Role,
-    Roster, Seen, Status, StepRef, StepState, StormBrake, Vantage, Work,
+    Decision, Entry, Estate, Health, Observation, Origin, PlanKind, Proposal, Record, Role, Roster,
+    Seen, Side, Status, StepRef, StepState, StormBrake, Vantage, Work,
 };
 use dr_agent::{journal::JournalError, recorder::Frame, turn::Taken};
 use jiff::{SignedDuration, Timestamp};
@@ -139,9 +139,8 @@ impl Checker {
         for entry in &taken.appended {
             // Judged when permission is given: what comes to light while the command is on its way
             // is nobody's fault.
-            let forced = self.kind() == Some(PlanKind::ForcedFailover);
-            if forced && matches!(entry.event, Event::StepSending { .. }) {
-                self.nobody_sees_the_primary(now)?;
+            if self.forces(&entry.event) {
+                self.nobody_sees_the_primary(self.target(), now)?;
             }
             self.opened_rightly(entry, settings, now)?;
         }
@@ -254,7 +253,13 @@ impl Checker {
         signers.sort();
         signers.dedup();
         let glass = proposal.glass_breaks_at(ballots).is_some();
-        let asked = if settings.sabotage.is_some() { settings.quorum } else { terms.quorum };
+        // A house that is broken on purpose may have signed for too few.
+        let roster = Universe::roster(settings);
+        let asked = match (settings.sabotage, terms.kind) {
+            (None, _) => terms.quorum,
+            (Some(_), PlanKind::ForcedFailover) => roster.forced_quorum,
+            (Some(_), PlanKind::PlannedFailover) => roster.planned_quorum,
+        };
         if signers.len() < asked && !glass {
             return Err(Violation::new("2", format!("only {} have signed", signers.len())));
         }
@@ -277,15 +282,15 @@ impl Checker {
     }
 
     /// 5 and 3: no vantage that is fresh sees or hears the primary.
-    fn nobody_sees_the_primary(&self, now: Timestamp) -> Result<(), Violation> {
-        if let Some(look) = self.newest.get(&Vantage::SqlServer)
+    fn nobody_sees_the_primary(&self, target: Side, now: Timestamp) -> Result<(), Violation> {
+        if let Some(look) = self.newest.get(&Vantage::from(target.other()))
             && let Seen::Side(reading) = &look.seen
             && reading.serving()
             && fresh(look, now)
         {
             return Err(Violation::new("5", "forced over a primary that is seen serving"));
         }
-        if let Some(look) = self.newest.get(&Vantage::ManagedInstance)
+        if let Some(look) = self.newest.get(&Vantage::from(target))
             && let Seen::Side(reading) = &look.seen
             && reading.role == Role::Secondary
             && reading.connected == Some(true)
@@ -306,12 +311,17 @@ impl Checker {
         if proposal.plan.kind == PlanKind::PlannedFailover {
             return Ok(());
         }
-        let one_witness = settings.agent_domain == settings.managed_instance_domain;
+        let target = proposal.plan.lanes.first().map_or(Side::ManagedInstance, |lane| lane.target);
+        let own = match target {
+            Side::ManagedInstance => &settings.agent_domain,
+            Side::SqlServer => &settings.agent_azure_domain,
+        };
+        let one_witness = *own == settings.managed_instance_domain;
         if one_witness && !proposal.terms.attestation_required {
             return Err(Violation::new("3", "one witness, and no attestation asked for"));
         }
         if proposal.terms.origin == Origin::Agent {
-            self.nobody_sees_the_primary(now)?;
+            self.nobody_sees_the_primary(target, now)?;
             if proposal.terms.health == Health::PrimaryUnreachable
                 && !proposal.terms.attestation_required
             {

@@ -17,6 +17,7 @@ pub struct Settings {
     pub rate: f64,
     pub agent_domain: String,
     pub managed_instance_domain: String,
+    pub agent_azure_domain: String,
     pub quorum: usize,
     pub break_glass: Option<std::time::Duration>,
     pub look_every: SignedDuration,
@@ -88,6 +89,7 @@ impl Default for Settings {
             rate: 4.0,
             agent_domain: "site-a".into(),
             managed_instance_domain: "azure".into(),
+            agent_azure_domain: "internet".into(),
             quorum: 2,
             break_glass: None,
             look_every: SignedDuration::from_secs(1),
@@ -115,6 +117,7 @@ impl Universe {
             agent_domain: FailureDomain::new(&settings.agent_domain).expect("a name"),
             managed_instance_domain: FailureDomain::new(&settings.managed_instance_domain)
                 .expect("a name"),
+            agent_azure_domain: FailureDomain::new(&settings.agent_azure_domain).expect("a name"),
             policy: settings.policy.clone(),
             planned: settings.planned.clone(),
         }

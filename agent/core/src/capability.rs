@@ -54,7 +54,7 @@ fn planned(evidence: &Evidence, target: Side) -> Option<String> {
     {
         return Some(unfit);
     }
-    newer(evidence, target).or_else(|| azure(evidence))
+    newer(evidence, target).or_else(|| azure(evidence, target))
 }
 
 /// The managed instance writes a log that SQL Server can't read.
@@ -79,31 +79,28 @@ fn formats_match(evidence: &Evidence) -> Option<bool> {
 }
 
 fn forced(evidence: &Evidence, target: Side) -> Option<String> {
-    if target != Side::ManagedInstance {
-        return Some(
-            "a forced failover to SQL Server is not among the plans of this version".to_string(),
-        );
-    }
     let sql = evidence.of(Vantage::SqlServer).reading().map(|(_, reading)| reading);
     if let Some(too_old) = sql.and_then(too_old) {
         return Some(too_old);
     }
-    if let Some((_, mi)) = evidence.of(Vantage::ManagedInstance).reading()
-        && let Some(unfit) = unfit(mi)
+    if let Some((_, reading)) = evidence.of(Vantage::from(target)).reading()
+        && let Some(unfit) = unfit(reading)
     {
         return Some(unfit);
     }
-    azure(evidence)
+    azure(evidence, target)
 }
 
 /// What the control plane has against it.
-fn azure(evidence: &Evidence) -> Option<String> {
+fn azure(evidence: &Evidence, target: Side) -> Option<String> {
     let (_, control) = evidence.of(Vantage::ControlPlane).control()?;
-    against(control)
+    against(control, target)
 }
 
-fn against(control: &ControlReading) -> Option<String> {
-    if !control.instance_state.eq_ignore_ascii_case("Ready") {
+fn against(control: &ControlReading, target: Side) -> Option<String> {
+    // One that is being left may be in any state.
+    let taken = target == Side::ManagedInstance;
+    if taken && !control.instance_state.eq_ignore_ascii_case("Ready") {
         return Some(format!(
             "the managed instance is {} by Azure Resource Manager, not Ready",
             control.instance_state
@@ -191,6 +188,7 @@ mod tests {
 
     #[test]
     fn a_link_of_one_database_that_goes_both_ways_has_no_obstacle() {
+        let against = |control: &ControlReading| against(control, Side::ManagedInstance);
         assert_eq!(against(&control(|_| ())), None);
         let why = against(&control(|link| link.failover_mode = Some("None".to_string())));
         assert!(why.expect("it is one-way").contains("41985"));
@@ -199,7 +197,8 @@ mod tests {
     #[test]
     fn a_link_of_several_databases_has_no_plan() {
         let others = || ["Stock", "Prices"].map(ToString::to_string).to_vec();
-        let why = against(&control(|link| link.other_databases = others()));
+        let link = control(|link| link.other_databases = others());
+        let why = against(&link, Side::SqlServer);
         assert!(why.expect("there are others").starts_with("the link carries Stock, Prices too"));
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn draft(
     let policy = &view.spec.policy;
     let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let plan = match kind {
-        PlanKind::ForcedFailover => forced_failover(view.spec, target),
+        PlanKind::ForcedFailover => forced_failover(view.spec, target, view.next_seq, view.now),
         PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
     };
     let planned = kind == PlanKind::PlannedFailover;
@@ -43,7 +43,7 @@ pub(crate) fn draft(
     };
     let attestation_required = !down && !planned;
     let mut notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
-    notes.extend(capability::way_back(view.evidence, target).filter(|_| planned));
+    notes.extend(capability::way_back(view.evidence, target));
     let before =
         view.record.run.as_ref().filter(|run| run.status == Status::Closed(End::Overtaken));
     notes.extend(before.and_then(|run| run.why.clone()).filter(|_| !planned));

@@ -406,7 +406,7 @@ fn silent_primary(
         }
         Some((by, false)) => {
             reasons.push(Reason::NotHeard { by });
-            if spec.independent_witnesses() {
+            if spec.independent_witnesses(side) {
                 Health::PrimaryDown
             } else {
                 reasons.push(Reason::OneWitness);

@@ -88,10 +88,10 @@ impl Record {
     #[must_use]
     pub fn stuck(&self) -> Option<ProposalId> {
         let run = self.run.as_ref()?;
-        // Where a planned one has stopped, the roles are known: it changed none, or both sides have
-        // been seen in theirs.
+        // Where it stopped after the new primary had been seen to serve, or a planned one before it
+        // changed anything, the roles are known.
         let planned = run.proposal.plan.kind == PlanKind::PlannedFailover;
-        if planned && (!run.committed() || run.settled()) {
+        if (run.committed() && run.settled()) || (planned && !run.committed()) {
             return None;
         }
         (run.status == Status::Closed(End::Stuck) && !self.acknowledged)

@@ -64,6 +64,23 @@ name!(InstanceId, "instance");
 name!(ApproverId, "approver");
 name!(FailureDomain, "failure domain");
 
+/// What nobody has named: it may be any of the others.
+const UNSTATED: &str = "unstated";
+
+impl FailureDomain {
+    /// Whether somebody has named it. What is not named counts as shared, which is the safe mistake.
+    #[must_use]
+    pub fn is_stated(&self) -> bool {
+        self.0 != UNSTATED
+    }
+}
+
+impl Default for FailureDomain {
+    fn default() -> Self {
+        Self(UNSTATED.to_owned())
+    }
+}
+
 /// A log sequence number: `numeric(25,0)` on the wire of SQL Server, a string of digits in ARM and
 /// in the journal. Never a float: two positions that differ in the last digit are two positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

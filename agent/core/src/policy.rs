@@ -27,8 +27,11 @@ pub struct LinkSpec {
     pub arm_path: Option<String>,
     /// What the agent's own way to SQL Server shares with others.
     pub agent_domain: FailureDomain,
-    /// What the managed instance's way to SQL Server shares with others.
+    /// What the way between the managed instance and SQL Server shares with others.
     pub managed_instance_domain: FailureDomain,
+    /// What the agent's own way to the managed instance shares with others.
+    #[serde(default)]
+    pub agent_azure_domain: FailureDomain,
     pub policy: Policy,
     pub planned: Planned,
 }
@@ -89,10 +92,16 @@ impl LinkSpec {
         }
     }
 
-    /// Whether the agent and the other side are two witnesses of a lost primary, not one.
+    /// Whether the agent and the other side are two witnesses of the loss of a primary on `side`,
+    /// not one.
     #[must_use]
-    pub fn independent_witnesses(&self) -> bool {
-        self.agent_domain != self.managed_instance_domain
+    pub fn independent_witnesses(&self, side: Side) -> bool {
+        let own = match side {
+            Side::SqlServer => &self.agent_domain,
+            Side::ManagedInstance => &self.agent_azure_domain,
+        };
+        let stated = own.is_stated() && self.managed_instance_domain.is_stated();
+        stated && *own != self.managed_instance_domain
     }
 }
 

@@ -221,6 +221,7 @@ pub(crate) fn notes(
         ));
     }
     points_of_no_return(plan, &mut notes);
+    backups(plan, &mut notes);
     notes.push(String::from(
         "When the old primary returns it will still be PRIMARY and take writes: keep applications away from it",
     ));
@@ -239,6 +240,12 @@ fn planned_notes(plan: &Plan, notes: &mut Vec<String>) {
         "No hook stops the applications: stop them yourself after you have signed, and let them in again if the plan is taken back. After the change of roles point them at the new primary"
     }));
     points_of_no_return(plan, notes);
+    backups(plan, notes);
+}
+
+/// What the backups after the change of roles need.
+fn backups(plan: &Plan, notes: &mut Vec<String>) {
+    let steps = || plan.lanes.iter().flat_map(|lane| &lane.steps);
     let target = plan.lanes.first().map(|lane| lane.target);
     let backup = steps().any(|step| matches!(step.action, Action::BackedUp { .. }));
     match target {

@@ -45,6 +45,7 @@ fn estate_with(planned: Planned) -> Estate {
         arm_path: Some("/subscriptions/s/links/orders".into()),
         agent_domain: domain("site"),
         managed_instance_domain: domain("circuit"),
+        agent_azure_domain: domain("internet"),
         policy: Policy::default(),
         planned,
     };

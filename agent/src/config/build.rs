@@ -224,9 +224,14 @@ impl<'p> Builder<'p> {
             let mut domain = |name, text| self.take(&key.at(name), FailureDomain::new(text), right);
             let agent = domain("agent_domain", &link.agent_domain);
             let managed = domain("managed_instance_domain", &link.managed_instance_domain);
+            let azure = domain("agent_azure_domain", &link.agent_azure_domain);
             let group = link.group.clone().unwrap_or_else(|| link.name.clone());
-            let (Some(id), Some(agent_domain), Some(managed_instance_domain)) =
-                (id, agent, managed)
+            let (
+                Some(id),
+                Some(agent_domain),
+                Some(managed_instance_domain),
+                Some(agent_azure_domain),
+            ) = (id, agent, managed, azure)
             else {
                 continue;
             };
@@ -250,6 +255,7 @@ impl<'p> Builder<'p> {
                 database: link.database.clone(),
                 agent_domain,
                 managed_instance_domain,
+                agent_azure_domain,
                 policy,
                 planned,
             });

@@ -160,6 +160,8 @@ pub(super) struct Link {
     pub(super) agent_domain: String,
     #[serde(default = "unstated")]
     pub(super) managed_instance_domain: String,
+    #[serde(default = "unstated")]
+    pub(super) agent_azure_domain: String,
     #[serde(default)]
     pub(super) policy: Policy,
     #[serde(default)]

@@ -175,6 +175,7 @@ fn estate() -> Estate {
         arm_path: None,
         agent_domain: domain("site"),
         managed_instance_domain: domain("circuit"),
+        agent_azure_domain: domain("internet"),
         policy: Policy::default(),
         planned: Planned::default(),
     };

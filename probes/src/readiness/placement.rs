@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::{
-    finding::{Check, Finding, How, Stage},
+    finding::{Check, Finding, How, Stage, Verdict},
     sites::{Sites, Together},
 };
 
@@ -14,6 +14,13 @@ pub const WITNESS: Check = Check {
     stage: Stage::Placement,
     question: "Do agent and managed instance reach SQL Server by ways that do not fail together?",
     source: "links.agent_domain and links.managed_instance_domain",
+};
+/// The same of a primary in Azure.
+pub const WITNESS_OF_AZURE: Check = Check {
+    id: "placement.witness_of_azure",
+    question: "Do agent and SQL Server reach the managed instance by ways that do not fail together?",
+    source: "links.agent_azure_domain and links.managed_instance_domain",
+    ..WITNESS
 };
 /// Does the agent survive the host of SQL Server?
 pub const AGENT_HOST: Check = Check {
@@ -66,6 +73,7 @@ pub struct Domains {
     pub link: String,
     pub agent: String,
     pub managed_instance: String,
+    pub agent_azure: String,
 }
 
 /// Something with addresses: a SQL Server, the broker, a receiver of alerts, a mail relay.
@@ -123,7 +131,7 @@ pub fn placement(question: &PlacementQuestion) -> Vec<Finding> {
 }
 
 fn judged(question: &PlacementQuestion, from: Routes<'_>) -> Vec<Finding> {
-    let mut found: Vec<_> = question.links.iter().map(witness).collect();
+    let mut found: Vec<_> = question.links.iter().flat_map(witnesses).collect();
     let needed = question.needed.iter().map(|needed| &needed.placed);
     for server in question.servers.iter().filter(|server| !server.addresses.is_empty()) {
         found.extend(agent(server, &question.sites, from));
@@ -144,33 +152,44 @@ fn judged(question: &PlacementQuestion, from: Routes<'_>) -> Vec<Finding> {
     found
 }
 
-fn witness(domains: &Domains) -> Finding {
-    let Domains { link, agent, managed_instance } = domains;
-    let subject = format!("link {link}");
-    if agent != managed_instance && agent != UNSTATED && managed_instance != UNSTATED {
-        return WITNESS.ok(&subject, format!("{agent} and {managed_instance}"));
-    }
-    let evidence = if agent == UNSTATED && managed_instance == UNSTATED {
-        "both are unstated, so they count as one witness".to_owned()
-    } else {
-        format!("{agent} and {managed_instance} count as one witness")
-    };
-    WITNESS
-        .warning(
-            &subject,
-            format!("{evidence}: the agent never says that the primary is down, and approvers have to attest it"),
-        )
-        .mend(
-            How::Config,
-            "links.agent_domain",
-            "what the agent's way to SQL Server shares with others (a site, a VPN, a circuit): another \
-             name than managed_instance_domain, if no single failure cuts both",
-        )
-        .mend(
+fn witnesses(domains: &Domains) -> [Finding; 2] {
+    let Domains { link, agent, managed_instance, agent_azure } = domains;
+    let of_sql = (&WITNESS, agent, "links.agent_domain", "SQL Server");
+    let of_azure =
+        (&WITNESS_OF_AZURE, agent_azure, "links.agent_azure_domain", "the managed instance");
+    [of_sql, of_azure].map(|(check, own, key, of)| {
+        let finding = witness(check, &format!("link {link}"), own, managed_instance);
+        if finding.verdict == Verdict::Ok {
+            return finding;
+        }
+        let own = format!(
+            "what the agent's way to {of} shares with others (a site, a VPN, a circuit): another name than \
+             managed_instance_domain, if no single failure cuts both"
+        );
+        let between = "what the way between managed instance and SQL Server shares with others";
+        finding.mend(How::Config, key, own).mend(
             How::Config,
             "links.managed_instance_domain",
-            "what the managed instance's way to SQL Server shares with others",
+            between,
         )
+    })
+}
+
+fn witness(check: &Check, subject: &str, own: &str, other: &str) -> Finding {
+    if own != other && own != UNSTATED && other != UNSTATED {
+        return check.ok(subject, format!("{own} and {other}"));
+    }
+    let evidence = if own == UNSTATED && other == UNSTATED {
+        "both are unstated, so they count as one witness".to_owned()
+    } else {
+        format!("{own} and {other} count as one witness")
+    };
+    check.warning(
+        subject,
+        format!(
+            "{evidence}: the agent never says that a primary there is down, and approvers have to attest it"
+        ),
+    )
 }
 
 fn agent(server: &Placed, sites: &Sites, from: Routes<'_>) -> Vec<Finding> {
@@ -288,7 +307,6 @@ fn from(ip: IpAddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readiness::Verdict;
 
     fn placed(name: &str, address: &str) -> Placed {
         Placed { name: name.into(), addresses: vec![address.parse().expect("an address")] }
@@ -320,7 +338,12 @@ mod tests {
     }
 
     fn domains(agent: &str, managed: &str) -> Domains {
-        Domains { link: "l".into(), agent: agent.into(), managed_instance: managed.into() }
+        Domains {
+            link: "l".into(),
+            agent: agent.into(),
+            managed_instance: managed.into(),
+            agent_azure: "internet".into(),
+        }
     }
 
     #[test]
@@ -345,6 +368,9 @@ mod tests {
             "placement.absence",
         ];
         assert_eq!(warned(&together), expected);
+        let mut azure = apart();
+        azure.links[0].agent_azure = "vpn".into();
+        assert_eq!(warned(&azure), ["placement.witness_of_azure"]);
     }
 
     #[test]

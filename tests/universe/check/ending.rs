@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use agent_core::{End, Event, PlanKind, Status};
+use agent_core::{End, Event, PlanKind, Side, Status, Undo};
 use dr_agent::replay::Rerun;
-use twin::world::World;
+use twin::world::{Commit, World};
 
 use super::{Checker, Violation};
 use crate::universe::{Disk, LINK, Universe};
@@ -69,10 +69,22 @@ impl Checker {
         }
     }
 
-    /// What the newest proposal is of.
-    pub(super) fn kind(&self) -> Option<PlanKind> {
-        let record = self.shadow.record(&Universe::link())?;
-        record.run.as_ref().map(|run| run.proposal.plan.kind)
+    /// Where the newest proposal goes.
+    pub(super) fn target(&self) -> Side {
+        let record = self.shadow.record(&Universe::link());
+        let run = record.and_then(|record| record.run.as_ref());
+        let lane = run.and_then(|run| run.proposal.plan.lanes.first());
+        lane.map_or(Side::ManagedInstance, |lane| lane.target)
+    }
+
+    /// Whether the command that leaves makes a primary without asking the other side. What follows
+    /// the change of roles may meet an old primary that is back.
+    pub(super) fn forces(&self, event: &Event) -> bool {
+        let Event::StepSending { step } = event else { return false };
+        let plan = self.proposals.get(&step.proposal).map(|proposal| &proposal.plan);
+        plan.filter(|plan| plan.kind == PlanKind::ForcedFailover)
+            .and_then(|plan| plan.step(step.lane, step.step))
+            .is_some_and(|step| step.undo == Undo::Impossible)
     }
 
     /// 8: what the ledger counts as lost lies within what was signed, if the verdict was right.
@@ -94,10 +106,11 @@ impl Checker {
         );
         let acted = sent.map(|entry| self.by_the_world(entry.seq, entry.at));
         let Some(acted) = acted else { return Ok(()) };
+        let sql = self.target() == Side::SqlServer;
+        let arrived = |c: &Commit| if sql { c.on_sql_server } else { c.on_managed_instance };
         let commits: Vec<_> =
             world.commits(LINK).filter(|c| c.acknowledged && c.at < acted).collect();
-        let Some(kept) = commits.iter().filter(|c| c.on_managed_instance).map(|c| c.at).max()
-        else {
+        let Some(kept) = commits.iter().filter(|c| arrived(c)).map(|c| c.at).max() else {
             return Ok(());
         };
         // When both witnesses have lost a primary that lives on, nobody can tell: what it commits
@@ -127,9 +140,10 @@ impl Checker {
         let opened_at = self.by_the_world(id, run.proposal.terms.opened_at);
         let unseen = gone_by.unwrap_or(opened_at);
         let served = world.ledger().intervals(LINK).iter().any(|interval| {
-            interval.writers.sql_server && interval.to.is_none_or(|to| to > unseen)
+            (if sql { interval.writers.managed_instance } else { interval.writers.sql_server })
+                && interval.to.is_none_or(|to| to > unseen)
         });
-        let lost = commits.iter().filter(|c| !c.on_managed_instance).map(|c| c.at).max();
+        let lost = commits.iter().filter(|c| !arrived(c)).map(|c| c.at).max();
         if let Some(lost) = lost.filter(|_| !served) {
             let ms = lost.duration_since(kept).as_millis();
             if ms > i128::from(bound) {

@@ -2,14 +2,24 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::{Action, Lane, Plan, PlanKind, Route, Step, Undo, quoted};
-use crate::{names::Side, policy::LinkSpec};
+use jiff::Timestamp;
+
+use super::{Action, Lane, Plan, PlanKind, Route, Step, Undo, aftercare::aftercare, ms, quoted};
+use crate::{
+    names::{ProposalId, Side},
+    policy::LinkSpec,
+};
 
 /// The plan that makes `target` the primary without asking the other side.
-pub(crate) fn forced_failover(spec: &LinkSpec, target: Side) -> Plan {
+pub(crate) fn forced_failover(
+    spec: &LinkSpec,
+    target: Side,
+    proposal: ProposalId,
+    now: Timestamp,
+) -> Plan {
     let instance = spec.instance(target).clone();
     let (group, database) = (spec.group.clone(), spec.database.clone());
-    let deadline_ms = u64::try_from(spec.policy.step_deadline.as_millis()).unwrap_or(u64::MAX);
+    let deadline_ms = ms(spec.policy.step_deadline);
     let look = |action| Step { action, routes: Vec::new(), undo: Undo::Nothing, deadline_ms };
     // Runs on the target, which is the opposite of a planned failover on a link.
     let statement =
@@ -21,7 +31,7 @@ pub(crate) fn forced_failover(spec: &LinkSpec, target: Side) -> Plan {
             body: String::from(r#"{"failoverType":"ForcedAllowDataLoss"}"#),
         });
     }
-    let steps = Vec::from([
+    let mut steps = Vec::from([
         look(Action::TargetReady {
             instance: instance.clone(),
             group: group.clone(),
@@ -39,6 +49,7 @@ pub(crate) fn forced_failover(spec: &LinkSpec, target: Side) -> Plan {
         },
         look(Action::TargetServing { instance, group, database }),
     ]);
+    steps.extend(aftercare(spec, target, proposal, now));
     let lanes = Vec::from([Lane { link: spec.id.clone(), target, steps }]);
     Plan { kind: PlanKind::ForcedFailover, lanes }
 }

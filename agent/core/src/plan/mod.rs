@@ -2,11 +2,12 @@
 //!
 //! One file per plan kind. A kind is a function from what is known of a link to a [`Plan`].
 
+mod aftercare;
 mod forced_failover;
 mod planned_failover;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -293,6 +294,10 @@ impl fmt::Display for Route {
             }
         }
     }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An identifier in brackets, as T-SQL quotes it.

@@ -10,11 +10,12 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, quoted};
+use super::{
+    Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, aftercare::aftercare, ms, quoted,
+};
 use crate::{
     names::{InstanceId, ProposalId, Side},
     policy::LinkSpec,
@@ -81,11 +82,7 @@ pub(crate) fn planned_failover(
             usual,
         ),
     ]);
-    if target == Side::SqlServer {
-        steps.extend(backup(spec, instance, proposal, now));
-        let (instance, group, database) = at(instance);
-        steps.push(look(Action::LogBackupsSeen { instance, group, database }, usual));
-    }
+    steps.extend(aftercare(spec, target, proposal, now));
     let lanes = Vec::from([Lane { link: spec.id.clone(), target, steps }]);
     Plan { kind: PlanKind::PlannedFailover, lanes }
 }
@@ -144,37 +141,4 @@ fn routes(spec: &LinkSpec, target: Side) -> Vec<Route> {
         });
     }
     routes
-}
-
-/// The log backups of the managed instance are not in the chain of SQL Server: without a full
-/// backup of its own nothing after the change of roles can be restored there.
-fn backup(
-    spec: &LinkSpec,
-    instance: &InstanceId,
-    proposal: ProposalId,
-    now: Timestamp,
-) -> Option<Step> {
-    let place = spec.planned.backup.as_ref()?;
-    let seconds = now.as_second();
-    let name = format!("dr-agent {proposal} {seconds}");
-    let device = if place.to.to_ascii_lowercase().starts_with("https://") { "URL" } else { "DISK" };
-    let file = format!("{}{}-dr-agent-{proposal}-{seconds}.bak", place.to, spec.database);
-    let statement = format!(
-        "BACKUP DATABASE {} TO {device} = N'{}' WITH CHECKSUM, FORMAT, NAME = N'{}'",
-        quoted(&spec.database),
-        file.replace('\'', "''"),
-        name.replace('\'', "''"),
-    );
-    let action = Action::BackedUp {
-        instance: instance.clone(),
-        group: spec.group.clone(),
-        database: spec.database.clone(),
-        name,
-    };
-    let routes = Vec::from([Route::Tsql { instance: instance.clone(), statement }]);
-    Some(Step { action, routes, undo: Undo::Nothing, deadline_ms: ms(place.within) })
-}
-
-fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

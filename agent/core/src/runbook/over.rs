@@ -70,7 +70,7 @@ impl Writer<'_> {
         self.page.step(&format!("{database}: neither REVERTING nor INITIALIZING, in which it could not start as primary. Write down last_commit_time: what was committed after it is lost, up to the moment at which the old primary stopped."));
         self.page.line("Last commit there: ______________  Primary stopped: ______________");
         self.page.step("POINT OF NO RETURN. With the next statement there may be two primaries.");
-        self.changes_roles(&forced_failover(&self.sheet.spec, from.other()));
+        self.changes_roles(&forced_failover(&self.sheet.spec, from.other(), 0, self.sheet.now));
         self.page.text("It comes back when the target has taken it; recovery goes on behind it. An error with a number: part 10. A broken connection or no answer: it may have landed. Ask for the role before you send anything again; do not force twice.");
         self.verify(from, true);
         self.let_in(from.other());
@@ -86,10 +86,7 @@ impl Writer<'_> {
             self.page.text("What is left otherwise is to move by giving up the link (the end of part 9, with its own stop, gate and order): both copies take writes then, and there is no way back over it.");
             return false;
         }
-        // That the agent itself has no such plan does not keep people from it.
-        let own = kind == PlanKind::ForcedFailover && target == Side::SqlServer;
-        let against = capability::obstacle(evidence, kind, target).filter(|_| !own);
-        if let Some(because) = against {
+        if let Some(because) = capability::obstacle(evidence, kind, target) {
             self.page.text(&format!("When this was made there stood in the way: {because}."));
         }
         if let Some(words) = capability::way_back(evidence, target) {

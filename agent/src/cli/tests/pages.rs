@@ -59,6 +59,7 @@ fn an_approver_sees_all_that_is_signed() {
         Notes
           - Expected loss: between 1.0 s and 3.0 s of commits, likely up to 3.0 s. No step starts if the forecast exceeds 8.0 s
           - Point of no return: step 2 (mi-1 is PRIMARY of orders, ONLINE and READ_WRITE)
+          - Do not restart the managed instance and do not drop the link before its first full backup after the change of roles: some minutes for a small database
           - When the old primary returns it will still be PRIMARY and take writes: keep applications away from it
 
         Digests, to compare with those that others see
@@ -173,6 +174,7 @@ fn a_cold_agent_says_what_it_does_not_know() {
           - forecast unknown: the primary may be alive and taking writes
           - Nobody independent confirms that the primary is gone. Say how writes there were stopped
           - Point of no return: step 2 (mi-1 is PRIMARY of orders, ONLINE and READ_WRITE)
+          - Do not restart the managed instance and do not drop the link before its first full backup after the change of roles: some minutes for a small database
           - When the old primary returns it will still be PRIMARY and take writes: keep applications away from it
 
         Digests, to compare with those that others see

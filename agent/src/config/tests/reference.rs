@@ -179,7 +179,10 @@ fn the_file_of_the_lab_is_valid_once_it_is_filled_in() {
         text = text.replacen("filled in by the lab", &crate::keys::show_public(&key), 1);
     }
     let config = folder.parse(&text).map_err(|error| error.to_string()).expect("valid");
-    assert!(config.links[0].independent_witnesses() && config.links[0].arm_path.is_some());
+    assert!(
+        config.links[0].independent_witnesses(agent_core::Side::SqlServer)
+            && config.links[0].arm_path.is_some()
+    );
 }
 
 /// The ways to all values; arrays of tables have one element here.

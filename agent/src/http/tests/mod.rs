@@ -190,6 +190,7 @@ fn spec() -> LinkSpec {
         arm_path: None,
         agent_domain: domain("site"),
         managed_instance_domain: domain("azure"),
+        agent_azure_domain: domain("internet"),
         policy: Policy::default(),
         planned: Planned::default(),
     }
