@@ -304,6 +304,9 @@ impl Stage {
         for why in &explained.because {
             let _ = writeln!(self.out, "    since {why}");
         }
+        for way in &explained.ways {
+            let _ = writeln!(self.out, "    a way: {way}");
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    capability,
+    capability::{self, Facts, ways},
     evidence::{Vantage, signed},
     forecast::{self, Forecast},
     health::{Health, Reason, assess, primary_seen_by},
@@ -37,6 +37,8 @@ pub struct Explanation {
     pub would_propose: bool,
     /// Everything that keeps the agent from proposing, in words; empty if it would.
     pub because: Vec<String>,
+    /// What can be done about the link as it stands, by whom, and how one comes back; in words.
+    pub ways: Vec<String>,
 }
 
 pub(crate) fn explain(view: &View<'_>) -> Explanation {
@@ -56,6 +58,10 @@ pub(crate) fn explain(view: &View<'_>) -> Explanation {
         forecast: forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down),
         would_propose: because.is_empty(),
         because,
+        ways: ways(&Facts::of(view.evidence, view.record.primary), view.record.health)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

@@ -43,6 +43,7 @@ pub mod runbook;
 mod words;
 
 pub use approval::{Ballot, Decision, WORDS, from_hex, to_hex};
+pub use capability::{Back, Engine, Facts, Format, Offer, Over, Way, ways};
 pub use estate::{Estate, Work};
 pub use event::{Again, Entry, Event, FORMAT, StepRef, Subject, read, write};
 pub use evidence::{

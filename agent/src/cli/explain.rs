@@ -30,6 +30,7 @@ struct Told {
     forecast: Forecast,
     would_propose: bool,
     because: Vec<String>,
+    ways: Vec<String>,
 }
 
 impl Explain {
@@ -53,6 +54,12 @@ impl Told {
         });
         for because in &self.because {
             page.line(1, format!("- {because}"));
+        }
+        if !self.ways.is_empty() {
+            page.title("What can be done about the link as it stands");
+        }
+        for way in &self.ways {
+            page.line(1, format!("- {way}"));
         }
         page.title("A forced failover now");
         words::forecast(page, &self.forecast);
