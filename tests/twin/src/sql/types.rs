@@ -25,6 +25,7 @@ pub enum Type {
     Float,
     Date,
     Time(u8),
+    SmallDateTime,
     DateTime,
     DateTime2(u8),
     DateTimeOffset(u8),
@@ -55,6 +56,7 @@ impl Type {
             Type::Float => "float",
             Type::Date => "date",
             Type::Time(_) => "time",
+            Type::SmallDateTime => "smalldatetime",
             Type::DateTime => "datetime",
             Type::DateTime2(_) => "datetime2",
             Type::DateTimeOffset(_) => "datetimeoffset",
@@ -76,6 +78,7 @@ impl Type {
             Type::DateTimeOffset(_) => 29,
             Type::DateTime2(_) => 28,
             Type::DateTime => 27,
+            Type::SmallDateTime => 26,
             Type::Date => 25,
             Type::Time(_) => 24,
             Type::Float => 23,
@@ -122,6 +125,7 @@ impl Type {
             self,
             Type::Date
                 | Type::Time(_)
+                | Type::SmallDateTime
                 | Type::DateTime
                 | Type::DateTime2(_)
                 | Type::DateTimeOffset(_)
@@ -143,6 +147,7 @@ impl Type {
             | Type::Float
             | Type::Date
             | Type::Time(_)
+            | Type::SmallDateTime
             | Type::DateTime
             | Type::DateTime2(_)
             | Type::DateTimeOffset(_)
@@ -164,6 +169,7 @@ impl Type {
             | Type::Float
             | Type::Date
             | Type::Time(_)
+            | Type::SmallDateTime
             | Type::DateTime
             | Type::DateTime2(_)
             | Type::DateTimeOffset(_)
@@ -283,6 +289,7 @@ pub(crate) fn parse_type(text: &str) -> Option<Type> {
         "float" => Type::Float,
         "date" => Type::Date,
         "time" => Type::Time(scale()?),
+        "smalldatetime" => Type::SmallDateTime,
         "datetime" => Type::DateTime,
         "datetime2" => Type::DateTime2(scale()?),
         "datetimeoffset" => Type::DateTimeOffset(scale()?),

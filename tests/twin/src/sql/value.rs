@@ -170,6 +170,7 @@ fn family(ty: Type) -> u8 {
         Type::Variant => 9,
         Type::Date
         | Type::Time(_)
+        | Type::SmallDateTime
         | Type::DateTime
         | Type::DateTime2(_)
         | Type::DateTimeOffset(_) => 8,

@@ -28,7 +28,7 @@ type Result<T> = std::result::Result<T, Unreadable>;
 pub(super) fn typed_value(from: &mut Bytes<'_>) -> Result<(Type, Value)> {
     let token = from.u8()?;
     match token {
-        0x1F | 0x30 | 0x32 | 0x34 | 0x38 | 0x3B | 0x3D | 0x3E | 0x7F => fixed(token, from),
+        0x1F | 0x30 | 0x32 | 0x34 | 0x38 | 0x3A | 0x3B | 0x3D | 0x3E | 0x7F => fixed(token, from),
         0x24 | 0x26 | 0x28 | 0x68 | 0x6D | 0x6F => nullable(token, from),
         0x29..=0x2B => moment(token, from),
         0x6A | 0x6C => numeric(from),
@@ -48,6 +48,7 @@ fn fixed(token: u8, from: &mut Bytes<'_>) -> Result<(Type, Value)> {
         0x7F => (Type::BigInt, integer(from.take(8)?)),
         0x3B => (Type::Real, float(from.take(4)?)?),
         0x3E => (Type::Float, float(from.take(8)?)?),
+        0x3A => (Type::SmallDateTime, datetime(from.take(4)?)?),
         0x3D => (Type::DateTime, datetime(from.take(8)?)?),
         _ => (Type::Int, Value::Null),
     })
@@ -83,6 +84,7 @@ fn nullable(token: u8, from: &mut Bytes<'_>) -> Result<(Type, Value)> {
             let ty = if most == 4 { Type::Real } else { Type::Float };
             (ty, or_null(found.map(float).transpose()?))
         }
+        0x6F if most == 4 => (Type::SmallDateTime, or_null(found.map(datetime).transpose()?)),
         0x6F => (Type::DateTime, or_null(found.map(datetime).transpose()?)),
         _ => {
             let guid = found.map(|bytes| {

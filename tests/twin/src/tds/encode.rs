@@ -1,6 +1,6 @@
 //! Types and values as the server sends them (MS-TDS 2.2.5.4 and 2.2.5.5).
 
-use crate::sql::moment::{DAYS_TO_1900, TICKS_PER_DAY, datetime_units};
+use crate::sql::moment::{DAYS_TO_1900, TICKS_PER_DAY, TICKS_PER_SECOND, datetime_units};
 use crate::sql::{Column, Length, Numeric, Type, Value, guid_to_wire};
 
 use super::codepage;
@@ -31,6 +31,7 @@ pub(super) fn type_info(column: &Column, out: &mut Vec<u8>) {
         Type::Float => out.extend([0x6D, 8]),
         Type::Date => out.push(0x28),
         Type::Time(scale) => out.extend([0x29, scale]),
+        Type::SmallDateTime => out.extend([0x6F, 4]),
         Type::DateTime => out.extend([0x6F, 8]),
         Type::DateTime2(scale) => out.extend([0x2A, scale]),
         Type::DateTimeOffset(scale) => out.extend([0x2B, scale]),
@@ -81,6 +82,7 @@ pub(super) fn value(column: &Column, value: &Value, out: &mut Vec<u8>) {
         | Type::Float
         | Type::Date
         | Type::Time(_)
+        | Type::SmallDateTime
         | Type::DateTime
         | Type::DateTime2(_)
         | Type::DateTimeOffset(_)
@@ -104,6 +106,7 @@ fn fixed_token(ty: Type) -> Option<u8> {
         Type::BigInt => Some(0x7F),
         Type::Real => Some(0x3B),
         Type::Float => Some(0x3E),
+        Type::SmallDateTime => Some(0x3A),
         Type::DateTime => Some(0x3D),
         Type::Numeric { .. }
         | Type::Date
@@ -143,6 +146,7 @@ fn null(ty: Type, out: &mut Vec<u8>) {
         | Type::Float
         | Type::Date
         | Type::Time(_)
+        | Type::SmallDateTime
         | Type::DateTime
         | Type::DateTime2(_)
         | Type::DateTimeOffset(_)
@@ -217,6 +221,12 @@ fn short(ty: Type, value: &Value) -> Vec<u8> {
         (_, Value::Float(n)) => n.to_le_bytes().to_vec(),
         (_, Value::Guid(guid)) => guid_to_wire(*guid).to_vec(),
         (Type::Date, Value::Moment(ticks)) => days(*ticks),
+        (Type::SmallDateTime, Value::Moment(ticks)) => {
+            let day = u16::try_from(ticks.div_euclid(TICKS_PER_DAY) - DAYS_TO_1900).unwrap_or(0);
+            let minutes = ticks.rem_euclid(TICKS_PER_DAY) / (60 * TICKS_PER_SECOND);
+            let minutes = u16::try_from(minutes).unwrap_or(0);
+            [day.to_le_bytes(), minutes.to_le_bytes()].concat()
+        }
         (Type::DateTime, Value::Moment(ticks)) => {
             let day = i32::try_from(ticks.div_euclid(TICKS_PER_DAY) - DAYS_TO_1900).unwrap_or(0);
             let units = datetime_units(ticks.rem_euclid(TICKS_PER_DAY));
@@ -295,6 +305,7 @@ fn variant(value: &Value, out: &mut Vec<u8>) {
         | Type::BigInt
         | Type::Real
         | Type::Float
+        | Type::SmallDateTime
         | Type::DateTime => (fixed_token(*ty).unwrap_or(0x38), Vec::new(), short(*ty, value)),
         Type::Variant => {
             out.extend(0_u32.to_le_bytes());

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::serve::SharedWorld;
 use crate::sql::{Error, Login, Session, enter, version_of};
-use crate::world::{Entry, NewSession, Party};
+use crate::world::{Entry, NewSession, Party, Proof, Wire};
 
 use super::Door;
 use super::gate::Gate;
@@ -76,12 +76,17 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     let (server, version) = instance.ok_or_else(|| invalid("the instance is gone"))?;
     let who = identify(door, &asked, opening, &gate, stream).await?;
     let acknowledge = who.acknowledge;
-    let admitted = admit(door, &asked, opening, who);
-    let mut out = Vec::new();
     let packet_size = match asked.packet_size {
         size if PACKET_SIZES.contains(&size) => usize::try_from(size).unwrap_or(DEFAULT_PACKET),
         _ => DEFAULT_PACKET,
     };
+    let wire = Wire {
+        packet_size: u32::try_from(packet_size).unwrap_or_default(),
+        encrypted: opening.cover == Cover::Everything,
+        scheme: if who.proof == Proof::Windows { "NTLM" } else { "SQL" },
+    };
+    let admitted = admit(door, &asked, (opening, wire), who);
+    let mut out = Vec::new();
     let admitted = match admitted {
         Err(errors) => {
             for error in errors {
@@ -110,12 +115,12 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
 fn admit(
     door: &Door,
     asked: &Login7,
-    opening: &Opening,
+    (opening, wire): (&Opening, Wire),
     who: Who,
 ) -> Result<(Session, Seat), Vec<Error>> {
     let Who { proof, name, login, acknowledge: _ } = who;
     let admitted =
-        login.map_err(|error| vec![error]).and_then(|login| enter_as(door, asked, login));
+        login.map_err(|error| vec![error]).and_then(|login| enter_as(door, asked, login, wire));
     let refused = admitted.as_ref().err().and_then(|errors| errors.first());
     let refused = refused.map(|error| error.number);
     door.world.with(|world| {
@@ -132,7 +137,12 @@ fn admit(
     admitted
 }
 
-fn enter_as(door: &Door, asked: &Login7, found: Login) -> Result<(Session, Seat), Vec<Error>> {
+fn enter_as(
+    door: &Door,
+    asked: &Login7,
+    found: Login,
+    wire: Wire,
+) -> Result<(Session, Seat), Vec<Error>> {
     let setup = door.world.with(|world| {
         world.instance(&door.instance).map(|instance| instance.setup().login(&found.name))
     });
@@ -159,6 +169,7 @@ fn enter_as(door: &Door, asked: &Login7, found: Login) -> Result<(Session, Seat)
             program: asked.program.clone(),
             host: asked.host.clone(),
             database: database.clone(),
+            wire,
         };
         let Some(id) = world.open_session(&door.instance, new) else {
             let text = "SQL Server is not ready to accept new client connections. Wait a few \

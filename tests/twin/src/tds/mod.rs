@@ -77,7 +77,8 @@ impl Options {
             .instance(instance)
             .is_some_and(|found| matches!(found.kind, InstanceKind::ManagedInstance { .. }));
         let encryption = if managed { Encryption::Forced } else { Encryption::Available };
-        Options { encryption, attention: AttentionStyle::OneMessage }
+        // Some clients of Microsoft wait for the acknowledgement as a message of its own.
+        Options { encryption, attention: AttentionStyle::TwoMessages }
     }
 }
 

@@ -97,10 +97,7 @@ impl Statements {
                     None => Err(no_handle(handle, "sp_unprepare")),
                 }
             }
-            Procedure::Other(name) => {
-                let text = format!("Could not find stored procedure '{name}'.");
-                Err(Error { state: 62, ..Error::new(2_812, 16, text) })
-            }
+            Procedure::Other(name) => Plan::call(&name, given.collect()),
         }
     }
 
@@ -111,6 +108,36 @@ impl Statements {
 }
 
 impl Plan {
+    /// A procedure by its name: EXECUTE with variables that have the values.
+    fn call(name: &str, given: Vec<Parameter>) -> Result<Plan, Error> {
+        // A number behind a semicolon is one of several procedures of a name.
+        let name = name.split(';').next().unwrap_or(name);
+        let plain = |c: char| c.is_alphanumeric() || "_@#$.[]".contains(c);
+        if name.is_empty() || !name.chars().all(plain) {
+            let text = format!("Could not find stored procedure '{name}'.");
+            return Err(Error { state: 62, ..Error::new(2_812, 16, text) });
+        }
+        let (mut shown, mut parameters, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
+        for (position, parameter) in given.into_iter().enumerate() {
+            let variable = format!("@_{position}");
+            let own = if parameter.name.chars().skip(1).all(|c| c.is_alphanumeric() || c == '_') {
+                parameter.name.clone()
+            } else {
+                String::new()
+            };
+            let named = if own.is_empty() { String::new() } else { format!("{own} = ") };
+            let output = if parameter.output { " OUTPUT" } else { "" };
+            shown.push(format!("{named}{variable}{output}"));
+            if parameter.output {
+                let ordinal = u16::try_from(position).unwrap_or(u16::MAX);
+                outputs.push(Output { ordinal, name: own, variable: variable.clone() });
+            }
+            parameters.push((variable, parameter.ty, parameter.value));
+        }
+        let text = format!("EXECUTE {name} {}", shown.join(", "));
+        Ok(Plan::Run { text, parameters, outputs, handle: None })
+    }
+
     /// Gives the parameters of a statement their values, by name or in their order; `before` of the
     /// call's own come first.
     fn run(

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{
-    Instance, Link, OperationId, OperationKind, Request, Role, Side, SqlError, Workload, World,
-    commit::takes_writes,
+    Instance, Link, OperationId, OperationKind, Request, Role, Side, SqlError, Wire, Workload,
+    World, commit::takes_writes,
 };
 
 /// Two sessions of SQL Server's agent; sessions that come in by TDS follow.
@@ -57,6 +57,8 @@ pub struct SessionFacts {
     pub request: Option<RequestFacts>,
     /// The transaction that is open.
     pub transaction: Option<TransactionFacts>,
+    /// A row of `sys.dm_exec_connections`.
+    pub wire: Wire,
 }
 
 /// A row of `sys.dm_exec_requests`.
@@ -169,6 +171,7 @@ impl World {
                 operation: None,
             }),
             transaction: None,
+            wire: Wire::default(),
         };
         let mut all: Vec<SessionFacts> =
             SYSTEM.map(|(id, command)| of_engine(id, command, "master")).into();
@@ -212,6 +215,7 @@ impl World {
                 writes: None,
                 bytes: 0,
             }),
+            wire: session.wire,
         })
     }
 
@@ -279,6 +283,7 @@ impl World {
                     writes: Some(database.clone()),
                     bytes: u64::from(workload.bytes),
                 }),
+                wire: Wire::default(),
             })
         };
         (0..workload.slots.len()).filter_map(of).collect()

@@ -76,7 +76,7 @@ pub use operation::{Operation, OperationId, OperationKind, OperationStatus, Repl
 pub use party::{Origin, Party};
 pub use reach::Reach;
 pub use role::{DatabaseState, Role, Side, SuspendReason, SyncHealth, SyncState};
-pub use sessions::{NewSession, Request, Session};
+pub use sessions::{NewSession, Request, Session, Wire};
 pub use spec::{
     Edition, FailoverSpec, InstanceSpec, JobSpec, LinkSpec, LogSpec, SpecError, Tier, UpdatePolicy,
     WorkloadSpec, WorldSpec,

@@ -20,6 +20,25 @@ pub struct NewSession {
     pub host: String,
     /// The initial database.
     pub database: String,
+    /// How it is connected.
+    pub wire: Wire,
+}
+
+/// What `sys.dm_exec_connections` says of how a session is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Wire {
+    /// `net_packet_size`, in bytes.
+    pub packet_size: u32,
+    /// `encrypt_option`: whether TLS covers all of it.
+    pub encrypted: bool,
+    /// `auth_scheme`
+    pub scheme: &'static str,
+}
+
+impl Default for Wire {
+    fn default() -> Wire {
+        Wire { packet_size: 4_096, encrypted: true, scheme: "SQL" }
+    }
 }
 
 /// A session that is logged in.
@@ -43,6 +62,8 @@ pub struct Session {
     pub last_request_end: Option<Timestamp>,
     /// What it is doing.
     pub request: Option<Request>,
+    /// How it is connected.
+    pub wire: Wire,
     /// Its open transaction: number, since when, how deeply nested.
     pub transaction: Option<(u64, Timestamp, u32)>,
     /// What it has changed and not committed.
@@ -79,6 +100,7 @@ impl World {
             last_request_start: now,
             last_request_end: Some(now),
             request: None,
+            wire: new.wire,
             transaction: None,
             work: Work::default(),
         };

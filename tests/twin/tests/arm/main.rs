@@ -4,3 +4,5 @@ mod difference;
 mod recordings;
 mod replay;
 mod sdk;
+#[path = "../shared/clients.rs"]
+mod shared;

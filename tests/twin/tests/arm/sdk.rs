@@ -1,6 +1,6 @@
 //! Microsoft's azure-mgmt-sql, unmodified, with its own polling.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -11,6 +11,8 @@ use twin::{
     serve::{Twin, TwinOptions},
     world::{Command as Sql, Origin, Party, Role, Side, WorldSpec},
 };
+
+use crate::shared::installed;
 
 const LINK: &str = "LinkSales";
 
@@ -30,17 +32,15 @@ impl Said {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn microsofts_client_shows_updates_fails_over_and_deletes() {
-    if std::env::var_os("TWIN_AZURE_PYTHON").is_some_and(|named| named == "none") {
-        // `tests/run` has said so too: there was no package index to get it from.
-        eprintln!("Microsoft's azure-mgmt-sql is not here: nothing was asked");
-        return;
-    }
+    let made = "azure-mgmt-sql-4.0.0/bin/python";
+    let found = installed("TWIN_AZURE_PYTHON", made, "Microsoft's azure-mgmt-sql");
+    let Some(python) = found else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let twin = start(&folder).await;
     let file = folder.path().join("endpoints.json");
     let endpoints = serde_json::to_vec(&twin.endpoints).expect("JSON");
     std::fs::write(&file, endpoints).expect("it is written");
-    let mut client = Command::new(python())
+    let mut client = Command::new(python)
         .args(["-c", include_str!("sdk.py")])
         .arg(&file)
         .env_remove("HTTPS_PROXY")
@@ -122,20 +122,4 @@ async fn demote(twin: &Twin) {
         None
     });
     assert!(done.await.is_some(), "it becomes secondary");
-}
-
-/// The interpreter of the environment that `tests/run --install` makes.
-fn python() -> PathBuf {
-    let named = std::env::var_os("TWIN_AZURE_PYTHON").map(PathBuf::from);
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let made = cache.map(|cache| cache.join("dr-agent-tests/azure-mgmt-sql-4.0.0/bin/python"));
-    let found = named.or(made).unwrap_or_default();
-    assert!(
-        found.is_file(),
-        "Microsoft's azure-mgmt-sql is not there ({}): run tests/run --install",
-        found.display()
-    );
-    found
 }

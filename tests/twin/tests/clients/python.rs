@@ -1,39 +1,29 @@
 //! pymssql (FreeTDS' own library within) and python-tds (a protocol stack of its own).
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::{COUNTS, start};
+use crate::{COUNTS, shared::installed, start};
 
 /// What the script may take for all that it does.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_clients_ask_both_sides_of_a_link() {
-    if std::env::var_os("TWIN_TDS_PYTHON").is_some_and(|named| named == "none") {
-        // `tests/run` has said so too: there was no package index to get them from.
-        eprintln!("pymssql and python-tds are not here: nothing was asked");
-        return;
-    }
+    let found = installed("TWIN_TDS_PYTHON", "tds-clients/bin/python", "pymssql and python-tds");
+    let Some(python) = found else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let twin = start(&folder).await;
-    let files = [folder.path().join("endpoints.json"), folder.path().join("hadr.sql")];
-    let endpoints = serde_json::to_vec(&twin.endpoints).expect("JSON");
-    std::fs::write(&files[0], endpoints).expect("it is written");
-    std::fs::write(&files[1], crate::QUERIES).expect("it is written");
-    let script = Command::new(python())
+    let files = crate::files(&folder, &twin);
+    let script = Command::new(python)
         .args(["-c", include_str!("clients.py")])
         .args(&files)
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(PATIENCE, script).await.expect("it ends in time");
-    let output = output.expect("Python starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("text");
-    let said = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-    let said: Vec<Value> = said.collect();
+    let said = crate::lines(&output.expect("Python starts"));
     for client in ["pymssql", "python-tds"] {
         check_queries(&said, client);
         check_rows(&said, client);
@@ -86,20 +76,4 @@ fn check_rows(said: &[Value], client: &str) {
     assert_eq!(last, Some(&json!("after")), "{client}");
     assert_eq!(after["rows"].as_array().map(Vec::len), Some(3), "{client}");
     assert_eq!(after["refused"], 976, "{client}: SQL Server's secondary is not readable");
-}
-
-/// The interpreter of the environment that `tests/run --install` makes.
-fn python() -> PathBuf {
-    let named = std::env::var_os("TWIN_TDS_PYTHON").map(PathBuf::from);
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let made = cache.map(|cache| cache.join("dr-agent-tests/tds-clients/bin/python"));
-    let found = named.or(made).unwrap_or_default();
-    assert!(
-        found.is_file(),
-        "pymssql and python-tds are not there ({}): run tests/run --install",
-        found.display()
-    );
-    found
 }

@@ -54,6 +54,7 @@ impl Site {
             program: "sqlcmd".to_owned(),
             host: "desk".to_owned(),
             database: "master".to_owned(),
+            ..NewSession::default()
         };
         let id = self.world.open_session(at, new).expect("it is up");
         let mut session =

@@ -90,6 +90,7 @@ pub(crate) fn convert(value: &Value, from: Type, to: Type, style: i64) -> Result
         Type::Binary(_) | Type::VarBinary(_) => to_bytes(value, from, to),
         Type::Date
         | Type::Time(_)
+        | Type::SmallDateTime
         | Type::DateTime
         | Type::DateTime2(_)
         | Type::DateTimeOffset(_) => to_moment(value, from, to),

@@ -60,7 +60,7 @@ pub(crate) fn text_length(ty: Type) -> u16 {
         Type::Real | Type::Float => 30,
         Type::Date => 10,
         Type::Time(_) => 16,
-        Type::DateTime => 40,
+        Type::DateTime | Type::SmallDateTime => 40,
         Type::DateTime2(_) => 27,
         Type::DateTimeOffset(_) => 34,
         Type::UniqueIdentifier => 36,
@@ -105,6 +105,7 @@ pub(super) fn fit_text(text: String, from: Type, to: Type) -> Result<Value> {
 fn moment_text(ticks: i64, ty: Type, style: i64) -> Result<String> {
     let scale = match ty {
         Type::DateTime => 3,
+        Type::SmallDateTime => 0,
         other => scale_of(other),
     };
     let f = moment::Fields::of(ticks);
@@ -121,7 +122,7 @@ fn moment_text(ticks: i64, ty: Type, style: i64) -> Result<String> {
         (_, 21 | 25 | 121) => iso(' '),
         (Type::DateTime, 126 | 127) if f.fraction == 0 => moment::iso(ticks, 0, 'T'),
         (_, 126 | 127) => iso('T'),
-        (Type::DateTime, 0 | 100) => moment::default_datetime(ticks),
+        (Type::DateTime | Type::SmallDateTime, 0 | 100) => moment::default_datetime(ticks),
         (_, 0) => iso(' '),
         _ => {
             let text = format!(

@@ -57,6 +57,15 @@ pub(super) fn to_moment(value: &Value, from: Type, to: Type) -> Result<Value> {
             moment::round_to_scale(local.rem_euclid(moment::TICKS_PER_DAY), scale)
                 % moment::TICKS_PER_DAY,
         ),
+        Type::SmallDateTime => {
+            let minute = 60 * moment::TICKS_PER_SECOND;
+            let rounded = (local + minute / 2).div_euclid(minute) * minute;
+            let first = moment::DAYS_TO_1900 * moment::TICKS_PER_DAY;
+            let ticks = in_range(rounded, first)?;
+            // It counts days in two bytes.
+            let last = first + 65_536 * moment::TICKS_PER_DAY;
+            Value::Moment(in_range(if ticks < last { ticks } else { i64::MAX }, first)?)
+        }
         Type::DateTime => {
             Value::Moment(in_range(moment::round_to_datetime(local), moment::FIRST_DATETIME)?)
         }

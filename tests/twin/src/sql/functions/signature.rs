@@ -91,6 +91,11 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         Function::Left | Function::Right | Function::Substring | Function::Reverse => {
             (own_text(first, text), any_null)
         }
+        Function::Replace | Function::Replicate
+            if first.is_some_and(|first| first.ty.length() == Some(Length::Max)) =>
+        {
+            (own_text(first, text), any_null)
+        }
         Function::Replace => (text(8000), any_null),
         Function::Concat => {
             let sizes = arguments.iter().map(|argument| text_size(argument.ty));

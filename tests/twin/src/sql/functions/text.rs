@@ -2,10 +2,13 @@
 
 use crate::sql::decimal::{Numeric, power_of_ten};
 use crate::sql::error::{Error, Result, overflow_converting};
-use crate::sql::types::{SYSNAME, Type};
+use crate::sql::types::{Length, SYSNAME, Type};
 use crate::sql::value::{Value, compare_text, fold};
 
 use super::{Function, as_int, as_text};
+
+/// What a text of `(max)` may grow to here, in bytes.
+const LONGEST: usize = 16 << 20;
 
 pub(super) fn evaluate(function: Function, ty: Type, arguments: &[(Type, Value)]) -> Result<Value> {
     const NULL: (Type, Value) = (Type::Int, Value::Null);
@@ -93,7 +96,8 @@ fn made_of(function: Function, arguments: &[(Type, Value)]) -> Value {
             } else {
                 (text(), number(1))
             };
-            let most = 8_000 / piece.len().max(1);
+            let unbounded = arguments.first().is_some_and(|a| a.0.length() == Some(Length::Max));
+            let most = if unbounded { LONGEST } else { 8_000 } / piece.len().max(1);
             match usize::try_from(count) {
                 Ok(count) => Value::Text(piece.repeat(count.min(most))),
                 Err(_) => Value::Null,
@@ -189,6 +193,7 @@ fn data_length(ty: Type, value: &Value) -> i64 {
             Type::DateTime2(scale) => 6 + i64::from(scale > 2) + i64::from(scale > 4),
             Type::DateTimeOffset(scale) => 8 + i64::from(scale > 2) + i64::from(scale > 4),
             Type::UniqueIdentifier => 16,
+            Type::SmallDateTime => 4,
             _ => 8,
         },
     }

@@ -90,6 +90,7 @@ fn newcomer(login: &str) -> NewSession {
         program: "bench".to_owned(),
         host: "host".to_owned(),
         database: "master".to_owned(),
+        ..NewSession::default()
     }
 }
 

@@ -106,6 +106,7 @@ fn shape(ty: Type) -> (i32, i32, i32, i32) {
         Type::Float => (62, 8, 53, 0),
         Type::Date => (40, 3, 10, 0),
         Type::Time(s) => (41, 3 + i32::from(s.saturating_sub(1)) / 2, 8 + fraction(s), s.into()),
+        Type::SmallDateTime => (58, 4, 16, 0),
         Type::DateTime => (61, 8, 23, 3),
         Type::DateTime2(s) => {
             (42, 6 + i32::from(s.saturating_sub(1)) / 2, 19 + fraction(s), s.into())
