@@ -111,6 +111,8 @@ pub(crate) enum Kind {
     Group(GroupCommand),
     /// DBCC TRACESTATUS
     TraceStatus,
+    /// DBCC SQLPERF(LOGSPACE)
+    LogSpace,
     /// A procedure call; parameters are read only for procedures that the twin has.
     Execute {
         name: String,
@@ -228,7 +230,7 @@ impl Kind {
             Kind::AlterDatabase { .. } => "ALTER DATABASE",
             Kind::SetUp(_) => "SET",
             Kind::Group(_) => "AVAILABILITY GROUP",
-            Kind::TraceStatus => "DBCC",
+            Kind::TraceStatus | Kind::LogSpace => "DBCC",
             Kind::Backup(_) => "BACKUP DATABASE",
             Kind::Restore { .. } => "RESTORE HEADERONLY",
             Kind::Kill { .. } => "KILL",

@@ -36,8 +36,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::serve::SharedWorld;
-use crate::sql::Login;
-use crate::world::{InstanceKind, World};
+use crate::sql::{External, Login, Permission};
+use crate::world::{InstanceKind, Principal, PrincipalKind, World};
 
 pub use prelogin::Encryption;
 
@@ -117,7 +117,8 @@ pub async fn serve_with<L>(
 where
     for<'l> Login: From<&'l L>,
 {
-    let logins = logins.iter().map(Login::from).collect();
+    let logins: Vec<Login> = logins.iter().map(Login::from).collect();
+    world.with(|world| world.know_logins(&instance, principals(&logins)));
     let tls = Tls::like(tls).context("cannot use the certificate for TDS")?;
     let door = Arc::new(Door { world, instance, logins, tls, options });
     let mut connections = JoinSet::new();
@@ -148,6 +149,22 @@ where
             },
         }
     }
+}
+
+/// The logins as the catalog shows them.
+fn principals(logins: &[Login]) -> Vec<Principal> {
+    let of = |login: &Login| Principal {
+        name: login.name.clone(),
+        kind: match &login.external {
+            None => PrincipalKind::Sql,
+            Some(External::Windows) => PrincipalKind::Windows,
+            Some(External::Application(_)) => PrincipalKind::External,
+        },
+        database: login.default_database.clone(),
+        sysadmin: login.permissions.contains(&Permission::ControlServer),
+        granted: login.permissions.iter().map(|permission| permission.name()).collect(),
+    };
+    logins.iter().map(of).collect()
 }
 
 /// What all connections of a door share.

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
-    Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Party, Platform, Session, Side, Tier,
-    UpdatePolicy,
+    Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Party, Platform, Principal, Session,
+    Side, Tier, UpdatePolicy,
     azure::{Resource, authority},
     groups::Groups,
     setup::Setup,
@@ -58,6 +58,10 @@ pub struct Instance {
     pub(super) contents: BTreeMap<String, Arc<Contents>>,
     /// Availability groups that are in no link.
     pub(super) groups: Groups,
+    /// Logins that its door knows.
+    pub(super) principals: Vec<Principal>,
+    /// Where RESTORE has put data and log of a database, by its lower-case name.
+    pub(super) moved_files: BTreeMap<String, [Option<String>; 2]>,
 }
 
 /// What an instance is, with what only that kind has.
@@ -134,7 +138,15 @@ impl Instance {
             resource: Resource::new(spec, FIRST_DATABASE, start),
             contents: BTreeMap::new(),
             groups: Groups::default(),
+            principals: Vec::new(),
+            moved_files: BTreeMap::new(),
         }
+    }
+
+    /// Whether it is a managed instance.
+    #[must_use]
+    pub fn is_managed(&self) -> bool {
+        matches!(self.kind, InstanceKind::ManagedInstance { .. })
     }
 
     /// Which side of a link it can be.

@@ -33,6 +33,8 @@ pub struct Setup {
     pub clock_ahead: SignedDuration,
     /// Actions that Azure does not let the agent do on the managed instance, by their names.
     pub denied: BTreeSet<String>,
+    /// Credentials for storage, by the address that they are for.
+    pub credentials: BTreeMap<String, Credential>,
     logins: BTreeMap<String, LoginSetup>,
     databases: BTreeMap<String, DatabaseSetup>,
 }
@@ -44,6 +46,15 @@ pub struct Certificate {
     pub own: bool,
     /// `expiry_date`.
     pub expiry: Timestamp,
+}
+
+/// A credential; nobody needs to know its secret here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// `IDENTITY`
+    pub identity: String,
+    /// When it was made or altered.
+    pub created: Timestamp,
 }
 
 /// The endpoint for mirroring.
@@ -114,6 +125,8 @@ pub struct DatabaseSetup {
     pub simple: bool,
     /// SINGLE_USER, else MULTI_USER.
     pub single_user: bool,
+    /// READ_ONLY, else READ_WRITE.
+    pub read_only: bool,
 }
 
 /// A change of the set-up, by T-SQL or by what is not T-SQL: a patch, the portal, a service restart.
@@ -296,6 +309,7 @@ impl Setup {
             state: "Ready".to_owned(),
             clock_ahead: SignedDuration::ZERO,
             denied: BTreeSet::new(),
+            credentials: BTreeMap::new(),
             logins: BTreeMap::new(),
             databases: BTreeMap::new(),
         }

@@ -163,7 +163,7 @@ impl Binder<'_> {
             columns,
             offset: 0,
         };
-        let version = super::super::env::major(self.env.instance);
+        let version = (super::super::env::major(self.env.instance), self.env.is_managed());
         if let Some(view) = views::find(version, Some(database), schema, name) {
             let columns = view.columns.clone();
             return Ok((Source::View(view, database.to_owned()), vec![table(columns)]));

@@ -329,7 +329,7 @@ fn object_id(name: &str, env: &Env<'_>) -> Value {
         }
     }
     let major = crate::sql::env::major(env.instance);
-    let found = views::find(major, Some(database), schema, object);
+    let found = views::find((major, env.is_managed()), Some(database), schema, object);
     // System objects have negative ids; which one, is only the same in one build.
     found.map(|view| -hash(view.name)).into()
 }

@@ -39,6 +39,9 @@ impl Reader<'_> {
         if first == "DBCC" && word(&items, 1) == "TRACESTATUS" {
             return Ok(Kind::TraceStatus);
         }
+        if first == "DBCC" && word(&items, 1) == "SQLPERF" && word(&items, 3) == "LOGSPACE" {
+            return Ok(Kind::LogSpace);
+        }
         let sets = word(&items, 4) == "SET";
         if ["CREATE", "DROP", "ALTER"].contains(&first) && groups::concerns(&items) && !sets {
             return groups::statement(first, &items).map(Kind::Group).ok_or(wrong);

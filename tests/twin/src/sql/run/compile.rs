@@ -71,6 +71,7 @@ pub(super) fn compile<'a>(
             | Kind::SetUp(_)
             | Kind::Group(_)
             | Kind::TraceStatus
+            | Kind::LogSpace
             | Kind::Execute { .. } => None,
         };
         if let Some(error) = checked.filter(|error| !late(error)) {
@@ -152,6 +153,7 @@ pub(super) fn declare(statements: &[Statement], session: &mut Session) -> Result
             | Kind::SetUp(_)
             | Kind::Group(_)
             | Kind::TraceStatus
+            | Kind::LogSpace
             | Kind::Execute { .. } => {}
         }
     }

@@ -448,6 +448,7 @@ impl Run {
             Kind::SetUp(changes) => setup::change(changes.clone(), world, at, session),
             Kind::Group(command) => deeds::administer(command.clone(), world, at, session),
             Kind::TraceStatus => Ok(setup::trace_status(world, at, session)),
+            Kind::LogSpace => setup::log_space(world, at, session),
             Kind::Execute { name, arguments } => self.execute(name, arguments, world, at, session),
             Kind::ExecuteText(text) => self.execute_text(text, world, at, session),
         }

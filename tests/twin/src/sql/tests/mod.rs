@@ -8,6 +8,7 @@ mod language;
 mod mutations;
 mod refusals;
 mod relations;
+mod schema;
 mod statements;
 mod tables;
 mod transactions;

@@ -6,14 +6,18 @@
 
 mod activity;
 mod backups;
+mod cluster;
 mod databases;
+mod files;
 mod groups;
 mod jobs;
 mod performance;
+mod principals;
 mod replicas;
 mod security;
 mod seeding;
 mod server;
+mod settings;
 mod tables;
 
 use std::sync::OnceLock;
@@ -27,6 +31,7 @@ use super::session::Permission;
 use super::types::{Type, parse_type};
 use super::value::Value;
 pub(crate) use backups::headers;
+pub(crate) use files::log_spaces;
 
 /// The values of a row, in the order of its columns.
 pub type Row = Vec<Value>;
@@ -39,6 +44,8 @@ pub(crate) struct View {
     pub(crate) schema: &'static str,
     pub(crate) name: &'static str,
     pub(crate) columns: Vec<Column>,
+    /// Only there on managed instances, or only on SQL Server.
+    managed: Option<bool>,
     access: Access,
     produce: Producer,
 }
@@ -66,7 +73,7 @@ type Producer = fn(&Env<'_>, &View) -> Vec<Row>;
 
 /// The view of that name on an engine of that major version; names compare without case.
 pub(crate) fn find(
-    major: u8,
+    (major, managed): (u8, bool),
     database: Option<&str>,
     schema: &str,
     name: &str,
@@ -78,6 +85,7 @@ pub(crate) fn find(
             (Some(_), None) => false,
         };
         in_database
+            && view.managed.is_none_or(|only| only == managed)
             && view.schema.eq_ignore_ascii_case(schema)
             && view.name.eq_ignore_ascii_case(name)
     })
@@ -161,6 +169,11 @@ impl RowBuilder<'_> {
         names.iter().fold(self, |row, name| row.set(name, value))
     }
 
+    /// Whether the view has such a column in this version.
+    fn has(&self, name: &str) -> bool {
+        self.view.columns.iter().any(|column| column.name == name)
+    }
+
     fn done(self) -> Row {
         self.values
     }
@@ -232,6 +245,28 @@ fn producer(name: &str) -> Option<Producer> {
         "sys.tcp_endpoints" => security::tcp_endpoints,
         "sys.certificates" => security::certificates,
         "sys.symmetric_keys" => security::symmetric_keys,
+        "sys.endpoints" => security::endpoints,
+        "sys.master_files" => files::master,
+        "sys.database_files" => files::own,
+        "sys.dm_db_log_space_usage" => files::log_space,
+        "sys.server_principals" => principals::server,
+        "sys.sql_logins" => principals::sql,
+        "sys.server_role_members" => principals::members,
+        "sys.server_permissions" => principals::permissions,
+        "sys.credentials" => principals::credentials,
+        "sys.configurations" => settings::configurations,
+        "sys.types" => settings::types,
+        "sys.dm_os_wait_stats" => settings::waits,
+        "sys.server_resource_stats" => settings::resources,
+        "sys.availability_group_listeners" => cluster::listeners,
+        "sys.dm_hadr_cluster" => cluster::cluster,
+        "sys.dm_hadr_cluster_members" => cluster::members,
+        "sys.dm_hadr_availability_replica_cluster_nodes" => cluster::replica_nodes,
+        "sys.dm_hadr_instance_node_map" => cluster::node_map,
+        "sys.dm_hadr_name_id_map" => cluster::names,
+        "sys.dm_hadr_fabric_config_parameters" => cluster::fabric,
+        // Neither does the twin encrypt databases nor does a page of its disks go bad.
+        "sys.dm_database_encryption_keys" | "sys.dm_hadr_auto_page_repair" => cluster::nothing,
         _ => return None,
     })
 }
@@ -280,7 +315,13 @@ fn read_catalog(text: &'static str, major: u8) -> Vec<View> {
         known = false;
         if let Some(produce) = producer(words[0]).filter(|_| present) {
             known = true;
-            views.push(View { database, schema, name, columns: Vec::new(), access, produce });
+            let managed = if words.contains(&"boxed") {
+                Some(false)
+            } else {
+                words.contains(&"managed").then_some(true)
+            };
+            let columns = Vec::new();
+            views.push(View { database, schema, name, columns, managed, access, produce });
         }
     }
     views
@@ -307,12 +348,13 @@ mod tests {
 
     #[test]
     fn a_newer_engine_has_more_columns() {
-        let width = |major| find(major, None, "sys", "databases").map(|view| view.columns.len());
+        let width =
+            |major| find((major, false), None, "sys", "databases").map(|view| view.columns.len());
         assert!((13..17).all(|major| width(major + 1) > width(major) || major == 13));
-        let host = |major| find(major, None, "sys", "dm_os_host_info");
+        let host = |major| find((major, false), None, "sys", "dm_os_host_info");
         assert!(host(13).is_none() && host(14).is_some());
-        assert!(find(16, None, "SYS", "Availability_Groups").is_some());
-        assert!(find(16, Some("master"), "dbo", "backupset").is_none());
-        assert!(find(16, Some("MSDB"), "dbo", "backupset").is_some());
+        assert!(find((16, false), None, "SYS", "Availability_Groups").is_some());
+        assert!(find((16, false), Some("master"), "dbo", "backupset").is_none());
+        assert!(find((16, false), Some("MSDB"), "dbo", "backupset").is_some());
     }
 }

@@ -33,6 +33,28 @@ pub(super) fn mirroring_endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
     env.instance.setup().endpoint.iter().map(endpoint).collect()
 }
 
+pub(super) fn endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
+    // Those that the server makes itself, but for the ones of protocols that nobody uses here.
+    let system = [
+        (1, "Dedicated Admin Connection", (2, "TCP"), true),
+        (2, "TSQL Local Machine", (4, "SHARED_MEMORY"), false),
+        (4, "TSQL Default TCP", (2, "TCP"), false),
+    ];
+    let system = system.map(|(id, name, (protocol, protocol_desc), admin)| {
+        row(view)
+            .set("name", name)
+            .set("endpoint_id", id)
+            .set("principal_id", 1)
+            .coded("protocol", protocol, protocol_desc)
+            .coded("type", 2, "TSQL")
+            .coded("state", 0, "STARTED")
+            .set("is_admin_endpoint", admin)
+            .done()
+    });
+    let made = env.instance.setup().endpoint.iter();
+    system.into_iter().chain(made.map(|made| common(row(view), made).done())).collect()
+}
+
 pub(super) fn tcp_endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
     let endpoint = |endpoint: &Endpoint| {
         common(row(view), endpoint)
