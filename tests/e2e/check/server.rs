@@ -138,7 +138,11 @@ pub(super) const CASES: &[Case] = &[
         id: "database.access",
         subject: ON_SERVER,
         words: "SINGLE_USER",
-        broken: |bench| bench.sql(SQL, "ALTER DATABASE [Sales] SET SINGLE_USER;"),
+        broken: |bench| {
+            // No statement does that to a database of a group.
+            let (database, change) = ("Sales".to_owned(), DatabaseChange::SingleUser(true));
+            bench.change(SQL, Change::Database { database, change });
+        },
         mend: Mend::Sql,
     },
     Case {

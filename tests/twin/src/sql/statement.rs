@@ -6,7 +6,7 @@ use sqlparser::ast;
 
 use super::definition::{Alteration, IndexDefinition, Insert, Modify, Name, TableDefinition};
 use super::types::Type;
-use crate::world::{GroupCommand, setup::Change};
+use crate::world::{DatabaseCommand, GroupCommand, Others, setup::Change};
 
 /// One statement and the line that it begins on.
 #[derive(Clone, Debug)]
@@ -95,7 +95,18 @@ pub(crate) enum Kind {
     },
     /// `BACKUP DATABASE` and `BACKUP LOG`
     Backup(Box<BackupStatement>),
-    /// `RESTORE VERIFYONLY` and `RESTORE HEADERONLY`
+    /// `RESTORE DATABASE` and `RESTORE LOG`
+    RestoreDatabase(Box<RestoreStatement>),
+    /// CREATE, ALTER and DROP DATABASE
+    Database {
+        name: String,
+        command: DatabaseCommand,
+        others: Others,
+        if_exists: bool,
+    },
+    /// SHUTDOWN
+    Shutdown,
+    /// The forms of RESTORE that only look.
     Restore {
         what: RestoreAction,
         device: Box<DeviceName>,
@@ -190,14 +201,51 @@ pub(crate) struct DeviceName {
     pub(crate) name: ast::Expr,
 }
 
-/// What RESTORE looks at. The twin restores nothing.
+/// A restore, its names not yet known: they may be variables.
+#[derive(Clone, Debug)]
+pub(crate) struct RestoreStatement {
+    pub(crate) log: bool,
+    pub(crate) database: ast::Expr,
+    pub(crate) device: Option<DeviceName>,
+    pub(crate) position: u32,
+    pub(crate) moves: Vec<(ast::Expr, ast::Expr)>,
+    pub(crate) no_recovery: bool,
+    pub(crate) replace: bool,
+    pub(crate) stats: Option<u8>,
+    pub(crate) options: bool,
+}
+
+/// What RESTORE looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RestoreAction {
-    VerifyOnly,
-    HeaderOnly,
+    Verify,
+    Header,
+    FileList,
 }
 
 impl Kind {
+    /// What decides whether the statements within it run.
+    pub(crate) fn condition(&self) -> Option<&ast::Expr> {
+        if let Kind::If { condition, .. } | Kind::While { condition, .. } = self {
+            return Some(condition);
+        }
+        None
+    }
+
+    /// The statements within it, in their order.
+    pub(crate) fn blocks(&self) -> Vec<&[Statement]> {
+        if let Kind::If { then, otherwise, .. } = self {
+            return vec![then, otherwise];
+        }
+        if let Kind::While { body, .. } = self {
+            return vec![body];
+        }
+        if let Kind::Try { body, catch } = self {
+            return vec![body, catch];
+        }
+        Vec::new()
+    }
+
     /// `command` of `sys.dm_exec_requests`.
     pub(crate) fn command(&self) -> &'static str {
         match self {
@@ -233,6 +281,12 @@ impl Kind {
             Kind::TraceStatus | Kind::LogSpace => "DBCC",
             Kind::Backup(_) => "BACKUP DATABASE",
             Kind::Restore { .. } => "RESTORE HEADERONLY",
+            Kind::RestoreDatabase(restore) if restore.log => "RESTORE LOG",
+            Kind::RestoreDatabase(_) => "RESTORE DATABASE",
+            Kind::Database { command: DatabaseCommand::Create, .. } => "CREATE DATABASE",
+            Kind::Database { command: DatabaseCommand::Drop, .. } => "DROP DATABASE",
+            Kind::Database { .. } => "ALTER DATABASE",
+            Kind::Shutdown => "SHUTDOWN",
             Kind::Kill { .. } => "KILL",
             Kind::Execute { .. } | Kind::ExecuteText(_) => "EXECUTE",
         }

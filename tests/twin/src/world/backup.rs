@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Executed, Instance, Link, Lsn, Operation, OperationId, OperationKind, Origin, Role, Side,
-    SqlError, World,
+    Source, SqlError, World,
     backup_rules::{allowed_on, cannot_open, opens},
     command::NewOperation,
     log::Record,
@@ -59,6 +59,8 @@ pub struct Backup {
     pub fork: super::Guid,
     /// Bytes.
     pub size: u64,
+    /// What it was taken of.
+    pub source: Source,
 }
 
 /// `type` of `msdb.dbo.backupset`.
@@ -187,6 +189,7 @@ impl Backup {
                 BackupKind::Full => 200 << 20,
                 BackupKind::Log => 1 << 20,
             },
+            source: Source::default(),
         }
     }
 
@@ -356,6 +359,7 @@ impl World {
             database_backup_lsn: base.unwrap_or_default(),
             fork,
             size: run.size,
+            source: self.source_of(at, &order.database),
         };
         for device in &order.devices {
             let key = self.media_key(at, device);

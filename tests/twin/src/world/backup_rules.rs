@@ -46,7 +46,8 @@ impl World {
             | OperationKind::PlannedFailover
             | OperationKind::Demote
             | OperationKind::Suspend { .. }
-            | OperationKind::Resume { .. } => false,
+            | OperationKind::Resume { .. }
+            | OperationKind::Restore(_) => false,
         };
         if running.into_iter().any(|operation| operation.instance == at && same(operation)) {
             return Err(SqlError::new(

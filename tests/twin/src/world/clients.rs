@@ -226,6 +226,9 @@ impl World {
             Some(OperationKind::Backup(run)) => {
                 (Some("BACKUPIO"), run.percent(request.start, self.now))
             }
+            Some(OperationKind::Restore(run)) => {
+                (Some("BACKUPTHREAD"), run.percent(request.start, self.now))
+            }
             // Whoever waits for a role change waits for the group's own machinery.
             Some(
                 OperationKind::ForceFailover
@@ -320,7 +323,9 @@ impl Workload {
     ) -> bool {
         let side = link.side_of(&instance.name);
         let open = side.is_some_and(|side| is_open(link, side, instance, now));
-        let admitted = open || (self.sits_in_master(number) && instance.has_recovered(now));
+        let login = instance.setup.login(&self.name).refused.is_none();
+        let in_master = self.sits_in_master(number) && instance.has_recovered(now);
+        let admitted = login && (open || in_master);
         let slot = &mut self.slots[number];
         if admitted {
             slot.at = Some(instance.name.as_str().into());
@@ -365,7 +370,12 @@ fn is_open(link: &Link, side: Side, instance: &Instance, now: Timestamp) -> bool
         (Role::Secondary, Side::SqlServer) | (Role::Resolving, _) => false,
     };
     let online = member.copies.iter().all(|copy| copy.state == super::DatabaseState::Online);
-    readable && online && member.instance == instance.name && member.acts_by(instance, now)
+    let lets_in = link.databases().all(|name| instance.setup.database(name).lets_in());
+    readable
+        && online
+        && lets_in
+        && member.instance == instance.name
+        && member.acts_by(instance, now)
 }
 
 /// One session of an application's pool, as the application last used it.

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     BackupOrder, CommandRecord, Guid, Link, Operation, OperationId, OperationKind, OperationStatus,
-    Origin, Party, Reply, Role, Side, Statement, World, groups,
+    Origin, Party, Reply, RestoreOrder, Role, Side, Statement, World, groups,
     ledger::CommandWords,
     operation::Phase,
     planned,
@@ -44,6 +44,8 @@ pub enum Command {
     },
     /// `BACKUP DATABASE` and `BACKUP LOG`
     Backup(BackupOrder),
+    /// `RESTORE DATABASE` and `RESTORE LOG`
+    Restore(RestoreOrder),
 }
 
 /// A command that was taken.
@@ -158,9 +160,13 @@ impl World {
             *left -= 1;
             return Err(SqlError::new(*number, "The command failed (a fault of the twin)."));
         }
+        if let Command::Restore(order) = command {
+            return self.begin_restore(at, who, order);
+        }
         let kind = match command.operation() {
             Ok(kind) => kind,
-            Err(order) => return self.begin_backup(at, who, order.clone()),
+            Err(Some(order)) => return self.begin_backup(at, who, order.clone()),
+            Err(None) => return Err(not_joined("")),
         };
         let delayed = self.faults.delayed_deeds.contains_key(&party);
         let (link, side) = self.concerned(at, &command)?;
@@ -179,7 +185,8 @@ impl World {
             OperationKind::Demote => link.failover.demote_ms,
             OperationKind::Suspend { .. }
             | OperationKind::Resume { .. }
-            | OperationKind::Backup(_) => 0,
+            | OperationKind::Backup(_)
+            | OperationKind::Restore(_) => 0,
         };
         let start = NewOperation {
             kind,
@@ -222,7 +229,8 @@ impl World {
             }
             Command::Suspend { database }
             | Command::Resume { database }
-            | Command::Backup(BackupOrder { database, .. }) => {
+            | Command::Backup(BackupOrder { database, .. })
+            | Command::Restore(RestoreOrder { database, .. }) => {
                 let mut links = self.links.values().filter(|link| {
                     link.databases().any(|name| name.eq_ignore_ascii_case(database))
                 });
@@ -336,7 +344,8 @@ pub(super) fn check_role(
         | Command::SetRoleSecondary { .. }
         | Command::Suspend { .. }
         | Command::Resume { .. }
-        | Command::Backup(_) => Ok(()),
+        | Command::Backup(_)
+        | Command::Restore(_) => Ok(()),
     }
 }
 
@@ -394,19 +403,23 @@ impl Command {
             Command::ForceFailover { .. }
             | Command::Failover { .. }
             | Command::SetRoleSecondary { .. } => true,
-            Command::Suspend { .. } | Command::Resume { .. } | Command::Backup(_) => false,
+            Command::Suspend { .. }
+            | Command::Resume { .. }
+            | Command::Backup(_)
+            | Command::Restore(_) => false,
         }
     }
 
-    /// What it becomes; a backup has still to be measured.
-    fn operation(&self) -> Result<OperationKind, &BackupOrder> {
+    /// What it becomes; backups and restores have still to be measured.
+    fn operation(&self) -> Result<OperationKind, Option<&BackupOrder>> {
         Ok(match self {
             Command::ForceFailover { .. } => OperationKind::ForceFailover,
             Command::Failover { .. } => OperationKind::PlannedFailover,
             Command::SetRoleSecondary { .. } => OperationKind::Demote,
             Command::Suspend { database } => OperationKind::Suspend { database: database.clone() },
             Command::Resume { database } => OperationKind::Resume { database: database.clone() },
-            Command::Backup(order) => return Err(order),
+            Command::Backup(order) => return Err(Some(order)),
+            Command::Restore(_) => return Err(None),
         })
     }
 
@@ -426,6 +439,7 @@ impl Command {
             }
             Command::Resume { database } => format!("ALTER DATABASE [{database}] SET HADR RESUME"),
             Command::Backup(order) => order.words(),
+            Command::Restore(order) => order.words(),
         })
     }
 }

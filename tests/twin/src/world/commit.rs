@@ -95,7 +95,10 @@ pub(super) fn takes_writes(
     let member = link.member(side);
     member.role == Role::Primary
         && !link.draining
-        && instances.get(&member.instance).is_some_and(|i| i.is_up() && member.acts_by(i, now))
+        && instances.get(&member.instance).is_some_and(|instance| {
+            let open = |name: &str| instance.setup.database(name).takes_writes();
+            instance.is_up() && member.acts_by(instance, now) && link.databases().any(open)
+        })
         && member.copies.iter().any(|copy| copy.state == DatabaseState::Online)
 }
 
@@ -126,7 +129,9 @@ pub(super) fn attempt(
         }
     }
     let side = link.side_of(&target.name);
-    let committed = side.filter(|side| sent && takes_writes(link, *side, instances, now));
+    let name = &link.databases[workload.database].name;
+    let open = target.setup.database(name).takes_writes();
+    let committed = side.filter(|side| sent && open && takes_writes(link, *side, instances, now));
     let Some(side) = committed else { return workload.refuse(now) };
     workload.slots[slot].last = Some(now);
     if link.make_room(side, workload.database, workload.bytes).is_err() {

@@ -64,6 +64,9 @@ impl World {
         if let OperationKind::Backup(_) = operation.kind {
             return self.end_backup(operation);
         }
+        if let OperationKind::Restore(_) = operation.kind {
+            return self.end_restore(operation);
+        }
         let link = self.links.get(&operation.link);
         let Some(link) = link.filter(|link| link.side_with(&operation.instance).is_some()) else {
             // It was deleted meanwhile, and nothing is left to be done.
@@ -161,8 +164,8 @@ impl World {
                 operation.phase = Phase::CatchingUp;
                 operation.next = Some(now);
             }
-            // It never comes here: a backup is stepped elsewhere.
-            OperationKind::Backup(_) => operation.end(now, Ok(())),
+            // They never come here: both are stepped elsewhere.
+            OperationKind::Backup(_) | OperationKind::Restore(_) => operation.end(now, Ok(())),
             OperationKind::Suspend { database } => {
                 link.set_suspended(side, database, Some(SuspendReason::User));
                 operation.end(now, Ok(()));
@@ -215,7 +218,7 @@ impl World {
     }
 
     pub(super) fn break_one(&mut self, operation: &mut Operation, now: Timestamp) {
-        if let OperationKind::Backup(_) = operation.kind {
+        if let OperationKind::Backup(_) | OperationKind::Restore(_) = operation.kind {
             let text = "Cannot continue the execution because the session is in the kill state.";
             return operation.end(now, Err(SqlError::new(596, text)));
         }
@@ -277,6 +280,7 @@ impl Operation {
         let group = link.name.clone();
         match &self.kind {
             OperationKind::Backup(run) => Command::Backup(run.order.clone()),
+            OperationKind::Restore(run) => Command::Restore(run.order.clone()),
             OperationKind::ForceFailover => Command::ForceFailover { group },
             OperationKind::PlannedFailover => Command::Failover { group },
             OperationKind::Demote => Command::SetRoleSecondary { group },

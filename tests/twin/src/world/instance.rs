@@ -7,10 +7,11 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
-    Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Party, Platform, Principal, Session,
-    Side, Tier, UpdatePolicy,
+    Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Party, Platform, Principal, Restored,
+    Session, Side, Tier, UpdatePolicy,
     azure::{Resource, authority},
     groups::Groups,
+    restore::Restoring,
     setup::Setup,
 };
 use crate::tables::Contents;
@@ -61,6 +62,9 @@ pub struct Instance {
     /// Logins that its door knows.
     pub(super) principals: Vec<Principal>,
     /// Where RESTORE has put data and log of a database, by its lower-case name.
+    /// Databases that are being restored, by lower-case name.
+    pub(super) restoring: BTreeMap<String, Restoring>,
+    pub(super) restored: Vec<Restored>,
     pub(super) moved_files: BTreeMap<String, [Option<String>; 2]>,
 }
 
@@ -139,6 +143,8 @@ impl Instance {
             contents: BTreeMap::new(),
             groups: Groups::default(),
             principals: Vec::new(),
+            restoring: BTreeMap::new(),
+            restored: Vec::new(),
             moved_files: BTreeMap::new(),
         }
     }

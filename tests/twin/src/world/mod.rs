@@ -8,11 +8,13 @@ mod advance;
 mod azure;
 mod backup;
 mod backup_rules;
+mod backup_source;
 mod build;
 mod clients;
 mod command;
 mod commit;
 mod control_plane;
+mod database;
 pub mod directory;
 mod entrance;
 mod failover;
@@ -37,6 +39,8 @@ mod principals;
 mod progress;
 mod reach;
 mod replication;
+mod restore;
+mod restore_rules;
 mod role;
 mod room;
 mod sessions;
@@ -60,9 +64,11 @@ pub use azure::{
     Taken, TrustCertificate, Usage,
 };
 pub use backup::{Backup, BackupKind, BackupOrder, BackupRun, Device};
+pub use backup_source::Source;
 pub use clients::{RequestFacts, SessionFacts, TransactionFacts};
 pub use command::{Command, Executed, SqlError};
 pub use control_plane::{Accepted, ArmCommand, ArmDatabase, ArmError, ArmLink, FailoverType};
+pub use database::{DatabaseCommand, Others, Users};
 pub use directory::{AzureRole, Directory, DirectoryChange};
 pub use entrance::{Entry, Proof};
 pub use fault::{Fault, UnknownName};
@@ -79,6 +85,7 @@ pub use operation::{Operation, OperationId, OperationKind, OperationStatus, Repl
 pub use party::{Origin, Party};
 pub use principals::{Principal, PrincipalKind};
 pub use reach::Reach;
+pub use restore::{RestoreOrder, RestoreRun, Restored};
 pub use role::{DatabaseState, Role, Side, SuspendReason, SyncHealth, SyncState};
 pub use sessions::{NewSession, Request, Session, Wire};
 pub use spec::{

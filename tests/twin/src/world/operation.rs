@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{BackupRun, Guid, Origin, SqlError};
+use super::{BackupRun, Guid, Origin, RestoreRun, SqlError};
 
 /// The number of an operation in this world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -70,6 +70,8 @@ pub enum OperationKind {
     },
     /// Backs a database up.
     Backup(Box<BackupRun>),
+    /// Restores one.
+    Restore(Box<RestoreRun>),
 }
 
 /// How an operation fares.
@@ -144,7 +146,7 @@ impl Operation {
     /// Whether the end of its client ends it too, after it was accepted: a planned failover that
     /// has not given the role away may stop or go on, which nobody can tell from outside.
     pub(super) fn gives_way(&self) -> bool {
-        if let OperationKind::Backup(_) = self.kind {
+        if let OperationKind::Backup(_) | OperationKind::Restore(_) = self.kind {
             return true;
         }
         match self.phase {
@@ -156,6 +158,12 @@ impl Operation {
             | Phase::TakingOver
             | Phase::Over => false,
         }
+    }
+
+    /// Whether it restores this database.
+    pub(super) fn restores(&self, at: &str, database: &str) -> bool {
+        let OperationKind::Restore(run) = &self.kind else { return false };
+        self.instance == at && run.order.database.eq_ignore_ascii_case(database)
     }
 
     /// One side of a coin that was tossed when the operation began.

@@ -127,6 +127,12 @@ pub struct DatabaseSetup {
     pub single_user: bool,
     /// READ_ONLY, else READ_WRITE.
     pub read_only: bool,
+    /// RESTRICTED_USER
+    pub restricted: bool,
+    /// OFFLINE, else ONLINE.
+    pub offline: bool,
+    /// The session that has set SINGLE_USER.
+    pub only: Option<u16>,
 }
 
 /// A change of the set-up, by T-SQL or by what is not T-SQL: a patch, the portal, a service restart.
@@ -174,6 +180,19 @@ pub enum Change {
         /// Its end.
         until: Until,
     },
+    /// Makes or alters a credential.
+    Credential {
+        /// The address that it is for.
+        name: String,
+        /// `IDENTITY`
+        identity: String,
+        /// Whether a secret came with it, which nobody keeps.
+        secret: bool,
+        /// ALTER, else CREATE.
+        alter: bool,
+    },
+    /// Drops a credential.
+    NoCredential(String),
     /// Drops a certificate.
     NoCertificate(String),
     /// Makes or alters the endpoint.
@@ -293,6 +312,18 @@ impl LoginSetup {
     }
 }
 
+impl DatabaseSetup {
+    /// Whether it takes what an application sends it, in a session that is open.
+    pub(super) fn takes_writes(self) -> bool {
+        !self.read_only && !self.offline
+    }
+
+    /// Whether an application may open a session in it.
+    pub(super) fn lets_in(self) -> bool {
+        !self.offline && !self.single_user && !self.restricted
+    }
+}
+
 impl Setup {
     /// As a careful administrator leaves it, the certificate of the other side still missing.
     pub(super) fn careful(server_name: &str, start: Timestamp) -> Setup {
@@ -337,7 +368,7 @@ impl Setup {
         self.logins.entry(name.to_lowercase()).or_default()
     }
 
-    fn database_mut(&mut self, name: &str) -> &mut DatabaseSetup {
+    pub(super) fn database_mut(&mut self, name: &str) -> &mut DatabaseSetup {
         self.databases.entry(name.to_lowercase()).or_default()
     }
 }
@@ -401,6 +432,19 @@ fn apply(instance: &mut Instance, change: Change, now: Timestamp) {
             };
             setup.certificates.insert(name, Certificate { own, expiry });
         }
+        Change::Credential { name, identity, secret, .. } => {
+            // An identity of Azure's own needs no secret.
+            let works = secret || identity.eq_ignore_ascii_case("Managed Identity");
+            instance.backup_paths.retain(|path| !path.eq_ignore_ascii_case(&name));
+            if works && name.starts_with("https://") {
+                instance.backup_paths.push(name.clone());
+            }
+            setup.credentials.insert(name, Credential { identity, created: now });
+        }
+        Change::NoCredential(name) => {
+            instance.backup_paths.retain(|path| !path.eq_ignore_ascii_case(&name));
+            setup.credentials.retain(|found, _| !found.eq_ignore_ascii_case(&name));
+        }
         Change::NoCertificate(name) => {
             setup.certificates.retain(|found, _| !found.eq_ignore_ascii_case(&name));
         }
@@ -450,6 +494,7 @@ fn back_up(instance: &mut Instance, database: String, log: bool, now: Timestamp)
         first_lsn: from,
         last_lsn: from,
         size: 1 << 20,
+        source: super::Source::default(),
     });
 }
 

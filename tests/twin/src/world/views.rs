@@ -249,6 +249,13 @@ impl World {
         all.extend(self.standbys(at).flat_map(|of| self.standby_databases(of)));
         let unlinked = self.unlinked(instance).map(|own| self.unlinked_facts(instance, own));
         all.extend(unlinked);
+        for database in all.iter_mut().filter(|database| database.database_id > 4) {
+            let made = instance.setup().database(&database.name);
+            if made.offline {
+                database.state = DatabaseState::Offline;
+            }
+            database.updateable &= made.takes_writes();
+        }
         all
     }
 
@@ -264,6 +271,19 @@ impl World {
         {
             return Ok(Access::Write);
         }
+        let made = self.instance(at).map(|found| found.setup().database(database));
+        let made = made.unwrap_or_default();
+        if made.offline {
+            let text = format!("Database '{database}' cannot be opened because it is offline.");
+            return Err(SqlError { class: 14, state: 4, ..SqlError::new(942, &text) });
+        }
+        if self.is_restoring(at, database) {
+            let text = format!(
+                "Database '{database}' cannot be opened. It is in the middle of a restore."
+            );
+            return Err(SqlError { class: 14, state: 2, ..SqlError::new(927, &text) });
+        }
+        let write = if made.read_only { Access::Read } else { Access::Write };
         let found = self.sights(at).find_map(|(link, side)| {
             let place = link.databases().position(|name| name.eq_ignore_ascii_case(database))?;
             Some((link, side, &link.member(side).copies[place]))
@@ -274,7 +294,7 @@ impl World {
             }
             let instance = self.instance(at);
             if instance.is_some_and(|found| self.unlinked(found).any(|own| own.is(database))) {
-                return Ok(Access::Write);
+                return Ok(write);
             }
             let text = format!(
                 "Database '{database}' does not exist. Make sure that the name is entered correctly."
@@ -305,7 +325,7 @@ impl World {
         }
         match (role, side) {
             (Role::Primary, _) if link.draining => Ok(Access::Read),
-            (Role::Primary, _) => Ok(Access::Write),
+            (Role::Primary, _) => Ok(write),
             (Role::Secondary | Role::Resolving, Side::ManagedInstance) => Ok(Access::Read),
             // The group on SQL Server is made without SECONDARY_ROLE (mi-link 1.1): not readable.
             (Role::Secondary | Role::Resolving, Side::SqlServer) => Err(not_readable(database)),

@@ -250,11 +250,16 @@ impl World {
 
     fn contents(&self, at: &str, database: &str) -> Result<Option<Arc<Contents>>, SqlError> {
         self.access(at, database)?;
+        Ok(self.contents_of(at, database))
+    }
+
+    /// What a database holds, whether or not anybody may read it.
+    pub(super) fn contents_of(&self, at: &str, database: &str) -> Option<Arc<Contents>> {
         let linked = self.sights(at).find_map(|(link, side)| {
             let place = link.databases().position(|name| name.eq_ignore_ascii_case(database))?;
             Some((link, side, place))
         });
-        Ok(match linked {
+        match linked {
             Some((link, side, place)) => {
                 let copy = &link.member(side).copies[place];
                 let redone = copy.log.get(..copy.redone).unwrap_or(&copy.log);
@@ -263,7 +268,7 @@ impl World {
             None => {
                 self.instance(at).and_then(|found| found.contents.get(&lower(database))).cloned()
             }
-        })
+        }
     }
 
     fn changed(

@@ -85,17 +85,7 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         Function::DateAdd(_) => (arguments.get(1).map_or(Type::DateTime, |a| a.ty), any_null),
         Function::AtTimeZone => (dates::zoned_type(first.map(|argument| argument.ty)), any_null),
         Function::Len | Function::DataLength | Function::CharIndex => (Type::Int, any_null),
-        Function::Upper | Function::Lower | Function::LTrim | Function::RTrim | Function::Trim => {
-            (own_text(first, text), any_null)
-        }
-        Function::Left | Function::Right | Function::Substring | Function::Reverse => {
-            (own_text(first, text), any_null)
-        }
-        Function::Replace | Function::Replicate
-            if first.is_some_and(|first| first.ty.length() == Some(Length::Max)) =>
-        {
-            (own_text(first, text), any_null)
-        }
+        _ if keeps_text(function, first) => (own_text(first, text), any_null),
         Function::Replace => (text(8000), any_null),
         Function::Concat => {
             let sizes = arguments.iter().map(|argument| text_size(argument.ty));
@@ -108,6 +98,25 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         },
         Function::Round => (own_number(first), any_null),
         _ => made(function, text),
+    }
+}
+
+/// Functions whose result has the type of the text that they are given.
+fn keeps_text(function: Function, first: Option<&Scalar>) -> bool {
+    match function {
+        Function::Upper
+        | Function::Lower
+        | Function::LTrim
+        | Function::RTrim
+        | Function::Trim
+        | Function::Left
+        | Function::Right
+        | Function::Substring
+        | Function::Reverse => true,
+        Function::Replace | Function::Replicate => {
+            first.is_some_and(|first| first.ty.length() == Some(Length::Max))
+        }
+        _ => false,
     }
 }
 

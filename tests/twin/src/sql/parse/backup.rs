@@ -4,7 +4,7 @@ use sqlparser::ast;
 use sqlparser::tokenizer::Token;
 
 use crate::sql::error::{Error, Result};
-use crate::sql::statement::{BackupStatement, DeviceName, Kind, RestoreAction};
+use crate::sql::statement::{BackupStatement, DeviceName, Kind, RestoreAction, RestoreStatement};
 
 use super::Reader;
 
@@ -55,11 +55,13 @@ impl Reader<'_> {
     pub(super) fn restore(&mut self) -> Result<Kind> {
         self.parser.next_token();
         let what = if self.word("VERIFYONLY") {
-            RestoreAction::VerifyOnly
+            RestoreAction::Verify
         } else if self.word("HEADERONLY") {
-            RestoreAction::HeaderOnly
+            RestoreAction::Header
+        } else if self.word("FILELISTONLY") {
+            RestoreAction::FileList
         } else {
-            return Err(self.unexpected());
+            return self.restore_database();
         };
         self.expect("FROM")?;
         let device = self.device()?;
@@ -80,6 +82,81 @@ impl Reader<'_> {
             }
         }
         Ok(Kind::Restore { what, device: Box::new(device) })
+    }
+
+    /// RESTORE DATABASE and RESTORE LOG.
+    fn restore_database(&mut self) -> Result<Kind> {
+        let log = self.word("LOG");
+        if !log {
+            self.expect("DATABASE")?;
+        }
+        let database = self.text_or_name()?;
+        let device = if self.word("FROM") { Some(self.device()?) } else { None };
+        let mut statement = RestoreStatement {
+            log,
+            database,
+            device,
+            position: 1,
+            moves: Vec::new(),
+            no_recovery: false,
+            replace: false,
+            stats: None,
+            options: false,
+        };
+        if self.word("WITH") {
+            statement.options = true;
+            loop {
+                self.restore_option(&mut statement)?;
+                if !self.parser.consume_token(&Token::Comma) {
+                    break;
+                }
+            }
+        }
+        Ok(Kind::RestoreDatabase(Box::new(statement)))
+    }
+
+    fn restore_option(&mut self, statement: &mut RestoreStatement) -> Result<()> {
+        let line = self.line();
+        let Token::Word(word) = self.parser.peek_token_ref().token.clone() else {
+            return Err(self.unexpected());
+        };
+        self.parser.next_token();
+        let option = word.value.to_ascii_uppercase();
+        match option.as_str() {
+            "MOVE" => {
+                let name = self.expression()?;
+                self.expect("TO")?;
+                let path = self.expression()?;
+                statement.moves.push((name, path));
+            }
+            "RECOVERY" => statement.no_recovery = false,
+            "NORECOVERY" => statement.no_recovery = true,
+            "REPLACE" => statement.replace = true,
+            "FILE" => {
+                self.token(&Token::Eq)?;
+                statement.position = u32::try_from(self.whole()?).unwrap_or(0);
+            }
+            "STATS" => {
+                let every = if self.parser.consume_token(&Token::Eq) { self.whole()? } else { 10 };
+                statement.stats = Some(u8::try_from(every.clamp(1, 100)).unwrap_or(10));
+            }
+            "BUFFERCOUNT" | "BLOCKSIZE" | "MAXTRANSFERSIZE" => {
+                self.token(&Token::Eq)?;
+                self.whole()?;
+            }
+            "CHECKSUM"
+            | "NO_CHECKSUM"
+            | "STOP_ON_ERROR"
+            | "CONTINUE_AFTER_ERROR"
+            | "NOUNLOAD"
+            | "UNLOAD"
+            | "NOREWIND"
+            | "REWIND"
+            | "RESTART"
+            | "KEEP_REPLICATION" => {}
+            _ => return Err(unknown_option(&option, "RESTORE", line)),
+        }
+        Ok(())
     }
 
     fn option(&mut self, statement: &mut BackupStatement) -> Result<()> {

@@ -7,6 +7,7 @@ use sqlparser::tokenizer::Token;
 use crate::sql::error::Result;
 use crate::sql::statement::Kind;
 use crate::world::setup::{Change, DatabaseChange, EndpointChange, LinkChange, LoginChange, Until};
+use crate::world::{DatabaseCommand, Others, Users};
 
 use super::{Reader, groups, is_word};
 
@@ -26,7 +27,9 @@ impl Reader<'_> {
             words.iter().any(|word| is_word(&token, word))
         };
         is(1, &["LOGIN", "ENDPOINT"])
+            || is(1, &["CREDENTIAL"])
             || (is(1, &["DATABASE"]) && is(3, &["SET"]) && !is(4, &["HADR"]))
+            || (is(1, &["DATABASE"]) && is(3, &["MODIFY"]))
             || (is(1, &["AVAILABILITY"]) && is(4, &groups::CHANGES))
             || (is(1, &["AVAILABILITY"])
                 && is(4, &["SET"])
@@ -45,6 +48,11 @@ impl Reader<'_> {
         let sets = word(&items, 4) == "SET";
         if ["CREATE", "DROP", "ALTER"].contains(&first) && groups::concerns(&items) && !sets {
             return groups::statement(first, &items).map(Kind::Group).ok_or(wrong);
+        }
+        if word(&items, 1) == "DATABASE"
+            && let Some(kind) = database(first, &items)
+        {
+            return Ok(kind);
         }
         let changes = match first {
             "GRANT" | "DENY" | "REVOKE" => permission(&items, first == "GRANT"),
@@ -104,6 +112,7 @@ fn create(items: &[Item]) -> Option<Vec<Change>> {
             Change::Certificate { name: name(2)?, own: true, until }
         }
         "ENDPOINT" => Change::Endpoint(endpoint(items, true)?),
+        "CREDENTIAL" => credential(items, false)?,
         "USER" => return Some(Vec::new()),
         _ => return None,
     }])
@@ -114,6 +123,7 @@ fn dropped(items: &[Item]) -> Option<Vec<Change>> {
     Some(vec![match word(items, 1).as_str() {
         "CERTIFICATE" => Change::NoCertificate(name),
         "ENDPOINT" => Change::NoEndpoint,
+        "CREDENTIAL" => Change::NoCredential(name),
         _ => return None,
     }])
 }
@@ -134,14 +144,13 @@ fn alter(items: &[Item]) -> Option<Vec<Change>> {
     let name = items.get(2)?.text.clone();
     Some(vec![match word(items, 1).as_str() {
         "LOGIN" => login(items, name)?,
+        "CREDENTIAL" => credential(items, true)?,
         "ENDPOINT" => Change::Endpoint(endpoint(items, false)?),
         "DATABASE" => {
-            let change = match word(items, 4).as_str() {
-                "RECOVERY" => DatabaseChange::Simple(word(items, 5) == "SIMPLE"),
-                "MULTI_USER" => DatabaseChange::SingleUser(false),
-                "SINGLE_USER" => DatabaseChange::SingleUser(true),
-                _ => return None,
-            };
+            if word(items, 4) != "RECOVERY" {
+                return None;
+            }
+            let change = DatabaseChange::Simple(word(items, 5) == "SIMPLE");
             Change::Database { database: name, change }
         }
         "AVAILABILITY" => {
@@ -153,6 +162,41 @@ fn alter(items: &[Item]) -> Option<Vec<Change>> {
         }
         _ => return None,
     }])
+}
+
+/// The secret is not kept: only that there is one.
+fn credential(items: &[Item], alter: bool) -> Option<Change> {
+    let identity = items.get(find(items, "IDENTITY")? + 2)?.text.clone();
+    let secret = find(items, "SECRET").and_then(|place| items.get(place + 2)).is_some();
+    Some(Change::Credential { name: items.get(2)?.text.clone(), identity, secret, alter })
+}
+
+/// CREATE, ALTER and DROP DATABASE, but for what is a setting of its own.
+fn database(first: &str, items: &[Item]) -> Option<Kind> {
+    let if_exists = first == "DROP" && word(items, 2) == "IF";
+    let name = items.get(if if_exists { 4 } else { 2 })?.text.clone();
+    let mut others = Others::WaitedFor;
+    if let Some(place) = find(items, "WITH").filter(|_| first == "ALTER") {
+        others = match word(items, place + 1).as_str() {
+            "ROLLBACK" => Others::Ended,
+            "NO_WAIT" => Others::Respected,
+            _ => return None,
+        };
+    }
+    let command = match (first, word(items, 3).as_str(), word(items, 4).as_str()) {
+        ("CREATE", "", _) => DatabaseCommand::Create,
+        ("DROP", ..) => DatabaseCommand::Drop,
+        ("ALTER", "MODIFY", "NAME") => DatabaseCommand::Rename(items.get(6)?.text.clone()),
+        ("ALTER", "SET", "READ_ONLY") => DatabaseCommand::ReadOnly(true),
+        ("ALTER", "SET", "READ_WRITE") => DatabaseCommand::ReadOnly(false),
+        ("ALTER", "SET", "MULTI_USER") => DatabaseCommand::Users(Users::All),
+        ("ALTER", "SET", "SINGLE_USER") => DatabaseCommand::Users(Users::One),
+        ("ALTER", "SET", "RESTRICTED_USER") => DatabaseCommand::Users(Users::Owners),
+        ("ALTER", "SET", "OFFLINE") => DatabaseCommand::Offline(true),
+        ("ALTER", "SET", "ONLINE") => DatabaseCommand::Offline(false),
+        _ => return None,
+    };
+    Some(Kind::Database { name, command, others, if_exists })
 }
 
 fn login(items: &[Item], login: String) -> Option<Change> {

@@ -64,6 +64,7 @@ impl Reader<'_> {
             "ALTER" if self.alters_set_up() => self.set_up("ALTER")?,
             "ALTER" => self.alter()?,
             "KILL" => self.kill()?,
+            "SHUTDOWN" => self.shutdown()?,
             "BACKUP" => self.backup()?,
             "RESTORE" => self.restore()?,
             "EXEC" | "EXECUTE" => {
@@ -215,6 +216,14 @@ impl Reader<'_> {
             return Ok(Kind::AlterDatabase { name, action });
         }
         Err(self.unexpected())
+    }
+
+    fn shutdown(&mut self) -> Result<Kind> {
+        self.parser.next_token();
+        if self.word("WITH") {
+            self.expect("NOWAIT")?;
+        }
+        Ok(Kind::Shutdown)
     }
 
     fn kill(&mut self) -> Result<Kind> {

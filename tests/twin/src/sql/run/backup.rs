@@ -5,17 +5,18 @@ use sqlparser::ast;
 use crate::sql::env::Env;
 use crate::sql::error::{Error, Result, of_world};
 use crate::sql::session::{Permission, Session};
-use crate::sql::statement::{BackupStatement, DeviceName, RestoreAction};
+use crate::sql::statement::{BackupStatement, DeviceName, RestoreAction, RestoreStatement};
 use crate::sql::types::{Length, Type};
 use crate::sql::value::Value;
 use crate::sql::views;
-use crate::world::{BackupKind, BackupOrder, Device, OperationId, World};
+use crate::world::{BackupKind, BackupOrder, Device, OperationId, RestoreOrder, World};
 
 use super::{OTHER, Output, SELECT, Step, one};
 
 /// What a statement is called when it "is terminating abnormally" (3013).
-pub(super) const VERIFY: &str = "VERIFY DATABASE";
-pub(super) const HEADER: &str = "RESTORE HEADERONLY";
+const VERIFY: &str = "VERIFY DATABASE";
+const HEADER: &str = "RESTORE HEADERONLY";
+const FILES: &str = "RESTORE FILELIST";
 const PAGE_BYTES: u64 = 8_192;
 
 /// The order that a BACKUP gives, if the session may.
@@ -86,7 +87,107 @@ pub(super) fn told(operation: OperationId, stats: Option<u8>, world: &World) -> 
     said
 }
 
-/// RESTORE VERIFYONLY and HEADERONLY.
+/// What a form of RESTORE that only looks is called when it "is terminating abnormally".
+pub(super) fn called(what: RestoreAction) -> &'static str {
+    match what {
+        RestoreAction::Verify => VERIFY,
+        RestoreAction::Header => HEADER,
+        RestoreAction::FileList => FILES,
+    }
+}
+
+/// The order that a RESTORE gives, if the session may.
+///
+/// Errors: 3110.
+pub(super) fn restore_order(
+    statement: &RestoreStatement,
+    world: &World,
+    at: &str,
+    session: &Session,
+) -> Result<RestoreOrder> {
+    let database = words(&statement.database, world, at, session)?;
+    if !session.may(Permission::CreateAnyDatabase) {
+        let text = format!("User does not have permission to RESTORE database '{database}'.");
+        return Err(Error::new(3_110, 14, text));
+    }
+    if session.database.eq_ignore_ascii_case(&database) {
+        let text = format!(
+            "RESTORE cannot process database '{database}' because it is in use by this session. It \
+             is recommended that the master database be used when performing this operation."
+        );
+        return Err(Error::new(3_102, 16, text));
+    }
+    let from = statement.device.as_ref().map(|name| device(name, world, at, session));
+    let mut moves = Vec::new();
+    for (name, path) in &statement.moves {
+        moves.push((words(name, world, at, session)?, words(path, world, at, session)?));
+    }
+    Ok(RestoreOrder {
+        database,
+        log: statement.log,
+        device: from.transpose()?,
+        position: statement.position,
+        moves,
+        no_recovery: statement.no_recovery,
+        replace: statement.replace,
+        stats: statement.stats,
+        options: statement.options,
+    })
+}
+
+/// What is said of files that are in the way, before the error with which the statement ends.
+pub(super) fn obstacles(order: &RestoreOrder, world: &World, at: &str) -> Vec<Error> {
+    if order.log || order.device.is_none() {
+        return Vec::new();
+    }
+    world.files_in_the_way(at, order).iter().map(of_world).collect()
+}
+
+/// What a client is told of what it has restored.
+pub(super) fn told_of_restore(
+    operation: OperationId,
+    stats: Option<u8>,
+    world: &World,
+) -> Vec<Output> {
+    let Some((run, took)) = world.finished_restore(operation) else { return Vec::new() };
+    let info = |number, text: String| Output::Info(Error::new(number, 0, text));
+    let mut said = Vec::new();
+    if let Some(every) = stats {
+        let steps = (1..=100).filter(|percent| percent % every.max(1) == 0);
+        said.extend(steps.map(|percent| info(3_211, format!("{percent} percent processed."))));
+    }
+    let database = &run.order.database;
+    let pages = run.backup.as_ref().map_or(0, |backup| backup.pages());
+    if let Some(backup) = &run.backup {
+        for (place, (file, _)) in backup.source.files.iter().enumerate() {
+            let pages = if place == 0 { pages.saturating_sub(2) } else { 2 };
+            let position = backup.position;
+            said.push(info(
+                4_035,
+                format!(
+                    "Processed {pages} pages for database '{database}', file '{file}' on file \
+                     {position}."
+                ),
+            ));
+        }
+    }
+    let millis = took.as_millis().unsigned_abs().max(1);
+    let rate = u128::from(pages * PAGE_BYTES) * 1_000 / millis / (1 << 10);
+    said.push(info(
+        3_014,
+        format!(
+            "{} successfully processed {pages} pages in {}.{:03} seconds ({}.{:03} MB/sec).",
+            run.order.verb(),
+            millis / 1_000,
+            millis % 1_000,
+            rate / 1_024,
+            rate % 1_024 * 1_000 / 1_024
+        ),
+    ));
+    said
+}
+
+/// RESTORE VERIFYONLY, HEADERONLY and FILELISTONLY.
 ///
 /// Errors: 262, 3201.
 pub(super) fn restore(
@@ -104,15 +205,19 @@ pub(super) fn restore(
     let sets = world.backup_sets(at, &device).map_err(|error| of_world(&error))?;
     session.error = 0;
     Ok(Step::Send(match what {
-        RestoreAction::VerifyOnly => {
+        RestoreAction::Verify => {
             let text = "The backup set on file 1 is valid.";
             let done = Output::Done { count: None, command: OTHER, failed: false };
             vec![Output::Info(Error::new(3_262, 0, text)), done]
         }
-        RestoreAction::HeaderOnly => {
+        RestoreAction::Header | RestoreAction::FileList => {
             let Some(instance) = world.instance(at) else { return Ok(Step::Close) };
             let env = Env::new(world, instance, session);
-            let (columns, rows) = views::headers(&env, &device, &sets);
+            let (columns, rows) = if what == RestoreAction::Header {
+                views::headers(&env, &device, &sets)
+            } else {
+                views::file_list(sets[0])
+            };
             let count = u64::try_from(rows.len()).ok();
             vec![
                 Output::Rows { columns, rows },

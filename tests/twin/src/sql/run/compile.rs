@@ -20,60 +20,7 @@ pub(super) fn compile<'a>(
 ) -> Option<Error> {
     let env = Env::new(world, world.instance(at)?, session);
     for statement in statements {
-        let checked = match &statement.kind {
-            Kind::Query(query) if table::into(query).is_none() => bind::query(&env, query).err(),
-            Kind::SetVariable { value: expr, .. } | Kind::Print(expr) | Kind::WaitFor(expr) => {
-                bind::scalar(&env, expr).err()
-            }
-            Kind::Declare(list) => list
-                .iter()
-                .filter_map(|declaration| declaration.value.as_ref())
-                .find_map(|value| bind::scalar(&env, value).err()),
-            Kind::If { condition, then, otherwise } => bind::predicate(&env, condition)
-                .err()
-                .filter(|error| !late(error))
-                .or_else(|| compile(then.iter().chain(otherwise), world, at, session)),
-            Kind::While { condition, body } => bind::predicate(&env, condition)
-                .err()
-                .filter(|error| !late(error))
-                .or_else(|| compile(body.iter(), world, at, session)),
-            Kind::Try { body, catch } => {
-                compile(body.iter().chain(catch.iter()), world, at, session)
-            }
-            Kind::SetOption { .. }
-            | Kind::Use(_)
-            | Kind::Raise(_)
-            | Kind::Begin
-            | Kind::Commit
-            | Kind::Query(_)
-            | Kind::Rollback(_)
-            | Kind::Save(_)
-            | Kind::Break
-            | Kind::Continue
-            | Kind::LockTimeout(_)
-            | Kind::DeclareTable(_)
-            | Kind::CreateTable(_)
-            | Kind::AlterTable { .. }
-            | Kind::DropTable { .. }
-            | Kind::Truncate(_)
-            | Kind::CreateIndex(_)
-            | Kind::DropIndex { .. }
-            | Kind::Insert(_)
-            | Kind::Modify(_)
-            | Kind::IdentityInsert { .. }
-            | Kind::ExecuteText(_)
-            | Kind::Return
-            | Kind::AlterGroup { .. }
-            | Kind::AlterDatabase { .. }
-            | Kind::Kill { .. }
-            | Kind::Backup(_)
-            | Kind::Restore { .. }
-            | Kind::SetUp(_)
-            | Kind::Group(_)
-            | Kind::TraceStatus
-            | Kind::LogSpace
-            | Kind::Execute { .. } => None,
-        };
+        let checked = check(&statement.kind, &env, world, at, session);
         if let Some(error) = checked.filter(|error| !late(error)) {
             let nested =
                 matches!(statement.kind, Kind::If { .. } | Kind::While { .. } | Kind::Try { .. })
@@ -82,6 +29,30 @@ pub(super) fn compile<'a>(
         }
     }
     None
+}
+
+/// What is wrong with the expressions and queries of a statement, and of those within it.
+fn check(kind: &Kind, env: &Env<'_>, world: &World, at: &str, session: &Session) -> Option<Error> {
+    if let Kind::Query(query) = kind {
+        return match table::into(query) {
+            None => bind::query(env, query).err(),
+            Some(_) => None,
+        };
+    }
+    if let Kind::SetVariable { value: expr, .. } | Kind::Print(expr) | Kind::WaitFor(expr) = kind {
+        return bind::scalar(env, expr).err();
+    }
+    if let Kind::Declare(list) = kind {
+        let mut values = list.iter().filter_map(|declaration| declaration.value.as_ref());
+        return values.find_map(|value| bind::scalar(env, value).err());
+    }
+    let condition = match kind.condition() {
+        Some(condition) => bind::predicate(env, condition).err().filter(|error| !late(error)),
+        None => None,
+    };
+    condition.or_else(|| {
+        kind.blocks().into_iter().find_map(|block| compile(block.iter(), world, at, session))
+    })
 }
 
 /// Errors that only their statement's turn can bring: a table may be made before, a database may
@@ -94,67 +65,24 @@ fn late(error: &Error) -> bool {
 /// Declares all variables of a batch, wherever their declarations stand; they are NULL.
 pub(super) fn declare(statements: &[Statement], session: &mut Session) -> Result<()> {
     for statement in statements {
-        match &statement.kind {
-            Kind::Declare(declarations) => {
-                for Declaration { name, ty, .. } in declarations {
-                    let key = Session::key(name);
-                    if session.variables.insert(key, (*ty, Value::Null)).is_some() {
-                        let text = format!(
-                            "The variable name '{name}' has already been declared. Variable names \
-                             must be unique within a query batch or stored procedure."
-                        );
-                        return Err(Error::new(134, 15, text).at_line(statement.line));
-                    }
+        if let Kind::Declare(declarations) = &statement.kind {
+            for Declaration { name, ty, .. } in declarations {
+                let key = Session::key(name);
+                if session.variables.insert(key, (*ty, Value::Null)).is_some() {
+                    let text = format!(
+                        "The variable name '{name}' has already been declared. Variable names must \
+                         be unique within a query batch or stored procedure."
+                    );
+                    return Err(Error::new(134, 15, text).at_line(statement.line));
                 }
             }
-            Kind::DeclareTable(definition) => {
-                let made = table::variable(definition, session);
-                made.map_err(|error| error.at_line(statement.line))?;
-            }
-            Kind::If { then, otherwise, .. } => {
-                declare(then, session)?;
-                declare(otherwise, session)?;
-            }
-            Kind::While { body, .. } => declare(body, session)?,
-            Kind::Try { body, catch } => {
-                declare(body, session)?;
-                declare(catch, session)?;
-            }
-            Kind::Query(_)
-            | Kind::SetVariable { .. }
-            | Kind::SetOption { .. }
-            | Kind::Use(_)
-            | Kind::Print(_)
-            | Kind::Raise(_)
-            | Kind::WaitFor(_)
-            | Kind::Begin
-            | Kind::Commit
-            | Kind::Rollback(_)
-            | Kind::Save(_)
-            | Kind::Break
-            | Kind::Continue
-            | Kind::LockTimeout(_)
-            | Kind::CreateTable(_)
-            | Kind::AlterTable { .. }
-            | Kind::DropTable { .. }
-            | Kind::Truncate(_)
-            | Kind::CreateIndex(_)
-            | Kind::DropIndex { .. }
-            | Kind::Insert(_)
-            | Kind::Modify(_)
-            | Kind::IdentityInsert { .. }
-            | Kind::ExecuteText(_)
-            | Kind::Return
-            | Kind::AlterGroup { .. }
-            | Kind::AlterDatabase { .. }
-            | Kind::Kill { .. }
-            | Kind::Backup(_)
-            | Kind::Restore { .. }
-            | Kind::SetUp(_)
-            | Kind::Group(_)
-            | Kind::TraceStatus
-            | Kind::LogSpace
-            | Kind::Execute { .. } => {}
+        }
+        if let Kind::DeclareTable(definition) = &statement.kind {
+            let made = table::variable(definition, session);
+            made.map_err(|error| error.at_line(statement.line))?;
+        }
+        for block in statement.kind.blocks() {
+            declare(block, session)?;
         }
     }
     Ok(())

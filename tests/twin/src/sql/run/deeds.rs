@@ -3,7 +3,7 @@
 use crate::sql::error::{Error, Result, of_world, unknown_database};
 use crate::sql::session::{Permission, Session};
 use crate::sql::statement::{DatabaseAction, GroupAction};
-use crate::world::{Command, GroupCommand, World};
+use crate::world::{Command, DatabaseCommand, GroupCommand, Others, World};
 
 use super::{OTHER, Output, Step, finished};
 
@@ -41,6 +41,16 @@ pub(crate) fn enter(name: &str, world: &World, at: &str, session: &Session) -> R
         return Err(Error::new(916, 14, text).state(2));
     }
     world.access(at, &found.name).map_err(|error| of_world(&error))?;
+    world.lets_in(at, &found.name, session.id).map_err(|error| of_world(&error))?;
+    let made = world.instance(at).map(|instance| instance.setup().database(&found.name));
+    if made.is_some_and(|made| made.restricted) && !session.may(Permission::AlterAnyDatabase) {
+        let text = format!(
+            "Database '{}' is in restricted mode. Only the database owner and members of the \
+             dbcreator and sysadmin roles can access it.",
+            found.name
+        );
+        return Err(Error::new(923, 14, text));
+    }
     Ok(found.name.clone())
 }
 
@@ -95,16 +105,86 @@ pub(super) fn database_command(
     session: &Session,
 ) -> Result<Command> {
     if !session.may(Permission::AlterAnyDatabase) {
-        let text = format!(
-            "User does not have permission to alter database '{database}', the database does not \
-             exist, or the database is not in a state that allows access checks."
-        );
-        return Err(Error::new(5011, 14, text).state(9));
+        return Err(may_not_alter(&database));
     }
     Ok(match action {
         DatabaseAction::Suspend => Command::Suspend { database },
         DatabaseAction::Resume => Command::Resume { database },
     })
+}
+
+/// CREATE, ALTER and DROP DATABASE, if the session may.
+pub(super) fn database(
+    name: &str,
+    (command, others, if_exists): (&DatabaseCommand, Others, bool),
+    world: &mut World,
+    at: &str,
+    session: &mut Session,
+) -> Result<Step> {
+    if session.transactions > 0 {
+        let text = "The statement is not allowed within a multi-statement transaction.";
+        return Err(Error::new(226, 16, text).state(6));
+    }
+    let wanted = if *command == DatabaseCommand::Create {
+        Permission::CreateAnyDatabase
+    } else {
+        Permission::AlterAnyDatabase
+    };
+    let may = session.may(wanted);
+    if !may && *command == DatabaseCommand::Create {
+        let text = "CREATE DATABASE permission denied in database 'master'.";
+        return Err(Error::new(262, 14, text));
+    }
+    let found = world.databases(at);
+    let found = found.iter().any(|database| database.name.eq_ignore_ascii_case(name));
+    if if_exists && !found {
+        return Ok(finished(session, None));
+    }
+    if !may && *command == DatabaseCommand::Drop {
+        let text = format!(
+            "Cannot drop the database '{name}', because it does not exist or you do not have \
+             permission."
+        );
+        return Err(Error::new(3701, 11, text));
+    }
+    if !may {
+        return Err(may_not_alter(name));
+    }
+    let own = session.database.eq_ignore_ascii_case(name);
+    if own && *command == DatabaseCommand::Drop {
+        let text = format!("Cannot drop database \"{name}\" because it is currently in use.");
+        return Err(Error::new(3702, 16, text).state(3));
+    }
+    let who = (&session.origin(), session.id);
+    let waits = world.change_database(at, who, name, command, others);
+    if let Some(holder) = waits.map_err(|error| of_world(&error))? {
+        return Err(Error::barred_by(holder));
+    }
+    if let DatabaseCommand::Rename(new) = command
+        && own
+    {
+        session.database.clone_from(new);
+        world.use_database(at, session.id, new);
+    }
+    Ok(finished(session, None))
+}
+
+/// SHUTDOWN, if the session may.
+pub(super) fn shut_down(world: &mut World, at: &str, session: &Session) -> Result<Step> {
+    if !session.may(Permission::ControlServer) {
+        let text = "User does not have permission to perform this action.";
+        return Err(Error::new(6004, 14, text));
+    }
+    world.shut_down(at, &session.origin()).map_err(|error| of_world(&error))?;
+    Ok(Step::Close)
+}
+
+fn may_not_alter(database: &str) -> Error {
+    let text = format!(
+        "User does not have permission to alter database '{database}', the database does not exist, \
+         or the database is not in a state that allows access checks."
+    );
+    Error::new(5011, 14, text).state(9)
 }
 
 /// `KILL`, if the session may.

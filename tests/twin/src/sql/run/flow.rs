@@ -177,7 +177,14 @@ impl Run {
         let denied = error.number == 300;
         let terminated = self.changing
             && matches!(error.number, 220 | 515 | 547 | 2601 | 2627 | 2628 | 8115 | 8134);
+        let before = std::mem::take(&mut self.before);
+        outputs.extend(before.into_iter().map(|error| Output::Error(error.at_line(line))));
+        let alters = self.altering && error.number != 300 && error.class < 20;
         outputs.push(Output::Error(error));
+        if alters {
+            let text = "ALTER DATABASE statement failed.";
+            outputs.push(Output::Error(Error::new(5069, 16, text).at_line(line)));
+        }
         if terminated {
             let text = "The statement has been terminated.";
             outputs.push(Output::Info(Error::new(3621, 0, text).state(0).at_line(line)));
@@ -332,7 +339,11 @@ impl Run {
                     Outcome::Failed(error) => self.failed(of_world(&error), world, at, session),
                     Outcome::Returned => {
                         let mut said = match self.backup.take() {
-                            Some((_, stats)) => backup::told(id, stats, world),
+                            Some((_, stats)) => {
+                                let mut said = backup::told(id, stats, world);
+                                said.extend(backup::told_of_restore(id, stats, world));
+                                said
+                            }
                             None => Vec::new(),
                         };
                         said.push(end(session, None));

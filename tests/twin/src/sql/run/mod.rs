@@ -22,7 +22,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sqlparser::ast;
 
-use crate::world::{BackupKind, Command, Instance, Mirroring, OperationId, World};
+use crate::world::{BackupKind, Command, DatabaseCommand, Instance, Mirroring, OperationId, World};
 
 use super::convert::text_of;
 use super::error::{Error, Result, of_world, undeclared_variable};
@@ -30,7 +30,7 @@ use super::ir::Column;
 use super::moment;
 use super::parse::parse_batch;
 use super::session::{Session, Tables};
-use super::statement::{Declaration, Kind, RestoreAction, Statement};
+use super::statement::{Declaration, Kind, Statement};
 use super::types::{Length, Type};
 use super::value::Value;
 use super::views::Row;
@@ -67,6 +67,10 @@ pub struct Run {
     killed: bool,
     /// What the statement is called if it "is terminating abnormally", and its STATS.
     backup: Option<(&'static str, Option<u8>)>,
+    /// Errors that come before the one with which the statement fails.
+    before: Vec<Error>,
+    /// Whether it is an ALTER DATABASE: its failure says so.
+    altering: bool,
 }
 
 /// What the door has to do next.
@@ -223,6 +227,8 @@ impl Run {
             compiled: false,
             killed: false,
             backup: None,
+            before: Vec::new(),
+            altering: false,
         })
     }
 
@@ -293,6 +299,8 @@ impl Run {
             return Step::Send(outputs);
         }
         self.backup = None;
+        self.before.clear();
+        self.altering = false;
         self.raised = Raised::Itself;
         self.changing = matches!(statement.kind, Kind::Insert(_) | Kind::Modify(_));
         world.begin_request(at, session.id, statement.kind.command(), None);
@@ -422,12 +430,20 @@ impl Run {
                 let order = backup::order(statement, world, at, session)?;
                 self.deed(Command::Backup(order), world, at, session)
             }
+            Kind::RestoreDatabase(statement) => {
+                let verb = if statement.log { "RESTORE LOG" } else { "RESTORE DATABASE" };
+                self.backup = Some((verb, statement.stats));
+                let order = backup::restore_order(statement, world, at, session)?;
+                self.before = backup::obstacles(&order, world, at);
+                self.deed(Command::Restore(order), world, at, session)
+            }
+            Kind::Database { name, command, others, if_exists } => {
+                self.altering = !matches!(command, DatabaseCommand::Create | DatabaseCommand::Drop);
+                deeds::database(name, (command, *others, *if_exists), world, at, session)
+            }
+            Kind::Shutdown => deeds::shut_down(world, at, session),
             Kind::Restore { what, device } => {
-                let name = match what {
-                    RestoreAction::VerifyOnly => backup::VERIFY,
-                    RestoreAction::HeaderOnly => backup::HEADER,
-                };
-                self.backup = Some((name, None));
+                self.backup = Some((backup::called(*what), None));
                 backup::restore(*what, device, world, at, session)
             }
             Kind::Kill { session: id, status_only } => {
@@ -484,6 +500,7 @@ impl Run {
             | Command::SetRoleSecondary { .. } => "ALTER AVAILABILITY GROUP",
             Command::Suspend { .. } | Command::Resume { .. } => "ALTER DATABASE",
             Command::Backup(ref order) => order.kind.verb(),
+            Command::Restore(ref order) => order.verb(),
         };
         let taken = world.execute(at, &session.origin(), command);
         let executed = taken.map_err(|error| of_world(&error))?;

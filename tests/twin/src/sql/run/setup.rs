@@ -7,7 +7,10 @@ use crate::sql::session::{Permission, Session};
 use crate::sql::types::{SYSNAME, Type};
 use crate::sql::value::Value;
 use crate::sql::views::log_spaces;
-use crate::world::{World, setup::Change};
+use crate::world::{
+    World,
+    setup::{Change, Setup},
+};
 
 use super::expression::{finished, sent};
 use super::{Output, Step};
@@ -92,6 +95,8 @@ fn check(change: &Change, world: &World, at: &str) -> Result<()> {
             return Err(Error::new(15232, 16, text));
         }
     }
+    check_credential(change, setup)?;
+    check_login(change, world, at)?;
     if let Change::NoCertificate(name) = change
         && !named(name)
     {
@@ -111,6 +116,50 @@ fn check(change: &Change, world: &World, at: &str) -> Result<()> {
                 endpoint.name
             );
             return Err(Error::new(15151, 16, text));
+        }
+    }
+    Ok(())
+}
+
+fn check_credential(change: &Change, setup: &Setup) -> Result<()> {
+    let credential =
+        |wanted: &str| setup.credentials.keys().any(|found| found.eq_ignore_ascii_case(wanted));
+    let missing = |verb: &str, name: &str| {
+        let text = format!(
+            "Cannot {verb} the credential '{name}', because it does not exist or you do not have \
+             permission."
+        );
+        Err(Error::new(15_151, 16, text))
+    };
+    if let Change::Credential { name, alter, .. } = change {
+        match (alter, credential(name)) {
+            (false, true) => {
+                let text = format!("The credential with name \"{name}\" already exists.");
+                return Err(Error::new(15_530, 16, text));
+            }
+            (true, false) => return missing("alter", name),
+            (false, false) | (true, true) => {}
+        }
+    }
+    if let Change::NoCredential(name) = change
+        && !credential(name)
+    {
+        return missing("drop", name);
+    }
+    Ok(())
+}
+
+fn check_login(change: &Change, world: &World, at: &str) -> Result<()> {
+    if let Change::Login { login, .. } = change {
+        let known = world.logins(at);
+        let is = |name: &str| name.eq_ignore_ascii_case(login);
+        // A world without doors knows of no logins.
+        if !known.is_empty() && !is("sa") && !known.iter().any(|own| is(&own.name)) {
+            let text = format!(
+                "Cannot alter the login '{login}', because it does not exist or you do not have \
+                 permission."
+            );
+            return Err(Error::new(15_151, 16, text));
         }
     }
     Ok(())

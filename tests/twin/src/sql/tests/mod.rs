@@ -8,6 +8,7 @@ mod language;
 mod mutations;
 mod refusals;
 mod relations;
+mod restore;
 mod schema;
 mod statements;
 mod tables;
@@ -28,8 +29,17 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(at: &str, login: &Login) -> Bench {
+        Bench::with(&WorldSpec::default(), at, login)
+    }
+
+    /// A member of sysadmin in a world of its own.
+    pub(super) fn in_world(spec: &WorldSpec, at: &str) -> Bench {
+        Bench::with(spec, at, &Login::sysadmin("sa", "secret"))
+    }
+
+    fn with(spec: &WorldSpec, at: &str, login: &Login) -> Bench {
         let start: Timestamp = "2026-03-02T10:00:00Z".parse().expect("a time");
-        let mut world = World::new(&WorldSpec::default(), 7, start).expect("the default is right");
+        let mut world = World::new(spec, 7, start).expect("the world is right");
         world.advance("2026-03-02T10:01:00.25Z".parse().expect("a time"));
         let id = world.open_session(at, newcomer(&login.name)).expect("it is up");
         let session = Session::new(id, login, "bench", "host", "master");

@@ -9,17 +9,16 @@ use crate::sql::types::{Type, parse_type};
 use crate::sql::views;
 
 /// What the collection has and the twin does not serve.
-const ABSENT: [&str; 4] = [
+const ABSENT: [&str; 3] = [
     // Functions, which FROM does not take here.
     "sys.dm_db_log_stats",
     "sys.dm_io_virtual_file_stats",
     // There is no table of messages: each is worded where it is raised.
     "sys.messages",
-    "msdb.dbo.restorehistory",
 ];
 
 /// All others, each asked on both sides where it is there.
-const SERVED: &str = "msdb.dbo.backupmediafamily msdb.dbo.backupset msdb.dbo.sysjobs \
+const SERVED: &str = "msdb.dbo.backupmediafamily msdb.dbo.backupset msdb.dbo.restorehistory msdb.dbo.sysjobs \
     msdb.dbo.sysjobschedules sys.availability_databases_cluster sys.availability_group_listeners \
     sys.availability_groups sys.availability_replicas sys.certificates sys.columns \
     sys.configurations sys.credentials sys.database_files sys.database_mirroring_endpoints \

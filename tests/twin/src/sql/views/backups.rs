@@ -5,7 +5,7 @@ use crate::sql::env::{Env, version_of};
 use crate::sql::ir::Column;
 use crate::sql::types::parse_type;
 use crate::sql::value::Value;
-use crate::world::{Backup, BackupKind, Device};
+use crate::world::{Backup, BackupKind, Device, Restored};
 
 use super::groups::guid;
 use super::replicas::lsn;
@@ -125,6 +125,69 @@ pub(super) fn media(env: &Env<'_>, view: &View) -> Vec<Row> {
     first_of_sets(env).map(set).collect()
 }
 
+/// `msdb.dbo.restorehistory`. The set is the one of that time in the history of backups, if it is
+/// known here; one that came from another server is not, and has no number.
+pub(super) fn restores(env: &Env<'_>, view: &View) -> Vec<Row> {
+    let backups: Vec<&Backup> = env.instance.backups(env.now()).collect();
+    let of = |(index, restored): (usize, &Restored)| {
+        let set = backups.iter().position(|backup| {
+            backup.finish == restored.of
+                && backup.devices.iter().any(|device| device.name() == restored.device)
+        });
+        row(view)
+            .set("restore_history_id", whole(index + 1))
+            .set("restore_date", env.datetime(restored.at))
+            .set("destination_database_name", restored.database.clone())
+            .set("user_name", restored.user.clone())
+            .set("backup_set_id", set.map_or(0, |set| whole(set + 1)))
+            .set("restore_type", if restored.log { "L" } else { "D" })
+            .set("replace", restored.replace)
+            .set("recovery", restored.recovered)
+            .set("restart", false)
+            .set("device_count", 1)
+            .done()
+    };
+    env.world.restores(env.at()).iter().enumerate().map(of).collect()
+}
+
+/// RESTORE FILELISTONLY.
+pub(crate) fn file_list(backup: &Backup) -> (Vec<Column>, Vec<Row>) {
+    let columns: Vec<Column> = FILES
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(name, ty)| {
+            Some(Column { name: name.to_owned(), ty: parse_type(ty)?, nullable: true })
+        })
+        .collect();
+    let file = |(place, (name, path)): (usize, &(String, String))| {
+        let log = place == 1;
+        let size = if log { 8 << 20 } else { backup.size };
+        let value = |column: &Column| match column.name.as_str() {
+            "LogicalName" => name.as_str().into(),
+            "PhysicalName" => path.as_str().into(),
+            "Type" => if log { "L" } else { "D" }.into(),
+            "FileGroupName" => (!log).then_some("PRIMARY").into(),
+            "Size" => bytes(size),
+            "MaxSize" => bytes(35_184_372_080_640),
+            "FileID" => whole(if log { 2 } else { 1 }).into(),
+            "BackupSizeInBytes" => {
+                Value::Int(if log { 0 } else { whole(usize::try_from(size).unwrap_or(0)) })
+            }
+            "SourceBlockSize" => Value::Int(4_096),
+            "FileGroupID" => Value::Int(i64::from(!log)),
+            "IsPresent" => Value::Bit(true),
+            "UniqueID" => Value::Guid(backup.fork.0 ^ (place as u128 + 1)),
+            _ => match zero(column.ty) {
+                number @ (Value::Int(_) | Value::Bit(_)) => number,
+                _ => Value::Null,
+            },
+        };
+        columns.iter().map(value).collect::<Row>()
+    };
+    let rows = backup.source.files.iter().enumerate().map(file).collect();
+    (columns, rows)
+}
+
 /// RESTORE HEADERONLY.
 pub(crate) fn headers(env: &Env<'_>, device: &Device, sets: &[&Backup]) -> (Vec<Column>, Vec<Row>) {
     let columns: Vec<Column> = HEADER
@@ -154,9 +217,9 @@ fn header(env: &Env<'_>, device: &Device, backup: &Backup, name: &str, column: &
         "Position" => Value::Int(i64::from(backup.position)),
         "DeviceType" => Value::Int(i64::from(device.kind()) + 100),
         "UserName" => backup.user.clone().into(),
-        "ServerName" | "MachineName" => env.instance.server_name.clone().into(),
+        "ServerName" | "MachineName" => backup.source.server.clone().into(),
         "DatabaseName" => backup.database.clone().into(),
-        "DatabaseVersion" => Value::Int(957),
+        "DatabaseVersion" => Value::Int(i64::from(backup.source.format)),
         "DatabaseCreationDate" | "BackupStartDate" => env.datetime(backup.start),
         "BackupFinishDate" => env.datetime(backup.finish),
         "BackupSize" => bytes(backup.size),
@@ -175,7 +238,7 @@ fn header(env: &Env<'_>, device: &Device, backup: &Backup, name: &str, column: &
         "HasBackupChecksums" => Value::Bit(backup.checksums),
         "IsCopyOnly" => Value::Bit(backup.copy_only),
         "RecoveryModel" => "FULL".into(),
-        "CompatibilityLevel" => Value::Int(160),
+        "CompatibilityLevel" => Value::Int(i64::from(backup.source.compatibility)),
         "SortOrder" => Value::Int(52),
         "TimeZone" => Value::Int(quarters(env, backup)),
         "CompressionAlgorithm" => backup.compressed.then_some("MS_XPRESS").into(),
@@ -295,3 +358,28 @@ EncryptorType nvarchar(32)
 LastValidRestoreTime datetime
 TimeZone smallint
 CompressionAlgorithm nvarchar(32)";
+
+/// Columns of RESTORE FILELISTONLY.
+const FILES: &str = "\
+LogicalName nvarchar(128)
+PhysicalName nvarchar(260)
+Type char(1)
+FileGroupName nvarchar(128)
+Size numeric(20,0)
+MaxSize numeric(20,0)
+FileID bigint
+CreateLSN numeric(25,0)
+DropLSN numeric(25,0)
+UniqueID uniqueidentifier
+ReadOnlyLSN numeric(25,0)
+ReadWriteLSN numeric(25,0)
+BackupSizeInBytes bigint
+SourceBlockSize int
+FileGroupID int
+LogGroupGUID uniqueidentifier
+DifferentialBaseLSN numeric(25,0)
+DifferentialBaseGUID uniqueidentifier
+IsReadOnly bit
+IsPresent bit
+TDEThumbprint varbinary(32)
+SnapshotURL nvarchar(360)";

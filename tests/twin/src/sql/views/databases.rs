@@ -29,10 +29,11 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
     } else {
         database.name.clone()
     };
-    let (access, access_desc) = if env.instance.setup().database(&database.name).single_user {
-        (1, "SINGLE_USER")
-    } else {
-        (0, "MULTI_USER")
+    let made = env.instance.setup().database(&database.name);
+    let (access, access_desc) = match (made.single_user, made.restricted) {
+        (true, _) => (1, "SINGLE_USER"),
+        (false, true) => (2, "RESTRICTED_USER"),
+        (false, false) => (0, "MULTI_USER"),
     };
     let lag_time = if user { 60 } else { 0 };
     row(view)
@@ -59,6 +60,7 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
         .set("resource_pool_id", Value::Null)
         .set("name", database.name)
         .flags(false, &OFF)
+        .set("is_read_only", made.read_only)
         .flags(true, &ON)
         .set("is_query_store_on", user)
         .set("is_db_chaining_on", master)

@@ -30,7 +30,7 @@ use super::moment;
 use super::session::Permission;
 use super::types::{Type, parse_type};
 use super::value::Value;
-pub(crate) use backups::headers;
+pub(crate) use backups::{file_list, headers};
 pub(crate) use files::log_spaces;
 
 /// The values of a row, in the order of its columns.
@@ -231,6 +231,7 @@ fn producer(name: &str) -> Option<Producer> {
         "msdb.dbo.backupset" => backups::backupset,
         "msdb.dbo.backupmediafamily" => backups::families,
         "msdb.dbo.backupmediaset" => backups::media,
+        "msdb.dbo.restorehistory" => backups::restores,
         "msdb.dbo.sysjobs" => jobs::jobs,
         "msdb.dbo.sysjobsteps" => jobs::steps,
         "msdb.dbo.sysjobschedules" => jobs::job_schedules,
