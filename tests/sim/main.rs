@@ -155,7 +155,13 @@ fn each_invariant_is_seen_to_fail() {
         assert!(caught.is_some(), "{sabotage:?} goes unnoticed");
     }
     for (sabotage, numbers) in
-        [(Sabotage::ForceInstead, &["3", "7"][..]), (Sabotage::LyingHook, &["3"])]
+        [
+            (Sabotage::ForceInstead, &["3", "7"][..]),
+            (Sabotage::LyingHook, &["3"]),
+            (Sabotage::TrustsTheHook, &["7"]),
+            (Sabotage::Impatient, &["7"]),
+            (Sabotage::AnyLsn, &["7"]),
+        ]
     {
         let caught = (1..2_000).find_map(|seed| {
             let (_, verdict) =
@@ -229,6 +235,8 @@ fn settings(story: Story, seed: u64, sabotage: Option<Sabotage>) -> Settings {
     }
     for link in &mut settings.world.links {
         link.session_timeout_s = rng.u32(2..8);
+        // What an engine writes by itself goes on while everybody is out.
+        link.log.background_ms = rng.u32(100..3_000);
     }
     for workload in &mut settings.world.workloads {
         workload.commits_per_s = 4.0;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use agent_core::{
     Entry, FailureDomain, Input, Observation, Refusal, StepRef, StormBrake, Work,
     deed::{Answer, Ask, Deed},
+    sight::{Steadiness, Stillness},
 };
 use dr_agent::{
     recorder::{Feed, Life, Settings as Decides, tape},
@@ -17,11 +18,29 @@ use super::{Happening, Sabotage, Universe, Violation, disk::DiskStore, look};
 pub(super) struct Agent {
     pub(super) turn: Turn<DiskStore>,
     pub(super) feed: Feed,
-    pub(super) deeds: BTreeMap<StepRef, Deed>,
+    pub(super) deeds: BTreeMap<StepRef, Doing>,
     pub(super) wake: Option<Timestamp>,
 }
 
+/// A try of a step that is under way, and what its looks have to remember.
+pub(super) struct Doing {
+    pub(super) deed: Deed,
+    pub(super) still: Stillness,
+    pub(super) steady: Steadiness,
+}
+
+impl Doing {
+    fn new(work: Work) -> Self {
+        let (still, steady) = (Stillness::default(), Steadiness::default());
+        Self { deed: Deed::new(work), still, steady }
+    }
+}
+
 impl Universe {
+    pub(super) fn doing(&mut self, step: StepRef) -> Option<&mut Doing> {
+        self.agent.as_mut()?.deeds.get_mut(&step)
+    }
+
     /// Ends the agent at once, as `kill -9` does.
     pub fn kill_agent(&mut self) {
         if let Some(agent) = self.agent.take() {
@@ -109,7 +128,7 @@ impl Universe {
                 return Ok(None);
             }
         };
-        self.coverage.turn(&taken);
+        self.coverage.turn(&taken, agent.turn.estate());
         if let Some(stall) = self.disk.stall.take() {
             self.suspended_until = Some(self.now + stall);
             self.coverage.add("fsync stall");
@@ -124,6 +143,7 @@ impl Universe {
         self.follow(&taken.work);
         self.humans_hear(&taken.appended);
         self.people_repoint(&taken.appended)?;
+        self.strike(&taken.appended);
         Ok(Some(taken.verdicts))
     }
 
@@ -135,13 +155,13 @@ impl Universe {
         for work in work {
             // A deed that ran out of time is looked after by a new one.
             let known = agent.deeds.get(&work.step);
-            if known.is_none_or(|deed| deed.work().overdue != work.overdue) {
+            if known.is_none_or(|doing| doing.deed.work().overdue != work.overdue) {
                 let mut work = work.clone();
                 if self.settings.sabotage == Some(Sabotage::Amnesia) {
                     (work.sent, work.operation) = (false, None);
                 }
                 begun.push(work.step);
-                agent.deeds.insert(work.step, Deed::new(work));
+                agent.deeds.insert(work.step, Doing::new(work));
             }
         }
         for step in begun {
@@ -154,6 +174,7 @@ impl Universe {
         let now = self.now;
         let by_clock = self.agent_now();
         let deed = self.agent.as_ref().and_then(|agent| agent.deeds.get(&step));
+        let deed = deed.map(|doing| &doing.deed);
         let asleep = self.settings.sabotage == Some(Sabotage::Asleep);
         let Some(deed) = deed.filter(|deed| !(asleep && deed.work().sent)) else {
             return Ok(());
@@ -183,12 +204,12 @@ impl Universe {
                     }
                     // The report may have put a new deed in the place of the one that made it.
                     let deed = self.agent.as_ref().and_then(|agent| agent.deeds.get(&step));
-                    if deed.is_some_and(|deed| deed.work().overdue == late) {
+                    if deed.is_some_and(|doing| doing.deed.work().overdue == late) {
                         self.at(now, Happening::Answer(step, Answer::Reported(taken)));
                     }
                 }
             }
-            Ask::Look => self.hands_look(step),
+            Ask::Look => self.look_begins(step),
             Ask::Send(route) => self.hands_send(step, route),
             Ask::Poll(operation) => self.hands_poll(step, operation),
             Ask::End => {}

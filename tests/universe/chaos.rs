@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use twin::world::{Fault, Party};
 
 use super::{
-    DiskFault, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, human::Temper,
+    DiskFault, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Strike, Universe, Violation, human::Temper,
+    strike,
 };
 
 /// One thing that goes wrong, and when.
@@ -46,6 +47,21 @@ pub enum Chaos {
     /// The next runs of the hook that stops and starts the applications go wrong.
     HookFails {
         times: u32,
+    },
+    /// The next questions whether the applications run get no answer.
+    HookMute {
+        times: u32,
+    },
+    /// A blow at an exact place of a planned failover.
+    Strike(Strike),
+    /// Somebody looks into the primary's database for so long.
+    Visitor {
+        ms: i64,
+    },
+    /// And goes.
+    Leaves {
+        server: String,
+        id: u16,
     },
     /// A human has seen how it ended.
     Acknowledge,
@@ -99,6 +115,9 @@ pub fn planned_schedule(seed: u64) -> Vec<Scheduled> {
         2 => azure_is_lost(&mut rng, over + 20_000, &mut add),
         _ => {}
     }
+    for _ in 0..rng.usize(0..3) {
+        add(0, Chaos::Strike(strike::drawn(&mut rng)));
+    }
     for _ in 0..rng.usize(0..6) {
         let about = if rng.bool() { over } else { back };
         let at = about + rng.i64(0..25_000);
@@ -148,7 +167,9 @@ fn on_the_way(rng: &mut fastrand::Rng) -> Chaos {
     let name = if rng.bool() { SQL_SERVER } else { MANAGED_INSTANCE };
     let instance = name.to_owned();
     let party = Party::Instance(instance.clone());
-    match rng.u8(0..13) {
+    match rng.u8(0..15) {
+        13 => Chaos::HookMute { times: rng.u32(1..5) },
+        14 => Chaos::Visitor { ms: rng.i64(500..12_000) },
         0..=2 => Chaos::Crash { down_ms: rng.i64(50..6_000) },
         3 | 4 => Chaos::HookFails { times: rng.u32(1..7) },
         5 => Chaos::World(Fault::LoseReply { at: party, times: 1 }),
@@ -156,7 +177,7 @@ fn on_the_way(rng: &mut fastrand::Rng) -> Chaos {
         7 | 8 => Chaos::World(Fault::FailNext {
             instance,
             number: *rng
-                .choice(&[47_514, 47_515, 47_516, 41_149, 10_928, 15_151])
+                .choice(&[47_514, 47_515, 47_516, 41_149, 10_928, 15_151, 3_201])
                 .unwrap_or(&47_514),
             times: rng.u32(1..7),
         }),
@@ -368,6 +389,10 @@ impl Universe {
                 self.start_agent(SignedDuration::from_millis(300));
             }
             Chaos::HookFails { times } => self.applications.fail = times,
+            Chaos::HookMute { times } => self.applications.mute = times,
+            Chaos::Strike(strike) => self.strikes.push(strike),
+            Chaos::Visitor { ms } => self.visited(ms),
+            Chaos::Leaves { server, id } => self.world.close_session(&server, id),
             Chaos::Ask(kind) => {
                 let link = Self::link();
                 self.input(Input::Propose { link, kind, by: "operator".into() })?;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use agent_core::{Again, Entry, Estate, Event, Refusal, rule_names};
+use agent_core::{Again, Entry, Estate, Event, Refusal, StepRef, rule_names};
 use dr_agent::turn::Taken;
+
+use super::{Universe, planned::place};
 
 /// Counts of what was reached, by name.
 #[derive(Clone, Debug, Default)]
@@ -132,9 +134,10 @@ impl Coverage {
         all.iter().filter(|name| self.count(name) == 0).map(|name| (*name).to_owned()).collect()
     }
 
-    pub(super) fn turn(&mut self, taken: &Taken) {
+    pub(super) fn turn(&mut self, taken: &Taken, estate: &Estate) {
         for entry in &taken.appended {
             self.entry(entry);
+            self.place(entry, estate);
         }
         for verdict in &taken.verdicts {
             self.verdict(verdict);
@@ -150,10 +153,19 @@ impl Coverage {
     }
 
     pub(super) fn crash(&mut self, estate: &Estate) {
-        let sent = estate.work().iter().any(|work| work.sent);
+        let work = estate.work();
+        for work in &work {
+            if let Some(place) = place(estate, work.step) {
+                self.add(format!("killed at {place}"));
+                if work.sent {
+                    self.add(format!("killed at {place}, sent"));
+                }
+            }
+        }
+        let sent = work.iter().any(|work| work.sent);
         self.add(if sent {
             "crash with a command let go"
-        } else if estate.work().is_empty() {
+        } else if work.is_empty() {
             "crash with nothing under way"
         } else {
             "crash with a step begun"
@@ -166,6 +178,40 @@ impl Coverage {
 
     pub fn add(&mut self, name: impl Into<String>) {
         *self.reached.entry(name.into()).or_default() += 1;
+    }
+
+    /// Where in a planned failover something came about.
+    fn place(&mut self, entry: &Entry, estate: &Estate) {
+        match &entry.event {
+            Event::StepDone { step, .. } => {
+                if let Some(place) = place(estate, *step) {
+                    self.add(format!("done {place}"));
+                }
+            }
+            Event::UndoStarted { proposal, .. } => {
+                let run = estate.record(&Universe::link()).and_then(|record| record.run.as_ref());
+                let step = run.and_then(|run| run.lanes.first()).map_or(0, |lane| lane.step);
+                let (lane, attempt, undo) = (0, 1, false);
+                let step = StepRef { proposal: *proposal, lane, step, attempt, undo };
+                if let Some(place) = place(estate, step) {
+                    self.add(format!("turned back at {place}"));
+                }
+            }
+            Event::AgentStarted { .. }
+            | Event::HealthChanged { .. }
+            | Event::ProposalOpened { .. }
+            | Event::BallotReceived { .. }
+            | Event::ProposalApproved { .. }
+            | Event::ProposalClosed { .. }
+            | Event::StepStarted { .. }
+            | Event::StepSending { .. }
+            | Event::StepNoted { .. }
+            | Event::StepNotDone { .. }
+            | Event::StepUnknown { .. }
+            | Event::EpisodeAcknowledged { .. }
+            | Event::StateReported { .. }
+            | Event::RunbookIssued { .. } => {}
+        }
     }
 
     fn entry(&mut self, entry: &Entry) {

@@ -1,27 +1,33 @@
-//! The hands: looks, commands and polls of the executor against the world, with replies that get
-//! lost and commands that arrive after the agent has died.
+//! The hands: commands and polls of the executor against the world, with replies that get lost and
+//! commands that arrive after the agent has died. What a reply means is said by the core.
 
 use agent_core::{
-    Action, Again, InstanceId, Route, StepRef, Work,
-    deed::{Answer, Polled, Sent, Sight},
+    Action, InstanceId, Route, StepRef,
+    deed::{Answer, Polled, Sent},
+    reply::{self, Obstacle, OrderReply, StatementReply},
+    sight,
 };
 use jiff::{SignedDuration, Timestamp};
 use twin::world::{
-    ArmCommand, Command, DatabaseState, FailoverType, OperationId, OperationStatus, Origin, Party,
-    Reply, Role, SqlError, Statement, SyncState,
+    ArmCommand, ArmError, BackupKind, BackupOrder, Command, Device, FailoverType, OperationId,
+    OperationStatus, Origin, Party, Reply, SqlError, Statement,
 };
 
 use super::{
-    DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, look::Passage,
+    DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation,
+    look::Passage,
     planned::HookRun,
+    sight::{Half, program},
 };
 
-/// A statement has this long to return.
-const STATEMENT_MS: i64 = 12_000;
+/// Between looks at the target while the reply of a statement is outstanding.
+const GLANCE_MS: i64 = 2_000;
+/// The login that acts.
+const LOGIN: &str = "dr_agent";
 
 pub(super) enum Happening {
-    LookLands { step: StepRef },
-    Arrives { step: StepRef, route: Route },
+    LookLands { step: StepRef, life: u32, half: Box<Half> },
+    Arrives { step: StepRef, route: Route, life: u32 },
     Returns { step: StepRef },
     PollLands { step: StepRef, operation: String },
     Abandon(OperationId),
@@ -32,8 +38,13 @@ pub(super) enum Happening {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     operation: OperationId,
-    since: Timestamp,
     reply: Reply,
+    /// When the executor gives it up.
+    until: Timestamp,
+    /// When it looks at the target next.
+    glance: Timestamp,
+    /// Whether the target has shown the state at the last one.
+    held: bool,
 }
 
 fn party(instance: &InstanceId) -> Party {
@@ -41,11 +52,6 @@ fn party(instance: &InstanceId) -> Party {
 }
 
 impl Universe {
-    pub(super) fn hands_look(&mut self, step: StepRef) {
-        let latency = self.rng.i64(1..15);
-        self.after_ms(latency, super::Happening::Hands(Happening::LookLands { step }));
-    }
-
     pub(super) fn hands_poll(&mut self, step: StepRef, operation: String) {
         let latency = self.rng.i64(5..60);
         let lands = Happening::PollLands { step, operation };
@@ -53,30 +59,40 @@ impl Universe {
     }
 
     pub(super) fn hands_send(&mut self, step: StepRef, route: Route) {
+        let life = self.life;
         let to = match &route {
             Route::Tsql { instance, .. } => party(instance),
             Route::Arm { .. } => Party::Arm,
             // A hook runs on the agent's own host.
             Route::Hook(_) => {
-                let arrives = Happening::Arrives { step, route };
+                let arrives = Happening::Arrives { step, route, life };
                 self.after_ms(1, super::Happening::Hands(arrives));
                 return;
             }
         };
+        if self.found(&to).is_none() {
+            self.reply(step, 50, reply::nobody_there("no server is primary of its own group now"));
+            return;
+        }
         match self.passage(&to) {
             Passage::Open(ms) => {
                 let route = self.addressed(route);
                 if self.settings.sabotage == Some(Sabotage::Twice) {
                     let arm = Route::Arm { path: String::new(), body: String::new() };
-                    let again = Happening::Arrives { step, route: arm };
+                    let again = Happening::Arrives { step, route: arm, life };
                     self.after_ms(9_000, super::Happening::Hands(again));
                 }
-                let arrives = Happening::Arrives { step, route };
+                let arrives = Happening::Arrives { step, route, life };
                 self.after_ms(ms / 2, super::Happening::Hands(arrives));
             }
             Passage::Refused | Passage::Silent => {
                 let why = "the connection could not be made".to_owned();
-                self.reply(step, 50, Sent::Refused { why, again: Again::NextRoute });
+                if matches!(route, Route::Arm { .. }) {
+                    let by = Obstacle::Way;
+                    self.reply(step, 50, reply::order(OrderReply::Refused { why, by }));
+                } else {
+                    self.replied(step, 50, StatementReply::NotLeft { number: None, why });
+                }
             }
         }
     }
@@ -94,16 +110,8 @@ impl Universe {
 
     pub(super) fn hands_happen(&mut self, happening: Happening) -> Result<(), Violation> {
         match happening {
-            Happening::LookLands { step } => {
-                let work = self
-                    .estate()
-                    .and_then(|estate| estate.work().into_iter().find(|work| work.step == step));
-                if let Some(work) = work {
-                    let sight = self.sight(&work);
-                    self.after_ms(0, super::Happening::Answer(step, Answer::Looked(sight)));
-                }
-            }
-            Happening::Arrives { step, route } => self.arrives(step, &route)?,
+            Happening::LookLands { step, life, half } => self.look_ends(step, life, *half)?,
+            Happening::Arrives { step, route, life } => self.arrives(step, &route, life)?,
             Happening::Returns { step } => self.returns(step),
             Happening::PollLands { step, operation } => {
                 let polled = self.polled(&operation);
@@ -121,59 +129,71 @@ impl Universe {
     /// client is gone, sooner or later.
     pub(super) fn hands_die(&mut self) {
         for (_, in_flight) in std::mem::take(&mut self.statements) {
-            let notices = self.rng.i64(0..3_000);
-            let abandon = Happening::Abandon(in_flight.operation);
-            self.after_ms(notices, super::Happening::Hands(abandon));
+            self.abandon_soon(in_flight.operation);
         }
     }
 
-    fn reply(&mut self, step: StepRef, after_ms: i64, sent: Sent) {
+    /// Whether a statement of a step is on its way to a server, where a session waits for it.
+    pub(super) fn sent_to(&self, server: &str, step: StepRef) -> bool {
+        self.queue.values().any(|happening| match happening {
+            super::Happening::Hands(Happening::Arrives { step: other, route, .. }) => {
+                let same = (other.proposal, other.lane, other.step)
+                    == (step.proposal, step.lane, step.step);
+                let there = |instance: &InstanceId| instance.as_str() == server;
+                same && matches!(route, Route::Tsql { instance, .. } if there(instance))
+            }
+            super::Happening::Hands(_)
+            | super::Happening::Look(_)
+            | super::Happening::LookLands { .. }
+            | super::Happening::Wake
+            | super::Happening::Step(_)
+            | super::Happening::Answer(..)
+            | super::Happening::Human(_)
+            | super::Happening::Chaos(_)
+            | super::Happening::Start => false,
+        })
+    }
+
+    pub(super) fn reply(&mut self, step: StepRef, after_ms: i64, sent: Sent) {
+        if matches!(sent, Sent::Unknown { .. })
+            && let Some(place) = self.place_of(step)
+        {
+            self.coverage.add(format!("reply lost at {place}"));
+        }
         self.after_ms(after_ms, super::Happening::Answer(step, Answer::Sent(sent)));
     }
 
-    fn arrives(&mut self, step: StepRef, route: &Route) -> Result<(), Violation> {
-        let StepRef { proposal, lane, step: place, attempt, .. } = step;
-        let program = format!("dr-agent {proposal}/{lane}/{place}/{attempt}");
-        let who = Origin::new(Party::Agent, "dr_agent", &program);
+    /// What came back of a statement is told, unless nobody waits for it.
+    fn replied(&mut self, step: StepRef, after_ms: i64, reply: StatementReply) {
+        let Some(work) = self.work_of(step) else { return };
+        self.reply(step, after_ms, reply::statement(reply, &work.action, LOGIN));
+    }
+
+    fn arrives(&mut self, step: StepRef, route: &Route, life: u32) -> Result<(), Violation> {
+        let who = Origin::new(Party::Agent, LOGIN, &format!("{}{}", program(step), step.attempt));
         match route {
             Route::Hook(_) => self.run_hook(step, route)?,
             Route::Tsql { instance, statement } => {
                 if !matches!(self.passage(&party(instance)), Passage::Open(_)) {
                     let why = "the connection broke".to_owned();
-                    self.reply(step, 5_000, Sent::Unknown { why });
+                    self.replied(step, 5_000, StatementReply::Open { why });
                     return Ok(());
                 }
                 self.checker.command(step, self.agent_now(), &self.settings)?;
-                if statement.starts_with("BACKUP") {
-                    self.backup(step, instance.as_str(), statement);
-                    return Ok(());
-                }
-                let group = LINK.into();
-                let command = if statement.ends_with(" FORCE_FAILOVER_ALLOW_DATA_LOSS") {
-                    Command::ForceFailover { group }
-                } else {
-                    Command::Failover { group }
-                };
                 let sabotaged = self.settings.sabotage == Some(Sabotage::ForceInstead);
-                let (at, command) = if sabotaged {
-                    let at =
-                        if instance.as_str() == SQL_SERVER { MANAGED_INSTANCE } else { SQL_SERVER };
-                    (at, Command::ForceFailover { group: LINK.into() })
-                } else {
-                    (instance.as_str(), command)
+                let (at, command) = match read(statement) {
+                    Command::Failover { group } if sabotaged => {
+                        let on_sql = instance.as_str() == SQL_SERVER;
+                        let at = if on_sql { MANAGED_INSTANCE } else { SQL_SERVER };
+                        (at, Command::ForceFailover { group })
+                    }
+                    command => (instance.as_str(), command),
                 };
                 match self.world.execute(at, &who, command) {
-                    Ok(taken) => {
-                        let (operation, reply) = (taken.operation, taken.reply);
-                        let since = self.now;
-                        self.statements.insert(step, InFlight { operation, since, reply });
-                        let returns = Happening::Returns { step };
-                        self.after_ms(50, super::Happening::Hands(returns));
-                    }
-                    Err(error) => {
-                        let sent = refused(&error);
-                        self.reply(step, 5, sent);
-                    }
+                    Ok(taken) if life == self.life => self.await_reply(step, taken.operation, taken.reply),
+                    // Whoever was to hear the reply is dead, which the server notices at some time.
+                    Ok(taken) => self.abandon_soon(taken.operation),
+                    Err(error) => self.replied(step, 5, failed(&error)),
                 }
             }
             Route::Arm { body, .. } => {
@@ -187,55 +207,91 @@ impl Universe {
                         FailoverType::ForcedAllowDataLoss
                     },
                 };
-                let sent = match self.world.arm(&who, request) {
+                let reply = match self.world.arm(&who, request) {
                     Ok(taken) if taken.reply == Reply::Lost => {
-                        Sent::Unknown { why: "the answer was lost".into() }
+                        OrderReply::Open { why: "the answer was lost".into() }
                     }
-                    Ok(taken) => Sent::Accepted { operation: Some(taken.operation.0.to_string()) },
-                    Err(error) => Sent::Refused { why: error.message, again: Again::SameRoute },
+                    Ok(taken) => {
+                        OrderReply::Accepted { operation: Some(taken.operation.0.to_string()) }
+                    }
+                    Err(error) => refused(&error),
                 };
-                let ms = if matches!(sent, Sent::Unknown { .. }) { 5_000 } else { 30 };
-                self.reply(step, ms, sent);
+                let ms = if matches!(reply, OrderReply::Open { .. }) { 5_000 } else { 30 };
+                self.reply(step, ms, reply::order(reply));
             }
         }
         Ok(())
     }
 
+    fn await_reply(&mut self, step: StepRef, operation: OperationId, reply: Reply) {
+        let by_clock = self.agent_now();
+        let rest = self.work_of(step).map(|work| work.deadline.duration_since(by_clock));
+        let until = self.now + rest.unwrap_or_default().max(SignedDuration::ZERO);
+        let glance = self.now + SignedDuration::from_millis(GLANCE_MS);
+        let in_flight = InFlight { operation, reply, until, glance, held: false };
+        self.statements.insert(step, in_flight);
+        self.after_ms(50, super::Happening::Hands(Happening::Returns { step }));
+    }
+
+    fn abandon_soon(&mut self, operation: OperationId) {
+        let notices = self.rng.i64(0..3_000);
+        self.after_ms(notices, super::Happening::Hands(Happening::Abandon(operation)));
+    }
+
     fn returns(&mut self, step: StepRef) {
         let Some(in_flight) = self.statements.get(&step).copied() else { return };
-        let statement = self.world.operation(in_flight.operation).map(|found| &found.statement);
-        let late =
-            self.now.duration_since(in_flight.since) >= SignedDuration::from_millis(STATEMENT_MS);
-        let sent = match statement {
-            Some(Statement::Running) if !late => {
-                let returns = Happening::Returns { step };
-                self.after_ms(100, super::Happening::Hands(returns));
-                return;
+        let found = self.world.operation(in_flight.operation);
+        let found = found.map(|found| (found.statement.clone(), found.instance.clone()));
+        let statement = found.map(|(statement, at)| {
+            let way = self.way(&Party::Instance(at));
+            (statement, in_flight.reply == Reply::Sent && matches!(way, Passage::Open(_)))
+        });
+        let open = |why: &str| StatementReply::Open { why: why.to_owned() };
+        let reply = match statement {
+            Some((Statement::Returned, true)) => Some(StatementReply::Done),
+            Some((Statement::Failed(error), true)) => Some(failed(&error)),
+            Some((Statement::Broken, _)) | None => Some(open("the connection broke")),
+            Some((Statement::Running | Statement::Returned | Statement::Failed(_), _)) => {
+                (self.now >= in_flight.until).then(|| open("no answer within the deadline"))
             }
-            Some(Statement::Returned) if in_flight.reply == Reply::Sent => {
-                Some(Sent::Accepted { operation: None })
-            }
-            Some(Statement::Failed(error)) if in_flight.reply == Reply::Sent => {
-                Some(refused(error))
-            }
-            Some(Statement::Running) => {
-                self.world.abandon(in_flight.operation);
-                None
-            }
-            Some(Statement::Returned | Statement::Failed(_) | Statement::Broken) | None => None,
         };
-        self.statements.remove(&step);
-        match sent {
-            Some(sent) => self.reply(step, 1, sent),
-            None => {
-                let left = STATEMENT_MS.saturating_sub(
-                    i64::try_from(self.now.duration_since(in_flight.since).as_millis())
-                        .unwrap_or(STATEMENT_MS),
-                );
-                let why = "no answer within the deadline".to_owned();
-                self.reply(step, left.max(0), Sent::Unknown { why });
-            }
+        if let Some(reply) = reply {
+            self.let_go(step);
+            self.replied(step, 1, reply);
+        } else if let Some(sent) = self.glanced(step, in_flight) {
+            self.let_go(step);
+            self.reply(step, 1, sent);
+        } else {
+            self.after_ms(100, super::Happening::Hands(Happening::Returns { step }));
         }
+    }
+
+    /// The session of a statement is closed.
+    fn let_go(&mut self, step: StepRef) {
+        if let Some(in_flight) = self.statements.remove(&step) {
+            self.world.abandon(in_flight.operation);
+        }
+    }
+
+    /// Whether the target has shown twice that it has come about, though no reply came.
+    fn glanced(&mut self, step: StepRef, in_flight: InFlight) -> Option<Sent> {
+        if self.now < in_flight.glance {
+            return None;
+        }
+        let action = self.work_of(step)?.action;
+        let at = action.instance().clone();
+        let seen = if let Action::BackedUp { name, .. } = &action {
+            sight::backup_held(self.backup_taken(&at, name))
+        } else {
+            self.side(&at).0.ok().and_then(|reading| sight::held(&action, &reading))
+        };
+        if let Some(seen) = seen.as_ref().filter(|_| in_flight.held) {
+            self.coverage.add("a reply is not waited for");
+            return Some(reply::outstanding(seen));
+        }
+        let glance = self.now + SignedDuration::from_millis(GLANCE_MS);
+        self.statements.insert(step, InFlight { glance, held: seen.is_some(), ..in_flight });
+        None
     }
 
     fn polled(&mut self, operation: &str) -> Polled {
@@ -254,101 +310,55 @@ impl Universe {
             }
         }
     }
+}
 
-    /// What a look at the target shows, as the executor's own look tells it.
-    fn sight(&mut self, work: &Work) -> Sight {
-        if let Some(sight) = self.planned_sight(work) {
-            return sight;
-        }
-        match self.passage(&party(work.action.instance())) {
-            Passage::Open(_) => self.sight_by_tds(&work.action),
-            Passage::Refused | Passage::Silent => self.sight_by_arm(work),
-        }
-    }
-
-    fn sight_by_tds(&self, action: &Action) -> Sight {
-        let at = self.acting(action.instance().as_str());
-        let at = at.as_str();
-        let groups = self.world.availability_groups(at);
-        let group = groups.iter().find(|group| group.is_distributed && group.name == LINK);
-        let Some(group) = group else {
-            return Sight::Unfit { seen: "there is no such group".into() };
+/// What the server makes of the text of a statement.
+fn read(statement: &str) -> Command {
+    let group = LINK.to_owned();
+    if statement.starts_with("BACKUP") {
+        let quoted = |after: &str| {
+            let rest = statement.split_once(after).map_or("", |(_, rest)| rest);
+            rest.split('\'').next().unwrap_or_default().to_owned()
         };
-        let states = self.world.replica_states(at);
-        let local = states.iter().find(|s| s.is_local && s.group_id == group.group_id);
-        let role = local.map_or(Role::Resolving, |state| state.role);
-        let databases = self.world.databases(at);
-        let database = databases.iter().find(|db| db.name == DATABASE);
-        let rows = self.world.database_replica_states(at);
-        let row = rows.iter().find(|row| row.is_local && row.database == DATABASE);
-        let state = database.map_or("gone", |db| db.state.desc());
-        let seen = format!("{}, database {state}", role.desc());
-        let writable =
-            database.is_some_and(|db| db.state == DatabaseState::Online && db.updateable);
-        let under_way = self.world.link(LINK).is_some_and(|link| link.running().is_some())
-            || self.statements.values().any(|statement| {
-                self.world.operation(statement.operation).is_some_and(|found| found.is_running())
-            });
-        let unfit = row
-            .is_some_and(|row| matches!(row.state, SyncState::Reverting | SyncState::Initializing));
-        match action {
-            Action::TargetReady { .. } => match role {
-                Role::Primary => Sight::Holds { seen },
-                Role::Secondary if unfit => Sight::Unfit { seen },
-                Role::Secondary => Sight::Holds { seen },
-                Role::Resolving => Sight::Coming { seen },
-            },
-            Action::TargetPrimary { .. } | Action::TargetServing { .. } => match role {
-                Role::Primary if writable => Sight::Holds { seen },
-                Role::Primary | Role::Resolving => Sight::Coming { seen },
-                Role::Secondary if under_way => Sight::Coming { seen },
-                Role::Secondary if unfit => Sight::Unfit { seen },
-                Role::Secondary if local.is_some_and(|state| state.connected) => {
-                    Sight::Unfit { seen: format!("{seen}, hears the primary") }
-                }
-                Role::Secondary => Sight::Not { seen, first_hand: true },
-            },
-            Action::Quiesced { .. }
-            | Action::Admitted { .. }
-            | Action::CaughtUp { .. }
-            | Action::RolesChanged { .. }
-            | Action::SourceSecondary { .. }
-            | Action::BackedUp { .. }
-            | Action::LogBackupsSeen { .. } => Sight::Blind { why: "not by this look".into() },
-        }
+        return Command::Backup(BackupOrder {
+            database: DATABASE.to_owned(),
+            kind: BackupKind::Full,
+            devices: vec![Device::Disk(quoted("DISK = N'"))],
+            copy_only: false,
+            checksums: statement.contains("CHECKSUM"),
+            compressed: false,
+            overwrite: statement.contains("FORMAT"),
+            name: Some(quoted("NAME = N'")),
+            stats: None,
+        });
     }
-
-    fn sight_by_arm(&mut self, work: &Work) -> Sight {
-        let blind = Sight::Blind { why: "the target does not answer".into() };
-        if work.action.instance().as_str() != MANAGED_INSTANCE {
-            return blind;
-        }
-        let asks_arm = matches!(work.action, Action::TargetReady { .. })
-            || matches!(work.route, Some(Route::Arm { .. }));
-        if !asks_arm || !matches!(self.passage(&Party::Arm), Passage::Open(_)) {
-            return blind;
-        }
-        let Some(link) = self.world.arm_link(MANAGED_INSTANCE, LINK) else { return blind };
-        let seen = format!("{} by the control plane", link.instance_role.desc());
-        match (&work.action, link.instance_role) {
-            (Action::TargetReady { .. }, Role::Secondary | Role::Primary) => Sight::Holds { seen },
-            (Action::TargetPrimary { .. }, Role::Secondary) => {
-                Sight::Not { seen, first_hand: false }
-            }
-            (_, Role::Primary | Role::Resolving | Role::Secondary) => Sight::Coming { seen },
-        }
+    if statement.ends_with(" FORCE_FAILOVER_ALLOW_DATA_LOSS") {
+        Command::ForceFailover { group }
+    } else {
+        Command::Failover { group }
     }
 }
 
-fn refused(error: &SqlError) -> Sent {
-    let why = error.to_string();
-    match error.number {
-        41_122 | 47_513 => Sent::Already { why },
-        41_149 | 41_163 | 41_165 | 0 => Sent::Unknown { why },
-        40_613 | 10_928 | 41_104 | 41_140 | 47_514 | 47_515 | 47_516 => {
-            Sent::Refused { why, again: Again::SameRoute }
-        }
-        41_985 | 15_151 => Sent::Refused { why, again: Again::Never },
-        _ => Sent::Refused { why, again: Again::NextRoute },
+fn failed(error: &SqlError) -> StatementReply {
+    let (number, why) = (error.number, error.to_string());
+    // The twin's word for a statement that its client has withdrawn.
+    if number == 0 || reply::ends_open(number, error.class) {
+        return StatementReply::Open { why };
     }
+    StatementReply::Failed { number, why }
+}
+
+fn refused(error: &ArmError) -> OrderReply {
+    let why = error.message.clone();
+    let by = match error.status {
+        500.. => return OrderReply::Open { why },
+        401 => Obstacle::Unauthorized,
+        403 => Obstacle::Forbidden,
+        404 => Obstacle::NoLink,
+        409 => Obstacle::Conflict,
+        429 => Obstacle::Throttled,
+        _ if error.code == Obstacle::ROLE => Obstacle::Role,
+        _ => Obstacle::Rejected,
+    };
+    OrderReply::Refused { why, by }
 }

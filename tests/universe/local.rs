@@ -63,13 +63,6 @@ impl Universe {
         (!many || role == Some(twin::world::Role::Primary)).then_some(Party::Instance(at))
     }
 
-    /// Whether a connection string leads to a side.
-    pub(super) fn leads_to(&self, target: &str, side: &str) -> bool {
-        let servers = self.servers(side);
-        let listener = servers.len() > 1 && self.world.listeners().iter().any(|l| l == target);
-        listener || servers.iter().any(|server| server == target)
-    }
-
     /// What people point applications at that are to work on a side.
     pub(super) fn address(&self, side: &str) -> String {
         let listener = self.world.listeners().into_iter().next();
@@ -77,7 +70,7 @@ impl Universe {
     }
 
     /// What the replicas say of their side, put together by the probes' own code.
-    pub(super) fn group(&self, answering: &[String], read: impl Fn(&str) -> Seen) -> Seen {
+    pub(super) fn group(&self, answering: &[String], read: impl Fn(&str) -> Seen) -> (Seen, Option<usize>) {
         let link = self.world.link(LINK).expect("the link is the world's");
         let servers = self.servers(SQL_SERVER);
         let said = servers.iter().map(|name| {
@@ -94,6 +87,6 @@ impl Universe {
             };
             (name.as_str(), told)
         });
-        side_seen(said.collect(), false).0
+        side_seen(said.collect(), false)
     }
 }

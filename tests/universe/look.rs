@@ -95,7 +95,7 @@ impl Universe {
                 let open = |way: &&(String, Passage)| matches!(way.1, Passage::Open(_));
                 let answering: Vec<String> =
                     ways.iter().filter(open).map(|(name, _)| name.clone()).collect();
-                self.read(vantage, &answering)
+                self.read(vantage, &answering).0
             }
         };
         // The host stood still in between: the look says nothing about the other side.
@@ -120,7 +120,7 @@ impl Universe {
     }
 
     /// All ways to look from a vantage, by the name of the server.
-    fn ways(&mut self, vantage: Vantage) -> Vec<(String, Passage)> {
+    pub(super) fn ways(&mut self, vantage: Vantage) -> Vec<(String, Passage)> {
         let to = party(vantage);
         let Party::Instance(side) = &to else { return vec![(to.to_string(), self.way(&to))] };
         let servers = self.servers(side).into_iter();
@@ -131,7 +131,7 @@ impl Universe {
         servers.map(way).collect()
     }
 
-    fn way(&mut self, to: &Party) -> Passage {
+    pub(super) fn way(&mut self, to: &Party) -> Passage {
         let there = self.world.reachable(&Party::Agent, to);
         let back = self.world.reachable(to, &Party::Agent);
         let up = match to {
@@ -151,31 +151,30 @@ impl Universe {
         }
     }
 
-    fn read(&self, vantage: Vantage, answering: &[String]) -> Seen {
+    /// What the probes would read, and the place of the server that speaks for the side.
+    pub(super) fn read(&self, vantage: Vantage, answering: &[String]) -> (Seen, Option<usize>) {
         let skew = |vantage| self.skew.get(&vantage).copied().unwrap_or_default();
         match vantage {
             Vantage::SqlServer => {
                 let clock = skew(Vantage::SqlServer);
                 let read = |at: &str| side(&self.world, at, clock, clock);
                 match self.servers(SQL_SERVER).as_slice() {
-                    [one] => read(one),
+                    [one] => (read(one), Some(0)),
                     _ => self.group(answering, read),
                 }
             }
             // Commit times travel in the log: they are by the clock of whoever was primary then.
-            Vantage::ManagedInstance => side(
-                &self.world,
-                MANAGED_INSTANCE,
-                skew(Vantage::ManagedInstance),
-                skew(Vantage::SqlServer),
-            ),
-            Vantage::ControlPlane => control(&self.world),
+            Vantage::ManagedInstance => {
+                let (clock, commits) = (skew(Vantage::ManagedInstance), skew(Vantage::SqlServer));
+                (side(&self.world, MANAGED_INSTANCE, clock, commits), Some(0))
+            }
+            Vantage::ControlPlane => (control(&self.world), None),
         }
     }
 }
 
 /// The shortest way, if there is one; a refusal says more than silence.
-fn best(ways: &[(String, Passage)]) -> Passage {
+pub(super) fn best(ways: &[(String, Passage)]) -> Passage {
     let open = ways.iter().filter_map(|(_, way)| match way {
         Passage::Open(ms) => Some(*ms),
         Passage::Refused | Passage::Silent => None,

@@ -16,6 +16,8 @@ mod local;
 mod look;
 mod planned;
 mod settings;
+mod sight;
+mod strike;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +38,7 @@ pub use self::{
     local::several,
     planned::Applications,
     settings::{Sabotage, Settings},
+    strike::{Blow, Strike},
 };
 
 /// Names of the one pair that a universe has, as the twin's default world names them.
@@ -67,6 +70,7 @@ pub struct Universe {
     ahead: SignedDuration,
     checker: Checker,
     statements: BTreeMap<StepRef, hands::InFlight>,
+    strikes: Vec<Strike>,
     pub applications: Applications,
 }
 
@@ -108,6 +112,7 @@ impl Universe {
             wall_off: SignedDuration::ZERO,
             ahead: SignedDuration::ZERO,
             statements: BTreeMap::new(),
+            strikes: Vec::new(),
             applications: Applications::default(),
         };
         universe.at(now, Happening::Start);
@@ -228,9 +233,8 @@ impl Universe {
             Happening::Step(step) => self.step(step)?,
             Happening::Answer(step, answer) => {
                 let now = self.agent_now();
-                let agent = self.agent.as_mut();
-                if let Some(deed) = agent.and_then(|agent| agent.deeds.get_mut(&step)) {
-                    deed.answer(now, answer);
+                if let Some(doing) = self.doing(step) {
+                    doing.deed.answer(now, answer);
                     self.step(step)?;
                 }
             }
@@ -256,7 +260,10 @@ impl Universe {
                 | Sabotage::Amnesia
                 | Sabotage::ForceInstead
                 | Sabotage::LyingHook
-                | Sabotage::Asleep,
+                | Sabotage::Asleep
+                | Sabotage::TrustsTheHook
+                | Sabotage::Impatient
+                | Sabotage::AnyLsn,
             )
             | None => seen,
         };

@@ -1,16 +1,15 @@
-//! What a planned failover needs around it: applications that a hook stops and starts, and the looks
-//! of its steps.
+//! What a planned failover needs around it: applications that a hook or people stop and start, and
+//! what is true of them whatever a look has shown.
 
 use agent_core::{
-    Action, Again, End, Entry, Event, InstanceId, PlanKind, Route, StepRef, Work,
-    deed::{Answer, Sent, Sight},
+    Action, End, Entry, Estate, Event, InstanceId, PlanKind, Quiet, Route, Side, StepRef,
+    reply::{self, HookEnd},
 };
 use jiff::{SignedDuration, Timestamp};
-use twin::world::{Party, Role, SyncState};
+use twin::world::Role;
 
 use super::{
     DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, hands,
-    look::Passage,
 };
 
 /// The applications of the link, as the operator's hook knows them.
@@ -21,10 +20,12 @@ pub struct Applications {
     pub fail: u32,
     /// What goes wrong then has no effect at all, and says so at once.
     pub broken: bool,
+    /// So many runs of the hook end without anybody seeing how.
+    pub(super) lose: u32,
+    /// So many questions whether the applications run get no answer.
+    pub(super) mute: u32,
     /// Runs of the hook whose effect is still to come: whether they stop, and when it lands.
     pending: Vec<(bool, Timestamp)>,
-    /// Backups that are on disk, by name, and since when.
-    backups: Vec<(String, Timestamp)>,
 }
 
 /// A run of the hook, or of a person who does the same.
@@ -46,10 +47,12 @@ impl Universe {
         self.checker.command(step, self.agent_now(), &self.settings)?;
         let stop = hook.command.last().is_some_and(|verb| verb == "stop");
         let within = i64::try_from(hook.within_ms).unwrap_or(i64::MAX);
+        let lost = self.applications.lose > 0;
+        self.applications.lose = self.applications.lose.saturating_sub(1);
         let fails = self.applications.fail > 0;
         self.applications.fail = self.applications.fail.saturating_sub(1);
         let broken = self.applications.broken;
-        let hangs = fails && !broken && self.rng.bool();
+        let hangs = lost || (fails && !broken && self.rng.bool());
         // What hangs or fails may have done its work all the same.
         let works = !fails || (!broken && self.rng.bool());
         let takes = if hangs { within } else { self.rng.i64(50..2_000).min(within) };
@@ -63,17 +66,15 @@ impl Universe {
         self.applications.pending.push((stop, now + SignedDuration::from_millis(lands)));
         let run = if stop { HookRun::Stop { works } } else { HookRun::Start { works } };
         self.after_ms(lands, super::Happening::Hands(hands::Happening::Hook(run)));
-        let sent = match (fails, hangs) {
-            (false, _) => Sent::Accepted { operation: None },
-            (true, false) => {
-                Sent::Refused { why: "the hook ended with 1".into(), again: Again::SameRoute }
-            }
-            (true, true) => Sent::Refused {
-                why: "the hook was killed when its time was over".into(),
-                again: Again::SameRoute,
-            },
+        let code = |code| HookEnd::Code { code, last: String::new() };
+        let end = match (lost, hangs, fails) {
+            (true, _, _) => HookEnd::Lost("its end was not seen".into()),
+            (false, true, _) => code(124),
+            (false, false, true) => code(1),
+            (false, false, false) => code(0),
         };
-        self.after_ms(takes, super::Happening::Answer(step, Answer::Sent(sent)));
+        let limit = std::time::Duration::from_millis(hook.within_ms);
+        self.reply(step, takes, reply::hook(&hook.command.join(" "), limit, end));
         Ok(())
     }
 
@@ -99,9 +100,8 @@ impl Universe {
             return;
         }
         self.applications.stopped = stopped;
-        let rate = if stopped { 0.0 } else { self.settings.rate };
         for name in self.workloads() {
-            self.world.set_rate(&name, rate).expect("the names are the world's");
+            self.world.set_running(&name, !stopped).expect("the names are the world's");
         }
     }
 
@@ -163,138 +163,79 @@ impl Universe {
         self.world.databases(&self.acting(at)).iter().any(|db| db.name == DATABASE && db.updateable)
     }
 
-    fn sees(&mut self, instance: &InstanceId) -> bool {
-        let party = Party::Instance(instance.as_str().to_owned());
-        matches!(self.passage(&party), Passage::Open(_))
-    }
-
-    /// What a look of one of the steps of a planned failover shows; None for all others.
-    pub(super) fn planned_sight(&mut self, work: &Work) -> Option<Sight> {
-        let blind = || Sight::Blind { why: "it does not answer".into() };
-        let main = work.action.instance().clone();
-        Some(match &work.action {
+    /// 7: what a look takes for granted before the roles change is so: nobody works in the primary's
+    /// database and nobody has for a while, and the target has every commit that the primary has.
+    pub(super) fn is_true(&self, action: &Action) -> Result<(), Violation> {
+        match action {
+            Action::Quiesced { instance, quiet, .. } => self.nobody_works(instance, *quiet),
+            Action::CaughtUp { target, .. } => self.nothing_is_missing(target),
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
-            | Action::TargetServing { .. } => return None,
-            Action::RolesChanged { source, .. } => self.roles_changed(&main, &source.clone()),
-            // Letting the applications in again needs nothing of the server.
-            Action::Admitted { .. } => self.admitted(&main),
-            _ if !self.sees(&main) => blind(),
-            Action::Quiesced { status, quiet, .. } => {
-                let quiet_for =
-                    SignedDuration::from_millis(i64::try_from(quiet.for_ms).unwrap_or(i64::MAX));
-                self.quiesced(main.as_str(), status.is_some(), quiet_for)
-            }
-            Action::CaughtUp { target, .. } => {
-                let target = target.clone();
-                if self.sees(&target) { self.caught_up(&main, &target) } else { blind() }
-            }
-            Action::SourceSecondary { .. } => match self.role(main.as_str()) {
-                Some(Role::Secondary) => Sight::Holds { seen: "SECONDARY".into() },
-                other => Sight::Coming { seen: format!("{other:?}") },
-            },
-            Action::BackedUp { name, .. } => self.backed_up(name),
-            Action::LogBackupsSeen { .. } => Sight::Holds { seen: "a job is enabled".into() },
-        })
-    }
-
-    fn admitted(&mut self, instance: &InstanceId) -> Sight {
-        let serves = self.sees(instance) && self.role(instance.as_str()) == Some(Role::Primary);
-        let lies = self.settings.sabotage == Some(Sabotage::LyingHook);
-        match (self.applications.stopped && !lies, serves) {
-            (false, true) => Sight::Holds { seen: "the applications run".into() },
-            (false, false) => Sight::Coming { seen: "the server is not seen to serve".into() },
-            (true, _) => Sight::Not { seen: "they are stopped".into(), first_hand: true },
+            | Action::TargetServing { .. }
+            | Action::Admitted { .. }
+            | Action::RolesChanged { .. }
+            | Action::SourceSecondary { .. }
+            | Action::BackedUp { .. }
+            | Action::LogBackupsSeen { .. } => Ok(()),
         }
     }
 
-    fn roles_changed(&mut self, target: &InstanceId, source: &InstanceId) -> Sight {
-        let (sees_target, sees_source) = (self.sees(target), self.sees(source));
-        let new = self.role(target.as_str()).filter(|_| sees_target);
-        if new == Some(Role::Primary) {
-            return if self.takes_writes(target.as_str()) {
-                Sight::Holds { seen: "PRIMARY".into() }
-            } else {
-                Sight::Coming { seen: "PRIMARY, not open yet".into() }
-            };
-        }
-        if !sees_source || !sees_target {
-            return Sight::Blind { why: "one of them does not answer".into() };
-        }
-        let under_way = self.world.link(LINK).is_some_and(|link| link.running().is_some())
-            || self.command_at(source.as_str());
-        match (self.role(source.as_str()), new) {
-            (Some(Role::Primary), Some(Role::Secondary)) if !under_way => {
-                Sight::Not { seen: "the roles are as before".into(), first_hand: true }
-            }
-            (old, new) => Sight::Coming { seen: format!("{old:?} and {new:?}") },
-        }
-    }
-
-    /// Whether a session of ours is still on a server: what it has sent may wait unread.
-    pub(super) fn command_at(&self, at: &str) -> bool {
-        self.world.operations().any(|operation| {
-            operation.is_running()
-                && self.servers(at).contains(&operation.instance)
-                && operation.who.program.starts_with("dr-agent")
-        })
-    }
-
-    fn quiesced(&self, at: &str, hooked: bool, quiet_for: SignedDuration) -> Sight {
-        if hooked && !self.applications.stopped {
-            return Sight::Not { seen: "the applications run".into(), first_hand: true };
-        }
-        let last = self.world.workloads().filter_map(|workload| {
-            let here = self.leads_to(workload.target(), at);
-            workload.last_commit().filter(|_| here)
+    fn nobody_works(&self, at: &InstanceId, quiet: Quiet) -> Result<(), Violation> {
+        let server = self.acting(at.as_str());
+        let here = self.world.session_facts(&server).into_iter().find(|session| {
+            let writes = session.transaction.as_ref().and_then(|open| open.writes.as_deref());
+            session.user && (session.database == DATABASE || writes == Some(DATABASE))
         });
-        let busy = last.max().is_some_and(|at| self.now.duration_since(at) < quiet_for);
-        if busy {
-            Sight::Coming { seen: "commits go on".into() }
-        } else {
-            Sight::Holds { seen: "nobody is there".into() }
+        if let Some(session) = here {
+            let what = format!("{} works where nobody is said to", session.program);
+            return Err(Violation::new("7", what));
+        }
+        let last = self.world.commits(LINK).filter(|commit| commit.acknowledged).last();
+        let ms = last.map(|commit| self.now.duration_since(commit.at).as_millis());
+        match ms.filter(|ms| *ms < i128::from(quiet.for_ms)) {
+            Some(ms) => {
+                let what = format!("a commit of {ms} ms ago, where it is said to be quiet");
+                Err(Violation::new("7", what))
+            }
+            None => Ok(()),
         }
     }
 
-    fn caught_up(&self, source: &InstanceId, target: &InstanceId) -> Sight {
-        let row = |at: &InstanceId| {
-            let rows = self.world.database_replica_states(&self.acting(at.as_str()));
-            rows.into_iter().find(|row| row.is_local && row.database == DATABASE)
-        };
-        let (Some(from), Some(to)) = (row(source), row(target)) else {
-            return Sight::Unfit { seen: "there are no rows".into() };
-        };
-        let moving = matches!(to.state, SyncState::Synchronizing | SyncState::Synchronized);
-        let all = to.last_hardened_lsn >= from.end_of_log_lsn && from.end_of_log_lsn.is_some();
-        let redone = to.redo_queue_size.is_some_and(|kb| kb == 0);
-        let heard = self.role(source.as_str()) == Some(Role::Primary);
-        if moving && all && redone && heard && to.suspended.is_none() {
-            Sight::Holds { seen: "it has everything".into() }
-        } else {
-            Sight::Coming { seen: "it is behind".into() }
+    fn nothing_is_missing(&self, target: &InstanceId) -> Result<(), Violation> {
+        let to_sql = target.as_str() == SQL_SERVER;
+        let missing = self.world.commits(LINK).find(|commit| {
+            let (from, to) = if to_sql {
+                (commit.on_managed_instance, commit.on_sql_server)
+            } else {
+                (commit.on_sql_server, commit.on_managed_instance)
+            };
+            commit.acknowledged && from && !to
+        });
+        match missing {
+            Some(commit) => {
+                let what = format!("{target} is said to have it all and lacks a commit of {}", commit.at);
+                Err(Violation::new("7", what))
+            }
+            None => Ok(()),
         }
     }
 
-    fn backed_up(&self, name: &str) -> Sight {
-        match self.applications.backups.iter().find(|(known, _)| known == name) {
-            Some((_, at)) if *at <= self.now => Sight::Holds { seen: "the backup is there".into() },
-            Some(_) => Sight::Coming { seen: "the backup is being made".into() },
-            None => Sight::Not { seen: "no such backup".into(), first_hand: true },
-        }
+    /// A step by its direction and number, as coverage counts it.
+    pub(super) fn place_of(&self, step: StepRef) -> Option<String> {
+        place(self.estate()?, step)
     }
+}
 
-    /// A BACKUP statement reaches a server: it works if that one is primary.
-    pub(super) fn backup(&mut self, step: StepRef, at: &str, statement: &str) {
-        let name = statement.rsplit("NAME = N'").next().unwrap_or_default().trim_end_matches('\'');
-        let takes = self.rng.i64(300..4_000);
-        let works = self.role(at) == Some(Role::Primary) && self.rng.u8(0..8) > 0;
-        let sent = if works {
-            let ready = self.now + SignedDuration::from_millis(takes);
-            self.applications.backups.push((name.to_owned(), ready));
-            Sent::Accepted { operation: None }
-        } else {
-            Sent::Refused { why: "3013".into(), again: Again::SameRoute }
-        };
-        self.after_ms(takes, super::Happening::Answer(step, Answer::Sent(sent)));
-    }
+/// The same for whoever has the estate.
+pub(super) fn place(estate: &Estate, step: StepRef) -> Option<String> {
+    let run = estate.record(&Universe::link())?.run.as_ref()?;
+    let plan = &run.proposal.plan;
+    let ours = plan.kind == PlanKind::PlannedFailover
+        && run.proposal.terms.proposal == step.proposal;
+    let way = match plan.lanes.get(step.lane).filter(|_| ours)?.target {
+        Side::ManagedInstance => "over",
+        Side::SqlServer => "home",
+    };
+    let back = if step.undo { " back" } else { "" };
+    Some(format!("{way} {}{back}", step.step + 1))
 }

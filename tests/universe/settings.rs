@@ -55,6 +55,12 @@ pub enum Sabotage {
     LyingHook,
     /// Nobody asks what became of a command that was let go.
     Asleep,
+    /// The look whether everybody has left takes the hook's word for it.
+    TrustsTheHook,
+    /// The same look does not wait until it has been quiet for a while.
+    Impatient,
+    /// The look whether the target has everything does not compare how far the logs go.
+    AnyLsn,
 }
 
 impl Default for Settings {
@@ -83,7 +89,7 @@ impl Default for Settings {
                 quiet_for: s(2),
                 catch_up_within: s(20),
                 hand_over_within: s(20),
-                backup: Some(BackupPlace { to: "/backup/".into(), within: s(20) }),
+                backup: Some(BackupPlace { to: "/var/opt/mssql/".into(), within: s(20) }),
                 ..Planned::default()
             },
             rate: 4.0,

@@ -13,7 +13,8 @@
 //!
 //! The *record* is the fold of the journal; the *evidence* is volatile. Whoever drives the estate
 //! writes each event to the journal before applying it, so a restart is a replay. How a step is
-//! carried out, look after look, is a pure machine as well: [`deed`].
+//! carried out, look after look, is a pure machine as well: [`deed`]; what a look means, and what a reply,
+//! say [`sight`] and [`reply`].
 #![no_std]
 
 extern crate alloc;
@@ -36,10 +37,12 @@ mod names;
 mod plan;
 mod policy;
 mod proposal;
+pub mod reply;
 mod report;
 mod rules;
 mod run;
 pub mod runbook;
+pub mod sight;
 mod words;
 
 pub use approval::{Ballot, Decision, WORDS, from_hex, to_hex};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent_core::{
     Again,
     deed::{Polled, Sent},
+    reply::{self, Obstacle, OrderReply},
 };
 use probes::{
     ControlTarget,
@@ -119,52 +120,35 @@ pub(crate) async fn poll<'a>(
 }
 
 fn sent(answer: Result<Accepted, ArmError>) -> Sent {
-    let error = match answer {
+    reply::order(match answer {
         Ok(accepted) => {
             let correlation = accepted.correlation.as_deref().unwrap_or("none");
             tracing::info!(correlation, "Azure Resource Manager has accepted the failover");
             let operation = accepted.operation.map(|url| url.as_str().to_owned());
-            return Sent::Accepted { operation };
+            OrderReply::Accepted { operation }
         }
-        Err(error) => error,
-    };
-    if error.unknown() {
-        return Sent::Unknown { why: error.to_string() };
-    }
-    let (again, advice) = match &error {
-        ArmError::Forbidden { .. } => (
-            Again::NextRoute,
-            "; the identity lacks Microsoft.Sql/managedInstances/distributedAvailabilityGroups/failover/action",
-        ),
-        ArmError::Unauthorized { .. } => {
-            (Again::NextRoute, "; check the identity's tenant, and that it has not been deleted")
-        }
-        ArmError::NotFound { gateway: true, .. } => {
-            (Again::NextRoute, "; the managed instance or its resource group is not there")
-        }
-        ArmError::NotFound { gateway: false, .. } => {
-            (Again::NextRoute, "; the link is not there, or has another name")
-        }
-        ArmError::Conflict { .. } => {
-            (Again::SameRoute, "; something else is going on there, it is tried again")
-        }
-        ArmError::Throttled { .. } => (Again::SameRoute, ""),
-        ArmError::Rejected { code, .. } => (
-            Again::NextRoute,
-            if code == "InvalidDistributedAvailabilityGroupFailoverInstanceRole" {
-                "; a planned failover is ordered from the primary's side only"
-            } else {
-                ""
-            },
-        ),
+        Err(error) if error.unknown() => OrderReply::Open { why: error.to_string() },
+        Err(error) => OrderReply::Refused { by: obstacle(&error), why: error.to_string() },
+    })
+}
+
+fn obstacle(error: &ArmError) -> Obstacle {
+    match error {
+        ArmError::Forbidden { .. } => Obstacle::Forbidden,
+        ArmError::Unauthorized { .. } => Obstacle::Unauthorized,
+        ArmError::NotFound { gateway: true, .. } => Obstacle::NoInstance,
+        ArmError::NotFound { gateway: false, .. } => Obstacle::NoLink,
+        ArmError::Conflict { .. } => Obstacle::Conflict,
+        ArmError::Throttled { .. } => Obstacle::Throttled,
+        ArmError::Rejected { code, .. } if code == Obstacle::ROLE => Obstacle::Role,
+        ArmError::Rejected { .. } => Obstacle::Rejected,
         ArmError::Credential(_)
         | ArmError::Tls { .. }
         | ArmError::TimedOut { .. }
         | ArmError::Io { .. }
         | ArmError::Unavailable { .. }
-        | ArmError::Garbled { .. } => (Again::NextRoute, "; the order did not leave"),
-    };
-    Sent::Refused { why: format!("Azure Resource Manager: {error}{advice}"), again }
+        | ArmError::Garbled { .. } => Obstacle::Way,
+    }
 }
 
 fn polled(answer: Result<Poll, ArmError>) -> Polled {

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use agent_core::{Action, Quiet, deed::Sight};
+use agent_core::{Action, Quiet, deed::Sight, sight};
 use jiff::Timestamp;
 use probes::tds::{activity, backup_running, backup_taken, log_backups};
 
 use super::{
-    Grip, Place, SIDE_LOOK_MOST, aftercare, hook, planned, program_name, unknown_instance,
-    warm::warmed,
+    Grip, Place, SIDE_LOOK_MOST, hook, program_name, tsql::unread, unknown_instance, warm::warmed,
 };
 
 impl Grip {
@@ -19,7 +18,7 @@ impl Grip {
             Action::Quiesced { status, quiet, database, .. } => {
                 if let Some(status) = status {
                     let status = hook::status(&status, &self.work).await;
-                    if let Some(sight) = planned::not_stopped(status, &mut self.still) {
+                    if let Some(sight) = sight::not_stopped(status, &mut self.still) {
                         return sight;
                     }
                 }
@@ -28,19 +27,19 @@ impl Grip {
                     Ok(session) => activity(session, &database, limit).await,
                     Err(error) => Err(error),
                 };
-                planned::quiesced(seen.map_err(|error| error.silence()), quiet, &mut self.still)
+                sight::quiesced(seen.map_err(|error| error.silence()), quiet, &mut self.still)
             }
             Action::Admitted { status, .. } => {
                 let side = warmed(&mut self.warm, place, &self.work, now);
                 let (status, side) =
                     tokio::join!(hook::status(&status, &self.work), side.read(limit));
-                planned::admitted(&self.work.action, status, side)
+                sight::admitted(&self.work.action, status, side)
             }
             Action::CaughtUp { quiet, .. } => self.look_if_caught_up(place, quiet, now).await,
             Action::RolesChanged { .. } => self.look_at_roles(place, now).await,
             Action::SourceSecondary { .. } => {
                 match warmed(&mut self.warm, place, &self.work, now).read(limit).await {
-                    Ok(reading) => planned::source_secondary(&self.work.action, &reading),
+                    Ok(reading) => sight::source_secondary(&self.work.action, &reading),
                     Err(silence) => Sight::Blind { why: silence.detail },
                 }
             }
@@ -54,7 +53,8 @@ impl Grip {
                 // In this order: a backup that ends in between is then seen in its row.
                 let running = backup_running(session, &program, limit).await;
                 let taken = backup_taken(session, &database, &name, limit).await;
-                aftercare::backed_up(running, taken)
+                let running = running.map_err(|error| error.silence());
+                sight::backed_up(running, taken.map_err(|error| unread(&error)))
             }
             Action::LogBackupsSeen { database, .. } => {
                 let warm = warmed(&mut self.warm, place, &self.work, now);
@@ -62,7 +62,7 @@ impl Grip {
                     Ok(session) => log_backups(session, &database, limit).await,
                     Err(error) => Err(error),
                 };
-                aftercare::log_backups_seen(&database, seen)
+                sight::log_backups_seen(&database, seen.map_err(|error| unread(&error)))
             }
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
@@ -79,7 +79,7 @@ impl Grip {
         let Self { work, warm, partner: slot, .. } = self;
         let primary = warmed(warm, place, work, now).read(within(place)).await;
         let target = warmed(slot, &partner, work, now).read(within(&partner)).await;
-        planned::caught_up(&self.work.action, primary, target, quiet, &mut self.steady)
+        sight::caught_up(&self.work.action, primary, target, quiet, &mut self.steady)
     }
 
     /// Both at once, so that one that does not answer costs the time of one look only.
@@ -98,7 +98,7 @@ impl Grip {
             (source.meaning(&told), seen)
         };
         let (target, (under_way, source)) = tokio::join!(target.read(within(place)), ask_source);
-        planned::roles_changed(&work.action, target, &under_way, source)
+        sight::roles_changed(&work.action, target, &under_way, source)
     }
 
     fn partner_place(&self) -> Result<Place, String> {

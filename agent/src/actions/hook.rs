@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{Again, Hook, StepRef, Work, deed::Sent};
+use agent_core::{
+    Hook, StepRef, Work,
+    deed::Sent,
+    reply::{self, HookEnd},
+    sight::Status,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     process::Command,
@@ -37,79 +42,31 @@ const WORDS_MOST: usize = 200;
 
 /// `timeout` has ended it, politely and not so.
 const TIMED_OUT: [i32; 2] = [124, 137];
-const CANNOT_BE_INVOKED: i32 = 126;
-/// What init scripts say of a service that is stopped.
-const STOPPED: i32 = 3;
-
-/// Whether the applications run, by the word of the hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
-    Running,
-    Stopped,
-}
-
-/// How a hook ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Run {
-    /// With this code, as a shell shows it, and the last line that it wrote.
-    Ended { code: i32, last: String },
-    /// It was not run at all.
-    Not(String),
-    /// Nobody can say.
-    Lost(String),
-}
 
 /// Runs the hook, once.
 pub(super) async fn send(hook: &Hook, work: &Work, limit: Duration) -> Sent {
     let name = hook.command.join(" ");
     let within = within(hook).min(limit);
-    let (code, last) = match run(hook, work, within).await {
-        Run::Ended { code, last } => (code, last),
-        Run::Not(why) => return Sent::Refused { why, again: Again::Never },
-        Run::Lost(why) => return Sent::Unknown { why: format!("{name}: {why}") },
-    };
-    let (why, again) = match code {
-        0 => {
-            tracing::info!(hook = name, last, "the hook has done it");
-            return Sent::Accepted { operation: None };
-        }
-        code if TIMED_OUT.contains(&code) => {
-            (format!("{name} was ended after {} ms", within.as_millis()), Again::SameRoute)
-        }
-        CANNOT_BE_INVOKED => (format!("{name} can't be run (exit code {code})"), Again::Never),
-        code => (format!("{name} ended with exit code {code}"), Again::SameRoute),
-    };
-    Sent::Refused { why: with_words(why, &last), again }
+    let end = run(hook, work, within).await;
+    if let HookEnd::Code { code: 0, last } = &end {
+        tracing::info!(hook = name, last, "the hook has done it");
+    }
+    reply::hook(&name, within, end)
 }
 
 /// Asks the hook, at most for 10 s. An answer that is neither 0 nor 3 is none, and told in words.
 pub(super) async fn status(hook: &Hook, work: &Work) -> Result<Status, String> {
     let name = hook.command.join(" ");
     let within = within(hook).min(STATUS_MOST);
-    match run(hook, work, within).await {
-        Run::Ended { code: 0, .. } => Ok(Status::Running),
-        Run::Ended { code: STOPPED, .. } => Ok(Status::Stopped),
-        Run::Ended { code, last } if TIMED_OUT.contains(&code) => {
-            let why = format!("{name} said nothing within {} ms", within.as_millis());
-            Err(with_words(why, &last))
-        }
-        Run::Ended { code, last } => {
-            let why = format!(
-                "{name} ended with exit code {code}, which is neither 0 (running) nor 3 (stopped)"
-            );
-            Err(with_words(why, &last))
-        }
-        Run::Not(why) => Err(why),
-        Run::Lost(why) => Err(format!("{name}: {why}")),
-    }
+    reply::hook_status(&name, within, run(hook, work, within).await)
 }
 
-async fn run(hook: &Hook, work: &Work, within: Duration) -> Run {
+async fn run(hook: &Hook, work: &Work, within: Duration) -> HookEnd {
     let Some((program, arguments)) = hook.command.split_first() else {
-        return Run::Not("the signed hook names no program".into());
+        return HookEnd::NotRun("the signed hook names no program".into());
     };
     if let Err(why) = same_file(program.clone(), hook.sha256.clone()).await {
-        return Run::Not(why);
+        return HookEnd::NotRun(why);
     }
     // 0 would be no bound at all.
     let within = within.max(Duration::from_millis(100));
@@ -130,7 +87,7 @@ async fn run(hook: &Hook, work: &Work, within: Duration) -> Run {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            return Run::Not(format!("{TIMEOUT} can't be run: {error}; right: install coreutils"));
+            return HookEnd::NotRun(format!("{TIMEOUT} can't be run: {error}; right: install coreutils"));
         }
     };
     let tail = Arc::new(Mutex::new(Vec::new()));
@@ -160,10 +117,10 @@ async fn run(hook: &Hook, work: &Work, within: Duration) -> Run {
         Ok(Ok(status)) => {
             // `timeout` itself belongs to those whom it kills.
             let by_signal = || status.signal().map_or(i32::MAX, |signal| 128 + signal);
-            Run::Ended { code: status.code().unwrap_or_else(by_signal), last }
+            HookEnd::Code { code: status.code().unwrap_or_else(by_signal), last }
         }
-        Ok(Err(error)) => Run::Lost(with_words(format!("its end was not seen: {error}"), &last)),
-        Err(_) => Run::Lost(with_words("it could not be ended".into(), &last)),
+        Ok(Err(error)) => HookEnd::Lost(with_words(format!("its end was not seen: {error}"), &last)),
+        Err(_) => HookEnd::Lost(with_words("it could not be ended".into(), &last)),
     }
 }
 

@@ -1,17 +1,13 @@
 //! The deeds: does the state of a step hold, and one try to make it hold.
 //!
-//! `sight`, `planned` and `aftercare` say what a look means for an action, `warm` looks at one side and
-//! `handover` where it takes more; `tsql`, `arm` and `hook` let commands go and say what became of them.
-//! How looks and commands follow each other is decided elsewhere, by
-//! [`agent_core::deed`]; here is no loop and no second try of a command.
+//! `warm` looks at one side and `handover` where it takes more; `tsql`, `arm` and `hook` let commands go.
+//! What is decided about them is decided in the core: what a look means by [`agent_core::sight`], what a
+//! reply means by [`agent_core::reply`], how looks and commands follow each other by
+//! [`agent_core::deed`]. Here is no loop and no second try of a command.
 
-mod aftercare;
 mod arm;
-mod calm;
 mod handover;
 mod hook;
-mod planned;
-mod sight;
 mod tsql;
 mod warm;
 
@@ -27,8 +23,10 @@ use agent_core::{
     Action, Again, ControlReading, InstanceId, LinkId, Route, Seen, SideReading, Silence,
     SilenceKind, StepRef, Work,
     deed::{Polled, Sent, Sight},
+    reply,
+    sight::{self, Steadiness, Stillness},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use probes::{
     ControlTarget, InstanceTarget, LinkTarget, Look as _,
     arm::{ArmClient, ControlLook},
@@ -36,14 +34,8 @@ use probes::{
 };
 use tokio::time::sleep;
 
-use self::{
-    calm::{Steadiness, Stillness},
-    warm::{Warm, no_speaker, warmed},
-};
+use self::warm::{Warm, no_speaker, warmed};
 
-/// How long a control plane that contradicts a new primary is waited for. It repeats with delay
-/// what the instance itself tells at once.
-const CONTRADICTION: SignedDuration = SignedDuration::from_secs(30);
 /// The longest that one look may take, whatever is configured: it has to end well before the
 /// executor calls it blind.
 const SIDE_LOOK_MOST: Duration = Duration::from_secs(10);
@@ -137,44 +129,14 @@ impl Hand for Grip {
         let Some(place) = self.hands.place(self.work.action.instance()).cloned() else {
             return Sight::Blind { why: unknown_instance(self.work.action.instance()) };
         };
-        let by_arm = matches!(self.work.route, Some(Route::Arm { .. }));
-        let control = place.control.as_ref();
         match self.work.action {
-            Action::TargetReady { .. } => {
-                let sight = self.look_at_side(&place, now).await;
-                match (&sight, control) {
-                    (Sight::Blind { why }, Some(control)) => {
-                        self.look_at_control(control, why).await
-                    }
-                    _ => sight,
-                }
-            }
-            Action::TargetPrimary { .. } => {
-                let sight = self.look_at_side(&place, now).await;
-                match (&sight, control) {
-                    (Sight::Blind { why }, Some(control)) if by_arm => {
-                        self.look_at_control(control, why).await
-                    }
-                    // A POST over an instance that is primary already would make it secondary
-                    // again, so the control plane must not believe that.
-                    (Sight::Not { .. }, Some(control)) if by_arm => {
-                        let control = self.read_control(control).await;
-                        sight::not_by_both(sight, &self.work.action, control)
-                    }
-                    _ => sight,
-                }
+            Action::TargetReady { .. } | Action::TargetPrimary { .. } => {
+                self.look_at_target(&place, now).await
             }
             Action::TargetServing { .. } => {
                 // Afresh: a connection from before could outlive what it was opened to.
                 self.warm = None;
-                let sight = self.look_at_side(&place, now).await;
-                match (sight, control) {
-                    (Sight::Holds { seen }, Some(control)) => {
-                        let waited = now.duration_since(self.work.started_at) >= CONTRADICTION;
-                        sight::agreed(seen, self.read_control(control).await, waited)
-                    }
-                    (sight, _) => sight,
-                }
+                self.look_at_target(&place, now).await
             }
             Action::Quiesced { .. }
             | Action::Admitted { .. }
@@ -194,8 +156,7 @@ impl Hand for Grip {
                     return Sent::Refused { why, again: Again::NextRoute };
                 };
                 let Some(mut endpoint) = self.speaker(&place).await else {
-                    let why = format!("the command did not leave: {}", no_speaker(&place.target));
-                    return Sent::Refused { why, again: Again::SameRoute };
+                    return reply::nobody_there(&no_speaker(&place.target));
                 };
                 let login = endpoint.login.name();
                 endpoint.app_name = program_name(self.work.step);
@@ -206,9 +167,7 @@ impl Hand for Grip {
                     executed = &mut executed => {
                         tsql::sent(executed, &self.work.action, &login)
                     }
-                    seen = self.until_it_holds() => Sent::Unknown {
-                        why: format!("the reply is outstanding, and {seen}"),
-                    },
+                    seen = self.until_it_holds() => reply::outstanding(&seen),
                 }
             }
             Route::Hook(hook) => hook::send(hook, &self.work, limit).await,
@@ -230,6 +189,18 @@ impl Hand for Grip {
 }
 
 impl Grip {
+    /// What the target says itself, and where it matters the control plane.
+    async fn look_at_target(&mut self, place: &Place, now: Timestamp) -> Sight {
+        let sight = self.look_at_side(place, now).await;
+        match &place.control {
+            Some(control) if sight::asks_control(&self.work, &sight) => {
+                let control = self.read_control(control).await;
+                sight::with_control(&self.work, now, sight, control)
+            }
+            Some(_) | None => sight,
+        }
+    }
+
     /// What the target says itself.
     async fn look_at_side(&mut self, place: &Place, now: Timestamp) -> Sight {
         let limit = place.look_within.min(SIDE_LOOK_MOST);
@@ -251,16 +222,6 @@ impl Grip {
         let mut eye = InstanceLook::new(aimed(place, &self.work));
         eye.look(place.look_within.min(SIDE_LOOK_MOST)).await;
         eye.speaker(&self.work.link).cloned()
-    }
-
-    /// What the control plane says where the target is `blind`.
-    async fn look_at_control(&self, control: &ControlPlace, blind: &str) -> Sight {
-        match self.read_control(control).await {
-            Ok(reading) => sight::of_control(&self.work.action, &reading, blind),
-            Err(silence) => {
-                Sight::Blind { why: format!("{blind}; Azure Resource Manager: {}", silence.detail) }
-            }
-        }
     }
 
     async fn read_control(&self, control: &ControlPlace) -> Result<ControlReading, Silence> {

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use agent_core::{Action, SideReading, Silence, Work, deed::Sight};
+use agent_core::{
+    Action, SideReading, Silence, Work,
+    sight::{self, UnderWay},
+};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use probes::{
@@ -13,10 +16,7 @@ use probes::{
     tds::{InstanceLook, Session, Stage, TdsError, backup_taken, in_flight},
 };
 
-use super::{
-    Place, aftercare, aimed, link_target, program_name, side,
-    sight::{self, UnderWay},
-};
+use super::{Place, aimed, link_target, program_name, side, tsql};
 
 /// How long a connection is taken over from one step to the next.
 const WARM: SignedDuration = SignedDuration::from_secs(30);
@@ -31,7 +31,7 @@ pub(super) struct Warm {
 }
 
 /// What each replica says of commands at work there.
-pub(super) struct Told(Vec<Result<bool, TdsError>>);
+pub(super) struct Told(Vec<Result<bool, Silence>>);
 
 /// Connections that are there and fresh, else new ones.
 pub(super) fn warmed<'w>(
@@ -89,25 +89,25 @@ impl Warm {
         let servers = self.eye.target().servers();
         let program = program_name(work.step);
         let sessions = self.sessions.iter_mut().take(servers);
-        Told(join_all(sessions.map(|session| in_flight(session, &program, limit))).await)
+        let told = join_all(sessions.map(|session| in_flight(session, &program, limit))).await;
+        let silent = |told: Result<bool, TdsError>| told.map_err(|error| error.silence());
+        Told(told.into_iter().map(silent).collect())
     }
 
-    /// What it means once the side has been read. A replica that does not answer matters only if it
-    /// may be the one that can change the group: on one that is not primary there, a command that
-    /// is still at work can't come into effect any more.
-    pub(super) fn meaning(&self, told: &Told) -> UnderWay {
-        meaning(told, self.eye.speaker_at(&self.target.link))
+    /// What it means once the side has been read.
+    pub(super) fn meaning(&self, Told(told): &Told) -> UnderWay {
+        sight::under_way(told, self.eye.speaker_at(&self.target.link))
     }
 
     /// The state in words, where this side shows by itself that it has come about.
     pub(super) async fn holds(&mut self, action: &Action, limit: Duration) -> Option<String> {
-        let sight = match action {
+        match action {
             Action::BackedUp { database, name, .. } => {
                 let taken = match self.session(limit).await {
                     Ok(session) => backup_taken(session, database, name, limit).await,
                     Err(error) => Err(error),
                 };
-                aftercare::backed_up(Ok(Some(None)), taken)
+                sight::backup_held(taken.map_err(|error| tsql::unread(&error)))
             }
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
@@ -119,52 +119,8 @@ impl Warm {
             | Action::SourceSecondary { .. }
             | Action::LogBackupsSeen { .. } => {
                 let reading = self.read(limit).await.ok()?;
-                sight::of_side(action, &reading, &UnderWay::Yes)
+                sight::held(action, &reading)
             }
-        };
-        match sight {
-            Sight::Holds { seen } => Some(seen),
-            Sight::Not { .. }
-            | Sight::Coming { .. }
-            | Sight::Unfit { .. }
-            | Sight::Blind { .. } => None,
-        }
-    }
-}
-
-fn meaning(Told(told): &Told, speaker: Option<usize>) -> UnderWay {
-    if told.iter().any(|told| matches!(told, Ok(true))) {
-        return UnderWay::Yes;
-    }
-    let unseen = |at: usize| told.get(at).and_then(|told| told.as_ref().err());
-    let error = match speaker {
-        Some(at) if at < told.len() => unseen(at),
-        // By the listener nobody knows which one it is.
-        Some(_) | None => (0..told.len()).find_map(unseen),
-    };
-    error.map_or(UnderWay::No, |error| UnderWay::Unseen(error.silence().detail))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unseen() -> Result<bool, TdsError> {
-        Err(TdsError::Refused { detail: "d".into() })
-    }
-
-    #[test]
-    fn a_replica_that_is_away_hides_no_command_unless_it_is_the_one_that_counts() {
-        let hidden = UnderWay::Unseen("connection refused: d".into());
-        for (told, speaker, expected) in [
-            (vec![Ok(false)], Some(0), UnderWay::No),
-            (vec![unseen(), Ok(true)], Some(1), UnderWay::Yes),
-            (vec![unseen(), Ok(false)], Some(1), UnderWay::No),
-            (vec![unseen(), Ok(false)], Some(0), hidden.clone()),
-            (vec![unseen(), Ok(false)], Some(2), hidden.clone()),
-            (vec![unseen(), Ok(false)], None, hidden),
-        ] {
-            assert_eq!(meaning(&Told(told), speaker), expected);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_core::sight::{Activity, User};
 use tiberius::Row;
 
 use super::{
@@ -10,29 +11,6 @@ use super::{
     session::Session,
 };
 use crate::text::plain;
-
-/// What goes on in a database at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Activity {
-    /// The server's own monotonic clock, in ms; after a restart of the host it begins anew.
-    pub at_ms: i64,
-    /// Bytes of log that the database has written since its server started.
-    pub log_bytes_flushed: i64,
-    /// Those who are in the database or have a transaction open that touches it. The asking session
-    /// does not count.
-    pub users: Vec<User>,
-}
-
-/// Sessions of one login, program and host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    pub login: String,
-    pub program: String,
-    pub host: String,
-    pub sessions: i64,
-    /// Open transactions of theirs that touch the database, from wherever.
-    pub transactions: i64,
-}
 
 /// Who is at work in `database`. A login that can't see others' sessions gets an error, never an
 /// empty answer.

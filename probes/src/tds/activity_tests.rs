@@ -1,9 +1,11 @@
 //! Who is at work, and backups: what is made of the rows, and of rows that are not there.
 
+use agent_core::sight::BackupTaken;
+
 use super::*;
 use crate::SecretSource;
 use crate::tds::{
-    BackupTaken, Encryption, Login, Port, TdsEndpoint, Tls, Trust, backup_running, backup_taken,
+    Encryption, Login, Port, TdsEndpoint, Tls, Trust, backup_running, backup_taken,
     log_backups,
     peer::{Cell, Heard, Peer, Reply, Table},
 };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_core::sight::{BackupTaken, JobStep, LogBackups};
 use tiberius::Row;
 
 use super::{
@@ -10,32 +11,6 @@ use super::{
     session::Session,
 };
 use crate::text::plain;
-
-/// A finished full backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BackupTaken {
-    pub took_s: Option<i64>,
-    pub size_bytes: Option<i64>,
-    pub checksums: bool,
-}
-
-/// What is known of those who back up the log of a database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogBackups {
-    /// Steps of enabled, scheduled jobs whose command has the word LOG in it.
-    pub steps: Vec<JobStep>,
-    /// How long ago the last log backup of the database ended, by the server's clock; None if
-    /// there never was one.
-    pub last_s: Option<i64>,
-    /// Whether SQL Server Agent is at work; None where it can't be told.
-    pub agent_running: Option<bool>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobStep {
-    pub job: String,
-    pub command: String,
-}
 
 /// Whether a session of the program `program_name` is there and may still make a backup: None if
 /// not, else how many percent of one are done, where it says so.

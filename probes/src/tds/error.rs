@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use agent_core::{Silence, SilenceKind};
+use agent_core::{Silence, SilenceKind, reply};
 
 use crate::text::{causes, plain};
 
@@ -49,10 +49,6 @@ pub enum TdsError {
     Garbled { stage: Stage, detail: String },
 }
 
-/// Errors with which a running statement may end although its effect came or is still to come:
-/// cancelled or killed, connection time-out, waiting for the primary role failed, access time-out.
-const ENDS_OPEN: [u32; 5] = [596, 3617, 41149, 41163, 41165];
-
 /// "Come again later": resource limits of Azure SQL, a database that is being moved, too many logins.
 const ASKS_PATIENCE: [u32; 10] =
     [10928, 10929, 17197, 17830, 40197, 40501, 40613, 49918, 49919, 49920];
@@ -78,7 +74,7 @@ impl TdsError {
     #[must_use]
     pub fn unknown(&self) -> bool {
         match self {
-            Self::Server { number, class, .. } => *class >= 20 || ENDS_OPEN.contains(number),
+            Self::Server { number, class, .. } => reply::ends_open(*number, *class),
             Self::Refused { .. }
             | Self::Unroutable { .. }
             | Self::TimedOut { .. }

@@ -22,8 +22,8 @@ mod fixture;
 #[cfg(test)]
 mod peer;
 
-pub use activity::{Activity, User, activity};
-pub use backup::{BackupTaken, JobStep, LogBackups, backup_running, backup_taken, log_backups};
+pub use activity::activity;
+pub use backup::{backup_running, backup_taken, log_backups};
 pub use browser::{BROWSER_PORT, Port};
 pub use error::{Stage, TdsError};
 pub use in_flight::in_flight;

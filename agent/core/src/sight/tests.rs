@@ -1,4 +1,6 @@
-use agent_core::{ControlLink, SyncHealth};
+use alloc::{borrow::ToOwned as _, vec::Vec};
+
+use crate::evidence::{ControlLink, SilenceKind, SyncHealth};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -25,7 +27,7 @@ fn reading(role: Role, database: Option<(DatabaseState, bool, Option<SyncState>)
         product_version: "16.0.1000.6".into(),
         edition: "SQL Azure".into(),
         engine_edition: 8,
-        server_time: jiff::Timestamp::UNIX_EPOCH,
+        server_time: Timestamp::UNIX_EPOCH,
         role,
         connected: None,
         sync_health: None,
@@ -65,7 +67,7 @@ fn control(role: Option<Role>, state: &str) -> ControlReading {
 }
 
 fn silence() -> Silence {
-    Silence { kind: agent_core::SilenceKind::TimedOut, detail: "no answer in time".into() }
+    Silence { kind: SilenceKind::TimedOut, detail: "no answer in time".into() }
 }
 
 fn line(sight: &Sight) -> String {
@@ -255,4 +257,20 @@ fn a_control_plane_that_lags_is_waited_for_and_does_not_block() {
         HOLDS   mi is PRIMARY; no word from ARM: no answer in time
     "#]]
     .assert_eq(&table);
+}
+
+#[test]
+fn a_replica_that_is_away_hides_no_command_unless_it_is_the_one_that_counts() {
+    let unseen = || Err(silence());
+    let hidden = UnderWay::Unseen(silence().detail);
+    for (told, speaker, expected) in [
+        (Vec::from([Ok(false)]), Some(0), UnderWay::No),
+        (Vec::from([unseen(), Ok(true)]), Some(1), UnderWay::Yes),
+        (Vec::from([unseen(), Ok(false)]), Some(1), UnderWay::No),
+        (Vec::from([unseen(), Ok(false)]), Some(0), hidden.clone()),
+        (Vec::from([unseen(), Ok(false)]), Some(2), hidden.clone()),
+        (Vec::from([unseen(), Ok(false)]), None, hidden),
+    ] {
+        assert_eq!(under_way(&told, speaker), expected);
+    }
 }

@@ -1,25 +1,63 @@
-//! What looks mean for the steps of a planned failover. Pure.
+//! What looks mean for the steps of a planned failover.
 
-use std::time::Duration;
-
-use agent_core::{
-    Action, DatabaseReading, PartnerReading, Quiet, Role, SideReading, Silence, SyncHealth,
-    SyncState, deed::Sight,
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::String,
+    vec,
+    vec::Vec,
 };
-use probes::tds::{Activity, User};
+use core::time::Duration;
 
 use super::{
+    UnderWay, as_secondary,
     calm::{Calm, Steadiness, Stillness},
-    hook::Status,
-    sight::{UnderWay, as_secondary, shown, shown_at},
+    shown, shown_at,
+};
+use crate::{
+    deed::Sight,
+    evidence::{
+        DatabaseReading, PartnerReading, Role, SideReading, Silence, SyncHealth, SyncState,
+    },
+    plan::{Action, Quiet},
 };
 
 /// Of those who are still at work so many are named.
 const NAMED_USERS: usize = 3;
 
+/// What goes on in a database at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// The server's own monotonic clock, in ms; after a restart of the host it begins anew.
+    pub at_ms: i64,
+    /// Bytes of log that the database has written since its server started.
+    pub log_bytes_flushed: i64,
+    /// Those who are in the database or have a transaction open that touches it. The asking session
+    /// does not count.
+    pub users: Vec<User>,
+}
+
+/// Sessions of one login, program and host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub login: String,
+    pub program: String,
+    pub host: String,
+    pub sessions: i64,
+    /// Open transactions of theirs that touch the database, from wherever.
+    pub transactions: i64,
+}
+
+/// Whether the applications run, by the word of the hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    Stopped,
+}
+
 /// What the hook says of the applications, where that settles it: as long as they run or nobody
 /// can say, the server need not be asked.
-pub(super) fn not_stopped(status: Result<Status, String>, still: &mut Stillness) -> Option<Sight> {
+pub fn not_stopped(status: Result<Status, String>, still: &mut Stillness) -> Option<Sight> {
     let sight = match status {
         Ok(Status::Stopped) => return None,
         Ok(Status::Running) => {
@@ -33,7 +71,7 @@ pub(super) fn not_stopped(status: Result<Status, String>, still: &mut Stillness)
 }
 
 /// Has everybody left the database?
-pub(super) fn quiesced(
+pub fn quiesced(
     activity: Result<Activity, Silence>,
     quiet: Quiet,
     still: &mut Stillness,
@@ -65,7 +103,7 @@ pub(super) fn quiesced(
 }
 
 /// Are the applications let in again, where they can work?
-pub(super) fn admitted(
+pub fn admitted(
     action: &Action,
     status: Result<Status, String>,
     side: Result<SideReading, Silence>,
@@ -89,7 +127,7 @@ pub(super) fn admitted(
 
 /// Has the target all that the primary has? The primary has to have been read first: what it had
 /// then is what the target has to have now.
-pub(super) fn caught_up(
+pub fn caught_up(
     action: &Action,
     primary: Result<SideReading, Silence>,
     target: Result<SideReading, Silence>,
@@ -180,7 +218,7 @@ fn told(partner: Option<&PartnerReading>, quiet: Quiet) -> Vec<String> {
 
 /// Has the target taken over? The source has to have been asked for commands at work there before
 /// its role was read; both count only where the target is not serving.
-pub(super) fn roles_changed(
+pub fn roles_changed(
     action: &Action,
     target: Result<SideReading, Silence>,
     under_way: &UnderWay,
@@ -224,7 +262,7 @@ pub(super) fn roles_changed(
 }
 
 /// Is the old primary a secondary now?
-pub(super) fn source_secondary(action: &Action, reading: &SideReading) -> Sight {
+pub fn source_secondary(action: &Action, reading: &SideReading) -> Sight {
     let seen = shown(action, reading);
     match reading.role {
         Role::Secondary => Sight::Holds { seen },

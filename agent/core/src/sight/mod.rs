@@ -1,23 +1,145 @@
-//! What a look means for the state that a step is to bring about. Pure.
+//! What a look means for the state that a step is to bring about: the eyes bring readings, and here
+//! is what follows from them. The daemon and the simulation judge by this very code.
+//!
+//! Of two readings the one that could be overtaken is taken first: commands at work before the role,
+//! the primary before its secondary. What changes in between then shows in the second one.
 
-use agent_core::{
-    Action, ControlReading, DatabaseReading, DatabaseState, InstanceId, Role, SideReading, Silence,
-    SyncState, deed::Sight,
+mod aftercare;
+mod calm;
+mod planned;
+
+use alloc::{format, string::String};
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use self::{
+    aftercare::{BackupTaken, JobStep, LogBackups, backed_up, log_backups_seen},
+    calm::{Steadiness, Stillness},
+    planned::{
+        Activity, Status, User, admitted, caught_up, not_stopped, quiesced, roles_changed,
+        source_secondary,
+    },
 };
-
-use super::planned;
+use crate::{
+    deed::Sight,
+    estate::Work,
+    evidence::{
+        ControlReading, DatabaseReading, DatabaseState, Role, SideReading, Silence, SyncState,
+    },
+    names::InstanceId,
+    plan::{Action, Route},
+};
 
 /// Whether something on the target may still change its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum UnderWay {
+pub enum UnderWay {
     Yes,
     No,
     /// Its sessions can't be seen, and why.
     Unseen(String),
 }
 
+/// How long a control plane that contradicts a new primary is waited for. It repeats with delay
+/// what the instance itself tells at once.
+const CONTRADICTION: SignedDuration = SignedDuration::from_secs(30);
+
+/// What the replicas of a side say of commands at work there, once the side has been read.
+/// `speaker`: the place of the one that speaks for it. One that does not answer matters only if it
+/// may be the one that can change the group: on one that is not primary there, a command that is
+/// still at work can't come into effect any more.
+#[must_use]
+pub fn under_way(told: &[Result<bool, Silence>], speaker: Option<usize>) -> UnderWay {
+    if told.iter().any(|told| matches!(told, Ok(true))) {
+        return UnderWay::Yes;
+    }
+    let unseen = |at: usize| told.get(at).and_then(|told| told.as_ref().err());
+    let silence = match speaker {
+        Some(at) if at < told.len() => unseen(at),
+        // By the listener nobody knows which one it is.
+        Some(_) | None => (0..told.len()).find_map(unseen),
+    };
+    silence.map_or(UnderWay::No, |silence| UnderWay::Unseen(silence.detail.clone()))
+}
+
+/// Whether the control plane is asked too, after the target itself has shown `sight`.
+#[must_use]
+pub fn asks_control(work: &Work, sight: &Sight) -> bool {
+    let by_arm = matches!(work.route, Some(Route::Arm { .. }));
+    match (&work.action, sight) {
+        (Action::TargetReady { .. }, Sight::Blind { .. })
+        | (Action::TargetServing { .. }, Sight::Holds { .. }) => true,
+        // A POST over an instance that is primary already would make it secondary again, so the
+        // control plane must not believe that.
+        (Action::TargetPrimary { .. }, Sight::Blind { .. } | Sight::Not { .. }) => by_arm,
+        (
+            Action::TargetReady { .. }
+            | Action::TargetPrimary { .. }
+            | Action::TargetServing { .. }
+            | Action::Quiesced { .. }
+            | Action::Admitted { .. }
+            | Action::CaughtUp { .. }
+            | Action::RolesChanged { .. }
+            | Action::SourceSecondary { .. }
+            | Action::BackedUp { .. }
+            | Action::LogBackupsSeen { .. },
+            Sight::Holds { .. }
+            | Sight::Not { .. }
+            | Sight::Coming { .. }
+            | Sight::Unfit { .. }
+            | Sight::Blind { .. },
+        ) => false,
+    }
+}
+
+/// What both show together, where [`asks_control`] said so.
+#[must_use]
+pub fn with_control(
+    work: &Work,
+    now: Timestamp,
+    sight: Sight,
+    control: Result<ControlReading, Silence>,
+) -> Sight {
+    match sight {
+        Sight::Blind { why } => match control {
+            Ok(reading) => of_control(&work.action, &reading, &why),
+            Err(silence) => {
+                let detail = silence.detail;
+                Sight::Blind { why: format!("{why}; Azure Resource Manager: {detail}") }
+            }
+        },
+        Sight::Not { .. } => not_by_both(sight, &work.action, control),
+        Sight::Holds { seen } => {
+            agreed(seen, control, now.duration_since(work.started_at) >= CONTRADICTION)
+        }
+        Sight::Coming { .. } | Sight::Unfit { .. } => sight,
+    }
+}
+
+/// The state in words, where the target shows by itself that it has come about while the reply of
+/// the command is outstanding.
+#[must_use]
+pub fn held(action: &Action, reading: &SideReading) -> Option<String> {
+    held_by(of_side(action, reading, &UnderWay::Yes))
+}
+
+/// The same of a backup.
+#[must_use]
+pub fn backup_held(taken: Result<Option<BackupTaken>, Silence>) -> Option<String> {
+    held_by(backed_up(Ok(Some(None)), taken))
+}
+
+fn held_by(sight: Sight) -> Option<String> {
+    match sight {
+        Sight::Holds { seen } => Some(seen),
+        Sight::Not { .. } | Sight::Coming { .. } | Sight::Unfit { .. } | Sight::Blind { .. } => {
+            None
+        }
+    }
+}
+
 /// What the target itself shows.
-pub(crate) fn of_side(action: &Action, reading: &SideReading, under_way: &UnderWay) -> Sight {
+#[must_use]
+pub fn of_side(action: &Action, reading: &SideReading, under_way: &UnderWay) -> Sight {
     let seen = shown(action, reading);
     match action {
         Action::TargetReady { .. } if reading.role == Role::Primary => Sight::Holds { seen },
@@ -45,7 +167,7 @@ pub(crate) fn of_side(action: &Action, reading: &SideReading, under_way: &UnderW
         // The target alone can say that it has come about, but not that it has not.
         Action::RolesChanged { .. } if reading.serving() => Sight::Holds { seen },
         Action::RolesChanged { .. } => Sight::Coming { seen },
-        Action::SourceSecondary { .. } => planned::source_secondary(action, reading),
+        Action::SourceSecondary { .. } => source_secondary(action, reading),
         Action::Quiesced { .. }
         | Action::Admitted { .. }
         | Action::CaughtUp { .. }
@@ -58,13 +180,13 @@ pub(crate) fn of_side(action: &Action, reading: &SideReading, under_way: &UnderW
 
 /// What the control plane shows where the target itself can't be seen. It repeats what the managed
 /// instance believes and knows nothing of the database taking writes.
-pub(crate) fn of_control(action: &Action, reading: &ControlReading, blind: &str) -> Sight {
+fn of_control(action: &Action, reading: &ControlReading, blind: &str) -> Sight {
     by_control(action, reading, &format!("; the target can't be seen: {blind}"))
 }
 
 /// The target says that it is not done, and the command would go by way of the control plane: does
 /// that one see it so too? If it can't say, the command will tell.
-pub(crate) fn not_by_both(
+fn not_by_both(
     by_side: Sight,
     action: &Action,
     control: Result<ControlReading, Silence>,
@@ -79,7 +201,7 @@ pub(crate) fn not_by_both(
 
 /// The target serves. A control plane that says otherwise is waited for a while, and one that says
 /// nothing is not: the target is what counts.
-pub(crate) fn agreed(
+fn agreed(
     seen: String,
     control: Result<ControlReading, Silence>,
     waited: bool,
@@ -141,7 +263,7 @@ fn by_control(action: &Action, reading: &ControlReading, besides: &str) -> Sight
     }
 }
 
-pub(super) fn as_secondary(reading: &SideReading, under_way: &UnderWay, seen: String) -> Sight {
+fn as_secondary(reading: &SideReading, under_way: &UnderWay, seen: String) -> Sight {
     match reading.role {
         Role::Resolving => return Sight::Coming { seen },
         Role::Absent => {
@@ -197,12 +319,12 @@ fn unfit(seen: String, because: &str) -> Sight {
 }
 
 /// For humans and the journal: what was seen, in the server's own words.
-pub(super) fn shown(action: &Action, reading: &SideReading) -> String {
+fn shown(action: &Action, reading: &SideReading) -> String {
     shown_at(action.instance(), action, reading)
 }
 
 /// The same of another instance that has a part in it.
-pub(super) fn shown_at(instance: &InstanceId, action: &Action, reading: &SideReading) -> String {
+fn shown_at(instance: &InstanceId, action: &Action, reading: &SideReading) -> String {
     let mut seen = format!("{instance} is {}", word(reading.role));
     let Some(database) = &reading.database else { return seen };
     let state = match database.state {
@@ -241,5 +363,4 @@ fn word(role: Role) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "sight_tests.rs"]
 mod tests;

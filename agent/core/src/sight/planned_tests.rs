@@ -1,4 +1,7 @@
-use agent_core::{DatabaseState, InstanceId, Lsn, SilenceKind};
+use crate::{
+    evidence::{DatabaseState, SilenceKind},
+    names::{InstanceId, Lsn},
+};
 use expect_test::{Expect, expect};
 use jiff::Timestamp;
 
@@ -153,7 +156,7 @@ fn admitted_is_applications_that_run_where_they_can_work() {
         instance: InstanceId::new("sql").expect("a name"),
         group: "dag".into(),
         database: "shop".into(),
-        status: agent_core::Hook { command: Vec::new(), sha256: String::new(), within_ms: 1 },
+        status: crate::plan::Hook { command: Vec::new(), sha256: String::new(), within_ms: 1 },
     };
     let mut sights = Vec::new();
     for status in [Ok(Status::Running), Ok(Status::Stopped), Err("no answer".to_owned())] {
@@ -216,7 +219,7 @@ fn caught_up_is_all_of_the_log_on_a_side_that_follows() {
             copy(primary).end_of_log_lsn = Some(Lsn(END - 600 * 100_000));
         }),
         almost(|primary, _| copy(primary).read_write = false),
-        almost(std::mem::swap),
+        almost(core::mem::swap),
         almost(|_, target| target.role = Role::Resolving),
     ];
     check(

@@ -1,22 +1,58 @@
 //! What looks mean for the steps after a change of roles: the first full backup, and who backs up
-//! the log. Pure.
+//! the log.
 
-use agent_core::deed::Sight;
-use probes::tds::{BackupTaken, JobStep, LogBackups, TdsError};
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::String,
+    vec::Vec,
+};
+
+use crate::{
+    deed::Sight,
+    evidence::{Silence, SilenceKind},
+};
 
 /// Of the jobs that were found so many are named.
 const NAMED_JOBS: usize = 3;
 
+/// A finished full backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupTaken {
+    pub took_s: Option<i64>,
+    pub size_bytes: Option<i64>,
+    pub checksums: bool,
+}
+
+/// What is known of those who back up the log of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogBackups {
+    /// Steps of enabled, scheduled jobs whose command has the word LOG in it.
+    pub steps: Vec<JobStep>,
+    /// How long ago the last log backup of the database ended, by the server's clock; None if
+    /// there never was one.
+    pub last_s: Option<i64>,
+    /// Whether SQL Server Agent is at work; None where it can't be told.
+    pub agent_running: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobStep {
+    pub job: String,
+    pub command: String,
+}
+
 /// Is the backup there? `running` has to have been asked before `taken`.
-pub(super) fn backed_up(
-    running: Result<Option<Option<i64>>, TdsError>,
-    taken: Result<Option<BackupTaken>, TdsError>,
+#[must_use]
+pub fn backed_up(
+    running: Result<Option<Option<i64>>, Silence>,
+    taken: Result<Option<BackupTaken>, Silence>,
 ) -> Sight {
     match (taken, running) {
-        (Err(error), _) => Sight::Blind { why: unread(&error) },
+        (Err(silence), _) => Sight::Blind { why: silence.detail },
         (Ok(Some(backup)), _) => Sight::Holds { seen: found(backup) },
-        (Ok(None), Err(error)) => {
-            let why = error.silence().detail;
+        (Ok(None), Err(silence)) => {
+            let why = silence.detail;
             Sight::Blind { why: format!("no such backup yet, but not whether one runs: {why}") }
         }
         (Ok(None), Ok(Some(percent))) => {
@@ -43,17 +79,15 @@ fn found(backup: BackupTaken) -> String {
 }
 
 /// Who backs up the log? A look is all that is asked for, so what is found is never in the way.
-pub(super) fn log_backups_seen(database: &str, seen: Result<LogBackups, TdsError>) -> Sight {
+#[must_use]
+pub fn log_backups_seen(database: &str, seen: Result<LogBackups, Silence>) -> Sight {
     let seen = match seen {
         Ok(seen) => seen,
-        // Nothing came back at all: that is no look.
-        Err(error) if error.number().is_none() => {
-            return Sight::Blind { why: error.silence().detail };
+        // It was asked, and says no.
+        Err(Silence { kind: SilenceKind::Denied, detail }) => {
+            return Sight::Holds { seen: format!("the jobs were not seen: {detail}. Look yourself") };
         }
-        Err(error) => {
-            let seen = format!("the jobs were not seen: {}. Look yourself", unread(&error));
-            return Sight::Holds { seen };
-        }
+        Err(silence) => return Sight::Blind { why: silence.detail },
     };
     let mut words = jobs(database, &seen.steps);
     if seen.agent_running == Some(false) {
@@ -99,17 +133,6 @@ fn backs_up_log(command: &str, database: &str) -> bool {
     let all = ["USER_DATABASES", "ALL_DATABASES", "AVAILABILITY_GROUP_DATABASES"];
     (tight.contains("@BACKUPTYPE='LOG'") || tight.contains("@BACKUPTYPE=N'LOG'"))
         && (named || all.iter().any(|list| words.contains(list)))
-}
-
-/// msdb has rights of its own.
-fn unread(error: &TdsError) -> String {
-    let detail = error.silence().detail;
-    match error.number() {
-        Some(229 | 916) => {
-            format!("{detail}; give the login the rights in msdb that deploy/sql/grants.sql names")
-        }
-        Some(_) | None => detail,
-    }
 }
 
 fn lasting(seconds: i64) -> String {

@@ -1,10 +1,11 @@
 //! Whether something has stayed still for long enough. Pure: one sample after the other, each with
 //! the server's own time.
 
-use std::time::Duration;
+use core::time::Duration;
 
-use agent_core::{Lsn, Quiet};
 use jiff::Timestamp;
+
+use crate::{names::Lsn, plan::Quiet};
 
 const KB: u64 = 1024;
 /// Log is written in sectors, in which blocks are counted.
@@ -24,7 +25,7 @@ pub(super) enum Calm {
 
 /// Since when a database has been quiet, within one try of a step.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Stillness {
+pub struct Stillness {
     since: Option<Sample>,
 }
 
@@ -56,7 +57,7 @@ impl Stillness {
 
 /// Since when the end of a log has not moved by more than a server moves it itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Steadiness {
+pub struct Steadiness {
     since: Option<(Timestamp, Lsn)>,
 }
 

@@ -1,0 +1,118 @@
+//! Blows that fall at an exact place of a planned failover, so that none of its places is left to
+//! chance.
+
+use agent_core::{Entry, Event, Route, Side, StepRef};
+use twin::world::{Fault, NewSession, Party};
+
+use super::{Chaos, DATABASE, Happening, MANAGED_INSTANCE, SQL_SERVER, Universe};
+
+/// One blow, and where it falls.
+#[derive(Clone, Debug)]
+pub struct Strike {
+    /// On the way to this side.
+    pub target: Side,
+    /// The step, counted from 1.
+    pub step: usize,
+    /// While the step is taken back.
+    pub undo: bool,
+    pub blow: Blow,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Blow {
+    /// The agent is killed so many ms after the step has begun; where it acts, after its command
+    /// was let go.
+    Kill { after_ms: i64, down_ms: i64 },
+    /// The reply to its command is lost.
+    LoseReply,
+}
+
+/// Any of the places of a planned failover.
+pub(super) fn drawn(rng: &mut fastrand::Rng) -> Strike {
+    let (target, steps) = if rng.bool() { (Side::ManagedInstance, 6) } else { (Side::SqlServer, 8) };
+    let undo = rng.u8(0..4) == 0;
+    let step = if undo { 2 } else { rng.usize(1..=steps) };
+    let blow = if rng.bool() {
+        Blow::Kill { after_ms: rng.i64(0..1_500), down_ms: rng.i64(50..4_000) }
+    } else {
+        Blow::LoseReply
+    };
+    Strike { target, step, undo, blow }
+}
+
+impl Universe {
+    /// Lets the blows fall that are meant for what has just been begun.
+    pub(super) fn strike(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let (step, sending) = match &entry.event {
+                Event::StepStarted { step, .. } => (*step, false),
+                Event::StepSending { step } => (*step, true),
+                Event::AgentStarted { .. }
+                | Event::HealthChanged { .. }
+                | Event::ProposalOpened { .. }
+                | Event::BallotReceived { .. }
+                | Event::ProposalApproved { .. }
+                | Event::ProposalClosed { .. }
+                | Event::StepNoted { .. }
+                | Event::StepDone { .. }
+                | Event::StepNotDone { .. }
+                | Event::StepUnknown { .. }
+                | Event::UndoStarted { .. }
+                | Event::EpisodeAcknowledged { .. }
+                | Event::StateReported { .. }
+                | Event::RunbookIssued { .. } => continue,
+            };
+            self.strike_at(step, sending);
+        }
+    }
+
+    fn strike_at(&mut self, step: StepRef, sending: bool) {
+        let Some(route) = self.work_of(step).map(|work| work.route) else { return };
+        let Some(place) = self.place_of(step) else { return };
+        if route.is_some() != sending {
+            return;
+        }
+        let meant = |strike: &Strike| {
+            let way = if strike.target == Side::SqlServer { "home" } else { "over" };
+            let back = if strike.undo { " back" } else { "" };
+            place == format!("{way} {}{back}", strike.step)
+        };
+        let Some(at) = self.strikes.iter().position(meant) else { return };
+        match self.strikes.remove(at).blow {
+            Blow::Kill { after_ms, down_ms } => {
+                self.after_ms(after_ms, Happening::Chaos(Chaos::Crash { down_ms }));
+            }
+            Blow::LoseReply => self.lose_reply(route.as_ref()),
+        }
+    }
+
+    fn lose_reply(&mut self, route: Option<&Route>) {
+        let at = match route {
+            None => return,
+            Some(Route::Hook(_)) => {
+                self.applications.lose += 1;
+                return;
+            }
+            Some(Route::Tsql { instance, .. }) => Party::Instance(self.acting(instance.as_str())),
+            Some(Route::Arm { .. }) => Party::Arm,
+        };
+        self.world.fault(Fault::LoseReply { at, times: 1 }).expect("the names are the world's");
+    }
+
+    /// Somebody looks into the database of whoever is primary, for a while.
+    pub(super) fn visited(&mut self, ms: i64) {
+        let primary = [SQL_SERVER, MANAGED_INSTANCE]
+            .into_iter()
+            .find(|at| self.role(at) == Some(twin::world::Role::Primary));
+        let Some(server) = primary.map(|at| self.acting(at)) else { return };
+        let visitor = NewSession {
+            login: "dba".into(),
+            program: "Management Studio".into(),
+            host: "desk".into(),
+            database: DATABASE.into(),
+        };
+        if let Some(id) = self.world.open_session(&server, visitor) {
+            self.after_ms(ms, Happening::Chaos(Chaos::Leaves { server, id }));
+        }
+    }
+}
