@@ -327,6 +327,7 @@ async fn send(work: &Work, hand: &mut impl Hand, route: &Route, now: Timestamp) 
 fn tell_once(told: &mut String, work: &Work, sight: &Sight) {
     let seen = match sight {
         Sight::Holds { seen }
+        | Sight::Warned { seen, .. }
         | Sight::Not { seen, .. }
         | Sight::Coming { seen }
         | Sight::Unfit { seen } => seen,

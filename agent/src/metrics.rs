@@ -64,6 +64,7 @@ pub struct Metrics {
     refusals: IntCounterVec,
     alerts_received: IntCounterVec,
     engine_seconds: HistogramVec,
+    warnings: IntCounterVec,
     /// The newest entry that has been counted.
     counted: Mutex<Seq>,
     machine: Option<host::Machine>,
@@ -143,13 +144,7 @@ impl Metrics {
             "Alerts that came in over the webhook, by what became of each.",
             &["outcome"],
         )?;
-        let engine_seconds = histogram(
-            &registry,
-            "dr_agent_step_engine_seconds",
-            "From letting a command go to seeing the state that it brings about.",
-            &["step"],
-            &ENGINE_BUCKETS,
-        )?;
+        let (engine_seconds, warnings) = of_steps(&registry)?;
         // A rule that has not fired yet shows as 0.
         agent_core::rule_names().iter().for_each(|rule| rules.with_label_values(&[rule]).inc_by(0));
         registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -164,6 +159,7 @@ impl Metrics {
             refusals,
             alerts_received,
             engine_seconds,
+            warnings,
             counted: Mutex::new(last_seq),
             machine: None,
         })
@@ -267,10 +263,13 @@ impl Metrics {
             Event::ProposalClosed { end, .. } => {
                 self.ends.with_label_values(&[end.to_string().as_str()]).inc();
             }
-            Event::StepDone { step, engine_ms, .. } => {
+            Event::StepDone { step, engine_ms, warning, .. } => {
                 let seconds = gauges::seconds(*engine_ms);
                 let step = (step.step + 1).to_string();
                 self.engine_seconds.with_label_values(&[step.as_str()]).observe(seconds);
+                if warning.is_some() {
+                    self.warnings.with_label_values(&[step.as_str()]).inc();
+                }
             }
             Event::AgentStarted { .. }
             | Event::HealthChanged { .. }
@@ -303,6 +302,24 @@ impl Eye {
             self.metrics.look_seconds.with_label_values(&labels).observe(took);
         }
     }
+}
+
+/// What steps took, and what was missing after them.
+fn of_steps(registry: &Registry) -> prometheus::Result<(HistogramVec, IntCounterVec)> {
+    let engine_seconds = histogram(
+        registry,
+        "dr_agent_step_engine_seconds",
+        "From letting a command go to seeing the state that it brings about.",
+        &["step"],
+        &ENGINE_BUCKETS,
+    )?;
+    let warnings = counter(
+        registry,
+        "dr_agent_step_warnings_total",
+        "Steps that are done with something missing that people have to see to; their entry says what.",
+        &["step"],
+    )?;
+    Ok((engine_seconds, warnings))
 }
 
 fn counter(

@@ -8,7 +8,7 @@ use agent_core::{
 };
 use jiff::SignedDuration;
 use tests::universe::{DiskFault, LINK, MANAGED_INSTANCE, SQL_SERVER, Settings, Universe, several};
-use twin::world::{Fault, Party};
+use twin::world::{Fault, Party, Setting};
 
 use crate::words;
 
@@ -108,10 +108,9 @@ impl Stage {
                 self.universe.disk.faults.set(Some(DiskFault::Refuse));
                 Ok(())
             }
-            ["the", "hook", "is", "broken"] => {
-                (self.universe.applications.fail, self.universe.applications.broken) = (5, true);
-                Ok(())
-            }
+            ["the", "hook", "is", "broken"] => self.hook(5, 0),
+            ["lose", "the", "next", "exit", "of", "the", "hook"] => self.hook(0, 1),
+            ["the", "jobs", "of", at, "are", "disabled"] => self.disable_jobs(at),
             ["people", "stop", "the", "applications"] => self.people(true),
             ["people", "let", "the", "applications", "in", "again"] => self.people(false),
             ["report", "the", "state"] => self.report(0),
@@ -139,6 +138,24 @@ impl Stage {
             }
             _ => Err("nobody knows what that means".into()),
         }
+    }
+
+    /// So many runs of the hook are going to fail for good, and of so many the end is not seen.
+    fn hook(&mut self, fail: u32, lose: u32) -> Result<(), String> {
+        let applications = &mut self.universe.applications;
+        (applications.fail, applications.broken, applications.lose) = (fail, fail > 0, lose);
+        Ok(())
+    }
+
+    fn disable_jobs(&mut self, at: &str) -> Result<(), String> {
+        let instance = self.universe.world.instance(at).ok_or("there is no such instance")?;
+        let names: Vec<String> = instance.jobs().iter().map(|job| job.name.clone()).collect();
+        for job in names {
+            let (instance, on) = (at.to_owned(), false);
+            let disabled = Setting::JobEnabled { instance, job, on };
+            self.universe.world.set(disabled).map_err(|why| why.to_string())?;
+        }
+        Ok(())
     }
 
     fn local_failover(&mut self, time: &str) -> Result<(), String> {

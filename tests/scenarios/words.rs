@@ -55,8 +55,10 @@ pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
         Event::StepNoted { step: place, .. } => {
             vec![format!("step {}: the control plane named an operation", place.step + 1)]
         }
-        Event::StepDone { step: place, seen, .. } => {
-            vec![format!("step {} done: {seen}", place.step + 1)]
+        Event::StepDone { step: place, seen, warning, .. } => {
+            let mut lines = vec![format!("step {} done: {seen}", place.step + 1)];
+            lines.extend(warning.as_ref().map(|missing| format!("missing: {missing}")));
+            lines
         }
         Event::StepNotDone { step: place, why, again } => {
             vec![format!("step {} not done ({again:?}): {why}", place.step + 1)]

@@ -210,7 +210,7 @@ pub(crate) fn failover() -> Vec<Scene> {
     for second in 30..36 {
         let seen = if second < 33 { Vec::new() } else { promoted("orders", second) };
         scenes.push(scene(second, seen, |estate, _| {
-            let done = Report::Done { seen: "PRIMARY".to_owned(), engine_ms: 1200 };
+            let done = Report::Done { seen: "PRIMARY".to_owned(), engine_ms: 1200, warning: None };
             under_way(estate, &[Report::Sending, done])
         }));
     }

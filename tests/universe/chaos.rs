@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 use twin::world::{Fault, Party};
 
 use super::{
-    DiskFault, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Strike, Universe, Violation, human::Temper,
-    strike,
+    DiskFault, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Strike, Universe, Violation,
+    human::Temper, strike,
 };
 
 /// One thing that goes wrong, and when.
@@ -162,6 +162,14 @@ fn azure_is_lost(rng: &mut fastrand::Rng, from: i64, add: &mut impl FnMut(i64, C
     }
 }
 
+pub(super) fn sql_server() -> Party {
+    Party::Instance(SQL_SERVER.into())
+}
+
+pub(super) fn managed_instance() -> Party {
+    Party::Instance(MANAGED_INSTANCE.into())
+}
+
 /// What goes wrong in the middle of a planned failover, on either side of it.
 fn on_the_way(rng: &mut fastrand::Rng) -> Chaos {
     let name = if rng.bool() { SQL_SERVER } else { MANAGED_INSTANCE };
@@ -183,8 +191,7 @@ fn on_the_way(rng: &mut fastrand::Rng) -> Chaos {
         }),
         9 => Chaos::World(Fault::Cut { from: Party::Agent, to: party, one_way: rng.bool() }),
         10 => {
-            let (sql, mi) = (SQL_SERVER.to_owned(), MANAGED_INSTANCE.to_owned());
-            let (from, to) = (Party::Instance(sql), Party::Instance(mi));
+            let (from, to) = (sql_server(), managed_instance());
             Chaos::World(Fault::Cut { from, to, one_way: false })
         }
         11 => Chaos::Disk(DiskFault::KeepAndDie),
@@ -407,7 +414,7 @@ impl Universe {
             }
             Chaos::StrayReport => {
                 let step = StepRef { proposal: 1, lane: 0, step: 1, attempt: 1, undo: false };
-                let report = Report::Done { seen: "a lie".into(), engine_ms: 0 };
+                let report = Report::Done { seen: "a lie".into(), engine_ms: 0, warning: None };
                 self.input(Input::Report { step, report })?;
             }
             Chaos::StrayVote => self.stray_vote()?,

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use agent_core::{
-    Action, ControlReading, InstanceId, Lsn, Quiet, Seen, SideReading, Silence, SilenceKind, StepRef,
-    Vantage, Work,
+    Action, ControlReading, InstanceId, Lsn, Quiet, Seen, SideReading, Silence, SilenceKind,
+    StepRef, Vantage, Work,
     deed::{Answer, Sight},
     reply::{self, HookEnd},
     sight::{self, Activity, BackupTaken, JobStep, LogBackups, Status, User},
@@ -13,8 +13,7 @@ use agent_core::{
 use twin::world::{BackupKind, OperationKind, Party, Statement};
 
 use super::{
-    DATABASE, Happening, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation,
-    hands,
+    DATABASE, Happening, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, hands,
     look::{self, Passage, best},
 };
 
@@ -110,8 +109,9 @@ impl Universe {
                 sight::backed_up(running, self.backup_taken(&main, &name))
             }
             Half::LogBackups => {
-                let seen = self.log_backups(&main);
-                sight::log_backups_seen(DATABASE, seen)
+                let now = self.agent_now();
+                let since_s = work.turned_at.map(|at| now.duration_since(at).as_secs());
+                sight::log_backups_seen(DATABASE, since_s, self.log_backups(&main))
             }
         }
     }
@@ -141,8 +141,7 @@ impl Universe {
     ) -> Sight {
         let hooked = status.is_some();
         let Some(doing) = self.doing(work.step) else { return gone() };
-        if let Some(sight) =
-            status.and_then(|status| sight::not_stopped(status, &mut doing.still))
+        if let Some(sight) = status.and_then(|status| sight::not_stopped(status, &mut doing.still))
         {
             return sight;
         }
@@ -289,10 +288,11 @@ impl Universe {
     fn log_backups(&mut self, at: &InstanceId) -> Result<LogBackups, Silence> {
         let server = self.speaking(at)?;
         let instance = self.world.instance(&server).expect("it has just answered");
-        let steps = instance.jobs().iter().filter(|job| job.enabled).map(|job| JobStep {
-            job: job.name.clone(),
-            command: job.command(),
-        });
+        let steps = instance
+            .jobs()
+            .iter()
+            .filter(|job| job.enabled)
+            .map(|job| JobStep { job: job.name.clone(), command: job.command() });
         let ended = |kind: BackupKind| {
             let of_kind = instance.backups(self.now).filter(move |backup| {
                 backup.kind == kind && !backup.copy_only && backup.database == DATABASE
@@ -303,6 +303,7 @@ impl Universe {
         Ok(LogBackups {
             steps: steps.collect(),
             last_s: ended(BackupKind::Log),
+            full_s: ended(BackupKind::Full),
             agent_running: Some(instance.agent_running()),
         })
     }

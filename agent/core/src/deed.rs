@@ -18,6 +18,7 @@ use crate::{
     evidence::signed,
     input::Report,
     plan::{Action, Route},
+    sight::nobody_looked,
 };
 
 /// How long nothing may be seen to happen before an unanswered T-SQL command counts as not done.
@@ -63,6 +64,11 @@ pub enum Answer {
 pub enum Sight {
     Holds {
         seen: String,
+    },
+    /// It holds as far as the step goes, and people are to be told what is missing all the same.
+    Warned {
+        seen: String,
+        warning: String,
     },
     /// It does not hold, and nothing is under way that might bring it about. `first_hand`: the
     /// target itself says so, and not the control plane, which may be behind.
@@ -255,13 +261,18 @@ impl Deed {
             // Between permission and reply nothing can be said yet.
             Phase::Sending | Phase::Noting(_) | Phase::Telling(_) | Phase::Over => None,
             Phase::FirstLook | Phase::Permission => Some(self.not_done(Again::SameRoute)),
-            Phase::Watching { .. } => Some(match self.work.action {
+            Phase::Watching { .. } => Some(match &self.work.action {
                 Action::TargetReady { .. }
                 | Action::TargetPrimary { .. }
                 | Action::RolesChanged { .. }
                 | Action::Admitted { .. }
-                | Action::BackedUp { .. }
-                | Action::LogBackupsSeen { .. } => self.not_done(Again::SameRoute),
+                | Action::BackedUp { .. } => self.not_done(Again::SameRoute),
+                // A look is all that is asked for, and nobody is kept waiting for it.
+                Action::LogBackupsSeen { database, .. } => Report::Done {
+                    seen: self.last.clone(),
+                    engine_ms: 0,
+                    warning: Some(nobody_looked(database)),
+                },
                 // The applications are waiting: what has not come about by now is given up.
                 Action::Quiesced { .. } | Action::CaughtUp { .. } => self.not_done(Again::Never),
                 Action::TargetServing { .. } | Action::SourceSecondary { .. } => self.unknown(),
@@ -324,6 +335,7 @@ impl Deed {
     fn looked(&mut self, now: Timestamp, phase: Phase, sight: Sight) -> Phase {
         self.last = match &sight {
             Sight::Holds { seen }
+            | Sight::Warned { seen, .. }
             | Sight::Not { seen, .. }
             | Sight::Coming { seen }
             | Sight::Unfit { seen } => seen.clone(),
@@ -334,10 +346,18 @@ impl Deed {
         if phase == Phase::FirstLook && matches!(self.work.action, Action::Admitted { .. }) {
             return Phase::Permission;
         }
-        if let Sight::Holds { seen } = sight {
+        let done = match &sight {
+            Sight::Holds { seen } => Some((seen.clone(), None)),
+            Sight::Warned { seen, warning } => Some((seen.clone(), Some(warning.clone()))),
+            Sight::Not { .. }
+            | Sight::Coming { .. }
+            | Sight::Unfit { .. }
+            | Sight::Blind { .. } => None,
+        };
+        if let Some((seen, warning)) = done {
             let engine = self.sent_at.map_or(0, |sent| now.duration_since(sent).as_millis().max(0));
             let engine_ms = u64::try_from(engine).unwrap_or(u64::MAX);
-            return Phase::Telling(Report::Done { seen, engine_ms });
+            return Phase::Telling(Report::Done { seen, engine_ms, warning });
         }
         match phase {
             Phase::FirstLook if self.work.route.is_none() => Phase::Watching { pause: true },
@@ -345,7 +365,7 @@ impl Deed {
                 Sight::Not { .. } => Phase::Permission,
                 // Somebody else's failover is under way, or sending would be wrong: send nothing.
                 Sight::Coming { .. } | Sight::Unfit { .. } => Phase::Watching { pause: true },
-                Sight::Blind { .. } | Sight::Holds { .. } => {
+                Sight::Blind { .. } | Sight::Holds { .. } | Sight::Warned { .. } => {
                     Phase::Telling(self.not_done(Again::NextRoute))
                 }
             },

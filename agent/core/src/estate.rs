@@ -1,12 +1,14 @@
 //! The estate: all links that one agent guards, and the six verbs.
 
 mod memory;
+mod work;
 
 use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::work::Work;
 use crate::{
     alert,
     approval::{Ballot, Decision},
@@ -20,7 +22,7 @@ use crate::{
     input::{Input, Refusal, Report},
     link::{Illegal, Record},
     names::{LinkId, Seq, Side},
-    plan::{Action, PlanKind, Route},
+    plan::PlanKind,
     policy::{LinkSpec, Roster, StormBrake},
     proposal::{End, Origin, Status},
     report::{self, Tally},
@@ -46,23 +48,6 @@ struct Guarded {
     spec: Option<LinkSpec>,
     record: Record,
     evidence: Evidence,
-}
-
-/// A step that ought to be under way, with all that is needed to carry it out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
-    pub link: LinkId,
-    pub step: StepRef,
-    pub action: Action,
-    /// None for a step that only looks.
-    pub route: Option<Route>,
-    pub started_at: Timestamp,
-    pub deadline: Timestamp,
-    /// The command may have landed already: look, never send.
-    pub sent: bool,
-    pub operation: Option<alloc::string::String>,
-    /// The deadline has passed once; it is looked after until the run ends.
-    pub overdue: bool,
 }
 
 impl Estate {
@@ -212,6 +197,7 @@ impl Estate {
                     sent: started.sent,
                     operation: started.operation.clone(),
                     overdue,
+                    turned_at: run.turned_at,
                 });
             }
         }
@@ -444,7 +430,9 @@ impl Estate {
                 return Err(Refusal::StepNotUnderWay);
             }
             Report::Noted { operation } => Event::StepNoted { step, operation },
-            Report::Done { seen, engine_ms } => Event::StepDone { step, seen, engine_ms },
+            Report::Done { seen, engine_ms, warning } => {
+                Event::StepDone { step, seen, engine_ms, warning }
+            }
             Report::NotDone { why, again } => Event::StepNotDone { step, why, again },
             Report::Unknown { .. } if work.overdue => return Err(Refusal::StepNotUnderWay),
             Report::Unknown { why } => Event::StepUnknown { step, why },

@@ -101,6 +101,9 @@ pub enum Event {
         step: StepRef,
         seen: String,
         engine_ms: u64,
+        /// What is missing though the step is done, and what people do about it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
     },
     /// Conclusively without effect.
     StepNotDone {

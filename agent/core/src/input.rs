@@ -66,6 +66,8 @@ pub enum Report {
     Done {
         seen: String,
         engine_ms: u64,
+        /// What is missing all the same, and what people do about it.
+        warning: Option<String>,
     },
     NotDone {
         why: String,

@@ -175,10 +175,13 @@ fn approval_expired(view: &View<'_>) -> Option<Event> {
 
 fn run_finished(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
-    let why = match run.proposal.plan.lanes.first().map(|lane| lane.target) {
+    let mut why = match run.proposal.plan.lanes.first().map(|lane| lane.target) {
         Some(target) => format!("every step is done. Point the applications at {target}"),
         None => "every step is done".to_string(),
     };
+    for warning in &run.warnings {
+        why.push_str(&format!(". Missing: {warning}"));
+    }
     run.finished().then(|| closed(run, End::Succeeded, why))
 }
 

@@ -28,6 +28,10 @@ pub struct Run {
     pub closed_at: Option<Timestamp>,
     pub why: Option<String>,
     pub lanes: Vec<Progress>,
+    /// When the step that changed the roles was begun, once it is done.
+    pub turned_at: Option<Timestamp>,
+    /// What is missing though its step is done.
+    pub warnings: Vec<String>,
 }
 
 /// How far one lane has come.
@@ -93,6 +97,8 @@ impl Run {
             closed_at: None,
             why: None,
             lanes,
+            turned_at: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -211,7 +217,16 @@ impl Run {
             | Event::StepNoted { step, .. }
             | Event::StepDone { step, .. }
             | Event::StepNotDone { step, .. }
-            | Event::StepUnknown { step, .. } => self.advance(*step, entry)?,
+            | Event::StepUnknown { step, .. } => {
+                let begun = self.begun_at(step.lane);
+                self.advance(*step, entry)?;
+                if let Event::StepDone { warning, .. } = &entry.event {
+                    self.warnings.extend(warning.clone());
+                    if !step.undo && self.turns_at(*step) {
+                        self.turned_at = begun;
+                    }
+                }
+            }
             Event::AgentStarted { .. }
             | Event::HealthChanged { .. }
             | Event::ProposalOpened { .. }
@@ -220,6 +235,20 @@ impl Run {
             | Event::RunbookIssued { .. } => return Err("it is not about a run"),
         }
         Ok(())
+    }
+
+    /// When the try of a lane's step that is under way was begun.
+    fn begun_at(&self, lane: usize) -> Option<Timestamp> {
+        match &self.lanes.get(lane)?.state {
+            StepState::Started(started) | StepState::Unknown { started, .. } => Some(started.at),
+            StepState::Pending | StepState::NotDone { .. } => None,
+        }
+    }
+
+    /// Whether a step is the one from which there is no return.
+    fn turns_at(&self, step: StepRef) -> bool {
+        let found = self.proposal.plan.step(step.lane, step.step);
+        found.is_some_and(|step| step.undo == Undo::Impossible)
     }
 
     fn id(&self) -> ProposalId {

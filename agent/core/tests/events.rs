@@ -72,7 +72,7 @@ fn events() -> Vec<Event> {
         Event::StepStarted { step, route: 0 },
         Event::StepSending { step },
         Event::StepNoted { step, operation: "https://localhost/op?s=1".into() },
-        Event::StepDone { step, seen: "PRIMARY".into(), engine_ms: 4200 },
+        Event::StepDone { step, seen: "PRIMARY".into(), engine_ms: 4200, warning: None },
         Event::StepNotDone { step, why: "40613".into(), again: Again::SameRoute },
         Event::StepUnknown { step, why: "no answer".into() },
         Event::ProposalClosed { proposal: 7, end: End::Succeeded, why: "every step".into() },
@@ -111,7 +111,10 @@ fn fuller() -> Vec<Entry> {
     report.links[0].last_failover = Some(moved);
     let mut runbook = Runbook::new(link(), "# Title".into());
     runbook.failed = vec!["/mnt/print: no space left on device".into()];
-    [Event::StateReported { report }, Event::RunbookIssued { runbook }]
+    let step = StepRef { proposal: 7, lane: 0, step: 7, attempt: 1, undo: false };
+    let warning = Some("there is no full backup of Sales since the roles changed".into());
+    let warned = Event::StepDone { step, seen: "no job".into(), engine_ms: 0, warning };
+    [Event::StateReported { report }, Event::RunbookIssued { runbook }, warned]
         .into_iter()
         .map(|event| {
             let subject = Subject::Agent;

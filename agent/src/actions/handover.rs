@@ -62,7 +62,8 @@ impl Grip {
                     Ok(session) => log_backups(session, &database, limit).await,
                     Err(error) => Err(error),
                 };
-                sight::log_backups_seen(&database, seen.map_err(|error| unread(&error)))
+                let since_s = self.work.turned_at.map(|at| now.duration_since(at).as_secs());
+                sight::log_backups_seen(&database, since_s, seen.map_err(|error| unread(&error)))
             }
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }

@@ -87,7 +87,9 @@ async fn run(hook: &Hook, work: &Work, within: Duration) -> HookEnd {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            return HookEnd::NotRun(format!("{TIMEOUT} can't be run: {error}; right: install coreutils"));
+            return HookEnd::NotRun(format!(
+                "{TIMEOUT} can't be run: {error}; right: install coreutils"
+            ));
         }
     };
     let tail = Arc::new(Mutex::new(Vec::new()));
@@ -119,7 +121,9 @@ async fn run(hook: &Hook, work: &Work, within: Duration) -> HookEnd {
             let by_signal = || status.signal().map_or(i32::MAX, |signal| 128 + signal);
             HookEnd::Code { code: status.code().unwrap_or_else(by_signal), last }
         }
-        Ok(Err(error)) => HookEnd::Lost(with_words(format!("its end was not seen: {error}"), &last)),
+        Ok(Err(error)) => {
+            HookEnd::Lost(with_words(format!("its end was not seen: {error}"), &last))
+        }
         Err(_) => HookEnd::Lost(with_words("it could not be ended".into(), &last)),
     }
 }

@@ -61,6 +61,7 @@ fn work() -> Work {
         sent: false,
         operation: None,
         overdue: false,
+        turned_at: None,
     }
 }
 

@@ -92,6 +92,7 @@ fn work(route: Option<Route>) -> Work {
         sent: false,
         operation: None,
         overdue: false,
+        turned_at: None,
     }
 }
 

@@ -162,7 +162,11 @@ fn detail(event: &Event) -> Option<String> {
         | Event::UndoStarted { why, .. }
         | Event::StepNotDone { why, .. }
         | Event::StepUnknown { why, .. } => Some(quote(why)),
-        Event::StepDone { seen, .. } => Some(format!("Seen: {}", quote(seen))),
+        Event::StepDone { seen, warning, .. } => {
+            let missing =
+                warning.as_ref().map_or(String::new(), |w| format!(". Missing: {}", quote(w)));
+            Some(format!("Seen: {}{missing}", quote(seen)))
+        }
         Event::EpisodeAcknowledged { note, .. } => Some(quote(note)),
         Event::AgentStarted { .. }
         | Event::HealthChanged { .. }

@@ -97,8 +97,10 @@ fn event(event: &Event) -> String {
         Event::StepStarted { step, route } => format!("{}, route {}", place(step), route + 1),
         Event::StepSending { step } => format!("{}, the command leaves", place(step)),
         Event::StepNoted { step, operation } => format!("{}, operation {operation}", place(step)),
-        Event::StepDone { step, seen, engine_ms } => {
-            format!("{}, seen: {seen} (engine {})", place(step), lasting(*engine_ms))
+        Event::StepDone { step, seen, engine_ms, warning } => {
+            let engine = lasting(*engine_ms);
+            let missing = warning.as_ref().map_or(String::new(), |w| format!(". Missing: {w}"));
+            format!("{}, seen: {seen} (engine {engine}){missing}", place(step))
         }
         Event::StepNotDone { step, why, .. } => format!("{}, without effect: {why}", place(step)),
         Event::StepUnknown { step, why } => format!("{}, nobody can tell: {why}", place(step)),

@@ -5,8 +5,7 @@ use agent_core::sight::BackupTaken;
 use super::*;
 use crate::SecretSource;
 use crate::tds::{
-    Encryption, Login, Port, TdsEndpoint, Tls, Trust, backup_running, backup_taken,
-    log_backups,
+    Encryption, Login, Port, TdsEndpoint, Tls, Trust, backup_running, backup_taken, log_backups,
     peer::{Cell, Heard, Peer, Reply, Table},
 };
 use Cell::{Int, Text};
@@ -135,17 +134,19 @@ async fn a_backup_is_there_with_its_row() {
 #[tokio::test]
 async fn jobs_and_the_last_log_backup_are_told() {
     let steps = |rows| -> Rows { (vec!["job", "command"], rows) };
-    let about = |last, agents, sees| -> Rows {
-        let names = vec!["last_log_backup_s", "agent_sessions", "sees_sessions"];
-        (names, vec![vec![Int(last), Int(Some(agents)), Int(Some(sees))]])
+    let about = |last: Option<i64>, agents, sees| -> Rows {
+        let names =
+            vec!["last_log_backup_s", "last_full_backup_s", "agent_sessions", "sees_sessions"];
+        let full = last.map(|ago| 2 * ago);
+        (names, vec![vec![Int(last), Int(full), Int(Some(agents)), Int(Some(sees))]])
     };
     let step = vec![Text(Some("Logs")), Text(Some("BACKUP LOG [Orders]"))];
     let empty = vec![Text(None), Text(None)];
     let mut full = session(vec![steps(vec![step]), about(Some(90), 1, 1)]).await;
     let seen = log_backups(&mut full, "Orders", LONG).await.expect("an answer");
     assert_eq!(
-        (seen.steps[0].job.as_str(), seen.last_s, seen.agent_running),
-        ("Logs", Some(90), Some(true))
+        (seen.steps[0].job.as_str(), seen.last_s, seen.full_s, seen.agent_running),
+        ("Logs", Some(90), Some(180), Some(true))
     );
     let mut bare = session(vec![steps(vec![empty.clone()]), about(None, 0, 1)]).await;
     let seen = log_backups(&mut bare, "Orders", LONG).await.expect("an answer");

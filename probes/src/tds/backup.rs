@@ -56,7 +56,7 @@ pub async fn backup_taken(
     session.ask(sql, &[&nonce, &database, &name], limit, read).await
 }
 
-/// What the instance knows of backups of the log of `database`.
+/// What the instance knows of backups of `database` and of who takes them.
 pub async fn log_backups(
     session: &mut Session,
     database: &str,
@@ -84,6 +84,7 @@ pub async fn log_backups(
         Ok(LogBackups {
             steps: found,
             last_s: integer(about, "last_log_backup_s")?,
+            full_s: integer(about, "last_full_backup_s")?,
             agent_running: sees.then_some(agents > 0),
         })
     };

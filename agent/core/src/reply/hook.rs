@@ -3,11 +3,7 @@
 use alloc::{format, string::String};
 use core::time::Duration;
 
-use crate::{
-    deed::Sent,
-    event::Again,
-    sight::Status,
-};
+use crate::{deed::Sent, event::Again, sight::Status};
 
 /// `timeout` has ended it, politely and not so.
 const TIMED_OUT: [i32; 2] = [124, 137];

@@ -1,12 +1,7 @@
 //! What looks mean for the steps after a change of roles: the first full backup, and who backs up
 //! the log.
 
-use alloc::{
-    borrow::ToOwned,
-    format,
-    string::String,
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 use crate::{
     deed::Sight,
@@ -32,6 +27,8 @@ pub struct LogBackups {
     /// How long ago the last log backup of the database ended, by the server's clock; None if
     /// there never was one.
     pub last_s: Option<i64>,
+    /// The same of the last full backup that is not COPY_ONLY.
+    pub full_s: Option<i64>,
     /// Whether SQL Server Agent is at work; None where it can't be told.
     pub agent_running: Option<bool>,
 }
@@ -78,45 +75,99 @@ fn found(backup: BackupTaken) -> String {
     seen
 }
 
-/// Who backs up the log? A look is all that is asked for, so what is found is never in the way.
+/// Can the database be restored from now on: is there a full backup of the new chain, and who backs up
+/// the log? `since_s`: for how long the roles have been changed. What is missing is told and never in
+/// the way.
 #[must_use]
-pub fn log_backups_seen(database: &str, seen: Result<LogBackups, Silence>) -> Sight {
-    let seen = match seen {
-        Ok(seen) => seen,
+pub fn log_backups_seen(
+    database: &str,
+    since_s: Option<i64>,
+    seen: Result<LogBackups, Silence>,
+) -> Sight {
+    let found = match seen {
+        Ok(found) => found,
         // It was asked, and says no.
         Err(Silence { kind: SilenceKind::Denied, detail }) => {
-            return Sight::Holds { seen: format!("the jobs were not seen: {detail}. Look yourself") };
+            let seen = format!("backups and jobs were not seen: {detail}");
+            return Sight::Warned { seen, warning: nobody_looked(database) };
         }
         Err(silence) => return Sight::Blind { why: silence.detail },
     };
-    let mut words = jobs(database, &seen.steps);
-    if seen.agent_running == Some(false) {
-        words.push_str("; SQL Server Agent does not run, so no job does");
+    let names = jobs(database, &found.steps);
+    let seen = told(database, &names, &found);
+    let missing = missing(database, !names.is_empty(), since_s, &found);
+    if missing.is_empty() {
+        return Sight::Holds { seen };
     }
-    words.push_str(&match seen.last_s {
-        Some(ago) => format!("; the last log backup ended {} ago", lasting(ago)),
-        None => "; there is no log backup yet".to_owned(),
-    });
-    Sight::Holds { seen: words }
+    Sight::Warned { seen, warning: missing.join("; ") }
 }
 
-fn jobs(database: &str, steps: &[JobStep]) -> String {
+/// What people are told where the look at backups and jobs has failed for good.
+pub(crate) fn nobody_looked(database: &str) -> String {
+    format!(
+        "nobody could look at the backups of {database}: see for yourself that there is a full one since the roles changed, and that somebody backs up the log"
+    )
+}
+
+fn told(database: &str, names: &[&str], found: &LogBackups) -> String {
+    let mut words = if names.is_empty() {
+        format!(
+            "no enabled, scheduled job that backs up the log of {database} was found; maintenance plans and other programs are not seen here"
+        )
+    } else {
+        let more = names.len().saturating_sub(NAMED_JOBS);
+        let named: Vec<String> =
+            names.iter().take(NAMED_JOBS).map(|name| format!("`{name}`")).collect();
+        let besides = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("log backups by {}{besides}", named.join(", "))
+    };
+    if found.agent_running == Some(false) {
+        words.push_str("; SQL Server Agent does not run, so no job does");
+    }
+    for (kind, ago) in [("log", found.last_s), ("full", found.full_s)] {
+        words.push_str(&match ago {
+            Some(ago) => format!("; the last {kind} backup ended {} ago", lasting(ago)),
+            None => format!("; there is no {kind} backup yet"),
+        });
+    }
+    words
+}
+
+/// What people have to do so that the database can be restored.
+fn missing(database: &str, has_job: bool, since_s: Option<i64>, found: &LogBackups) -> Vec<String> {
+    // A second of rounding either way.
+    let fresh = |ago: &i64| since_s.is_none_or(|since| *ago <= since.saturating_add(1));
+    let full = found.full_s.filter(fresh);
+    let mut missing = Vec::new();
+    if full.is_none() {
+        missing.push(format!(
+            "there is no full backup of {database} since the roles changed, so nothing from then on can be restored. Take one that is not COPY_ONLY; `planned.backup` has it taken the next time"
+        ));
+    }
+    if full.zip(found.last_s).is_some_and(|(full, log)| log <= full) {
+        return missing;
+    }
+    if !has_job {
+        missing.push(format!(
+            "no job backs up the log of {database} and no log backup is newer than the full one, so the log grows until its disk is full. Enable the job, or see to it that another program takes them"
+        ));
+    } else if found.agent_running == Some(false) {
+        missing.push(format!(
+            "SQL Server Agent does not run, so no job backs up the log of {database}. Start it"
+        ));
+    }
+    missing
+}
+
+/// The jobs that back up the log, each once.
+fn jobs<'a>(database: &str, steps: &'a [JobStep]) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
     for step in steps.iter().filter(|step| backs_up_log(&step.command, database)) {
         if !names.contains(&step.job.as_str()) {
             names.push(&step.job);
         }
     }
-    if names.is_empty() {
-        return format!(
-            "no enabled, scheduled job that backs up the log of {database} was found: without one it grows until its disk is full. Maintenance plans and other programs are not seen here"
-        );
-    }
-    let more = names.len().saturating_sub(NAMED_JOBS);
-    let named: Vec<String> =
-        names.into_iter().take(NAMED_JOBS).map(|name| format!("`{name}`")).collect();
-    let besides = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("log backups by {}{besides}", named.join(", "))
+    names
 }
 
 /// Whether a step backs up the log of this database, or may: a variable or a list of all databases

@@ -15,6 +15,7 @@ fn lost() -> Silence {
 fn line(sight: &Sight) -> String {
     match sight {
         Sight::Holds { seen } => format!("HOLDS   {seen}\n"),
+        Sight::Warned { seen, warning } => format!("WARNED  {seen}\n        ! {warning}\n"),
         Sight::Not { seen, .. } => format!("NOT     {seen}\n"),
         Sight::Coming { seen } => format!("COMING  {seen}\n"),
         Sight::Unfit { seen } => format!("UNFIT   {seen}\n"),
@@ -52,37 +53,65 @@ fn a_backup_is_there_when_its_row_is() {
     "#]].assert_eq(&sights.iter().map(line).collect::<String>());
 }
 
-fn jobs(commands: &[(&str, &str)], last_s: Option<i64>, agent_running: Option<bool>) -> Sight {
+type Ago = Option<i64>;
+
+/// The roles were changed ten minutes ago.
+fn seen(commands: &[(&str, &str)], [log, full]: [Ago; 2], agent_running: Option<bool>) -> Sight {
     let step = |(job, command): &(&str, &str)| JobStep {
         job: (*job).to_owned(),
         command: (*command).to_owned(),
     };
     let steps = commands.iter().map(step).collect();
-    log_backups_seen("Shop", Ok(LogBackups { steps, last_s, agent_running }))
+    let found = LogBackups { steps, last_s: log, full_s: full, agent_running };
+    log_backups_seen("Shop", Some(600), Ok(found))
 }
 
 #[test]
-fn log_backups_are_told_and_never_in_the_way() {
+fn log_backups_are_told_and_what_is_missing_is_never_in_the_way() {
+    let job = ("Logs", "BACKUP LOG [shop] TO DISK = N'x'");
     let sights = [
-        jobs(&[("Logs", "BACKUP LOG [shop] TO DISK = N'x'")], Some(90), Some(true)),
-        jobs(&[("Logs", "backup  log Shop\n to disk='x'")], Some(86_400 * 3), Some(false)),
-        jobs(
-            &[("A", "BACKUP LOG @db"), ("A", "BACKUP LOG @db"), ("B", "BACKUP LOG shop")],
-            None,
+        seen(&[job], [Some(90), Some(30)], Some(true)),
+        seen(&[job], [None, Some(600)], None),
+        // By another program than a job of this server.
+        seen(&[], [Some(20), Some(30)], Some(true)),
+        seen(&[job], [Some(20), Some(30)], Some(false)),
+        seen(&[job], [Some(40), Some(30)], Some(false)),
+        seen(&[], [Some(40), Some(30)], Some(true)),
+        // The last full backup is one of before.
+        seen(&[job], [Some(20), Some(700)], Some(true)),
+        seen(
+            &[
+                ("A", "BACKUP LOG @db"),
+                ("A", "BACKUP LOG @db"),
+                ("B", "backup  log Shop\n to disk"),
+            ],
+            [None, None],
             None,
         ),
-        jobs(&[], None, Some(true)),
-        log_backups_seen("Shop", Err(denied())),
-        log_backups_seen("Shop", Err(lost())),
+        seen(&[], [None, None], Some(true)),
+        log_backups_seen("Shop", Some(600), Err(denied())),
+        log_backups_seen("Shop", Some(600), Err(lost())),
     ];
     expect![[r#"
-        HOLDS   log backups by `Logs`; the last log backup ended 90 s ago
-        HOLDS   log backups by `Logs`; SQL Server Agent does not run, so no job does; the last log backup ended 3 days ago
-        HOLDS   log backups by `A`, `B`; there is no log backup yet
-        HOLDS   no enabled, scheduled job that backs up the log of Shop was found: without one it grows until its disk is full. Maintenance plans and other programs are not seen here; there is no log backup yet
-        HOLDS   the jobs were not seen: SELECT was denied on the object 'backupset'. Look yourself
+        HOLDS   log backups by `Logs`; the last log backup ended 90 s ago; the last full backup ended 30 s ago
+        HOLDS   log backups by `Logs`; there is no log backup yet; the last full backup ended 10 min ago
+        HOLDS   no enabled, scheduled job that backs up the log of Shop was found; maintenance plans and other programs are not seen here; the last log backup ended 20 s ago; the last full backup ended 30 s ago
+        HOLDS   log backups by `Logs`; SQL Server Agent does not run, so no job does; the last log backup ended 20 s ago; the last full backup ended 30 s ago
+        WARNED  log backups by `Logs`; SQL Server Agent does not run, so no job does; the last log backup ended 40 s ago; the last full backup ended 30 s ago
+                ! SQL Server Agent does not run, so no job backs up the log of Shop. Start it
+        WARNED  no enabled, scheduled job that backs up the log of Shop was found; maintenance plans and other programs are not seen here; the last log backup ended 40 s ago; the last full backup ended 30 s ago
+                ! no job backs up the log of Shop and no log backup is newer than the full one, so the log grows until its disk is full. Enable the job, or see to it that another program takes them
+        WARNED  log backups by `Logs`; the last log backup ended 20 s ago; the last full backup ended 11 min ago
+                ! there is no full backup of Shop since the roles changed, so nothing from then on can be restored. Take one that is not COPY_ONLY; `planned.backup` has it taken the next time
+        WARNED  log backups by `A`, `B`; there is no log backup yet; there is no full backup yet
+                ! there is no full backup of Shop since the roles changed, so nothing from then on can be restored. Take one that is not COPY_ONLY; `planned.backup` has it taken the next time
+        WARNED  no enabled, scheduled job that backs up the log of Shop was found; maintenance plans and other programs are not seen here; there is no log backup yet; there is no full backup yet
+                ! there is no full backup of Shop since the roles changed, so nothing from then on can be restored. Take one that is not COPY_ONLY; `planned.backup` has it taken the next time; no job backs up the log of Shop and no log backup is newer than the full one, so the log grows until its disk is full. Enable the job, or see to it that another program takes them
+        WARNED  backups and jobs were not seen: SELECT was denied on the object 'backupset'
+                ! nobody could look at the backups of Shop: see for yourself that there is a full one since the roles changed, and that somebody backs up the log
         BLIND   no answer in time while waiting for the result
-    "#]].assert_eq(&sights.iter().map(line).collect::<String>());
+    "#]]
+    .assert_eq(&sights.iter().map(line).collect::<String>());
 }
 
 #[test]

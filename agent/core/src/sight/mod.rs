@@ -12,6 +12,7 @@ use alloc::{format, string::String};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub(crate) use self::aftercare::nobody_looked;
 pub use self::{
     aftercare::{BackupTaken, JobStep, LogBackups, backed_up, log_backups_seen},
     calm::{Steadiness, Stillness},
@@ -83,6 +84,7 @@ pub fn asks_control(work: &Work, sight: &Sight) -> bool {
             | Action::BackedUp { .. }
             | Action::LogBackupsSeen { .. },
             Sight::Holds { .. }
+            | Sight::Warned { .. }
             | Sight::Not { .. }
             | Sight::Coming { .. }
             | Sight::Unfit { .. }
@@ -111,7 +113,7 @@ pub fn with_control(
         Sight::Holds { seen } => {
             agreed(seen, control, now.duration_since(work.started_at) >= CONTRADICTION)
         }
-        Sight::Coming { .. } | Sight::Unfit { .. } => sight,
+        Sight::Warned { .. } | Sight::Coming { .. } | Sight::Unfit { .. } => sight,
     }
 }
 
@@ -130,7 +132,7 @@ pub fn backup_held(taken: Result<Option<BackupTaken>, Silence>) -> Option<String
 
 fn held_by(sight: Sight) -> Option<String> {
     match sight {
-        Sight::Holds { seen } => Some(seen),
+        Sight::Holds { seen } | Sight::Warned { seen, .. } => Some(seen),
         Sight::Not { .. } | Sight::Coming { .. } | Sight::Unfit { .. } | Sight::Blind { .. } => {
             None
         }
@@ -145,7 +147,9 @@ pub fn of_side(action: &Action, reading: &SideReading, under_way: &UnderWay) -> 
         Action::TargetReady { .. } if reading.role == Role::Primary => Sight::Holds { seen },
         Action::TargetReady { .. } => match as_secondary(reading, under_way, seen) {
             // Nothing is in the way; whether that is sure matters only to who sends a command.
-            Sight::Not { seen, .. } | Sight::Holds { seen } => Sight::Holds { seen },
+            Sight::Not { seen, .. } | Sight::Holds { seen } | Sight::Warned { seen, .. } => {
+                Sight::Holds { seen }
+            }
             Sight::Blind { .. } => Sight::Holds { seen: shown(action, reading) },
             other @ (Sight::Coming { .. } | Sight::Unfit { .. }) => other,
         },
@@ -186,26 +190,20 @@ fn of_control(action: &Action, reading: &ControlReading, blind: &str) -> Sight {
 
 /// The target says that it is not done, and the command would go by way of the control plane: does
 /// that one see it so too? If it can't say, the command will tell.
-fn not_by_both(
-    by_side: Sight,
-    action: &Action,
-    control: Result<ControlReading, Silence>,
-) -> Sight {
+fn not_by_both(by_side: Sight, action: &Action, control: Result<ControlReading, Silence>) -> Sight {
     let Ok(reading) = control else { return by_side };
     let Sight::Not { seen, .. } = &by_side else { return by_side };
     match by_control(action, &reading, &format!("; {seen}")) {
-        Sight::Not { .. } | Sight::Blind { .. } | Sight::Holds { .. } => by_side,
+        Sight::Not { .. } | Sight::Blind { .. } | Sight::Holds { .. } | Sight::Warned { .. } => {
+            by_side
+        }
         other @ (Sight::Coming { .. } | Sight::Unfit { .. }) => other,
     }
 }
 
 /// The target serves. A control plane that says otherwise is waited for a while, and one that says
 /// nothing is not: the target is what counts.
-fn agreed(
-    seen: String,
-    control: Result<ControlReading, Silence>,
-    waited: bool,
-) -> Sight {
+fn agreed(seen: String, control: Result<ControlReading, Silence>, waited: bool) -> Sight {
     let role = match control {
         Err(silence) => {
             let detail = silence.detail;

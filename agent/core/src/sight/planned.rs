@@ -1,12 +1,6 @@
 //! What looks mean for the steps of a planned failover.
 
-use alloc::{
-    borrow::ToOwned,
-    format,
-    string::String,
-    vec,
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::time::Duration;
 
 use super::{
@@ -71,11 +65,7 @@ pub fn not_stopped(status: Result<Status, String>, still: &mut Stillness) -> Opt
 }
 
 /// Has everybody left the database?
-pub fn quiesced(
-    activity: Result<Activity, Silence>,
-    quiet: Quiet,
-    still: &mut Stillness,
-) -> Sight {
+pub fn quiesced(activity: Result<Activity, Silence>, quiet: Quiet, still: &mut Stillness) -> Sight {
     let activity = match activity {
         Ok(activity) => activity,
         Err(silence) => {

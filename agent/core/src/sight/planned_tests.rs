@@ -78,6 +78,7 @@ fn silence() -> Silence {
 fn line(sight: &Sight) -> String {
     match sight {
         Sight::Holds { seen } => format!("HOLDS   {seen}\n"),
+        Sight::Warned { seen, warning } => format!("WARNED  {seen}\n        ! {warning}\n"),
         Sight::Not { seen, first_hand: true } => format!("NOT     {seen}\n"),
         Sight::Not { seen, first_hand: false } => format!("NOT?    {seen}\n"),
         Sight::Coming { seen } => format!("COMING  {seen}\n"),

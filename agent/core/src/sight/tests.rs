@@ -73,6 +73,7 @@ fn silence() -> Silence {
 fn line(sight: &Sight) -> String {
     match sight {
         Sight::Holds { seen } => format!("HOLDS   {seen}\n"),
+        Sight::Warned { seen, warning } => format!("WARNED  {seen}\n        ! {warning}\n"),
         Sight::Not { seen, .. } => format!("NOT     {seen}\n"),
         Sight::Coming { seen } => format!("COMING  {seen}\n"),
         Sight::Unfit { seen } => format!("UNFIT   {seen}\n"),

@@ -155,7 +155,7 @@ impl Play {
 }
 
 pub(super) fn done() -> [Report; 2] {
-    [Report::Sending, Report::Done { seen: "PRIMARY".to_owned(), engine_ms: 4200 }]
+    [Report::Sending, Report::Done { seen: "PRIMARY".to_owned(), engine_ms: 4200, warning: None }]
 }
 
 pub(super) fn not_done() -> [Report; 2] {

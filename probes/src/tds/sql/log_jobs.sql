@@ -1,5 +1,5 @@
--- Steps of enabled, scheduled jobs that may back up the log, and when that was done last. Two
--- results of at least one row each. What the steps do is judged by who asks: a step may say it in
+-- Steps of enabled, scheduled jobs that may back up the log, when that was done last, and when the
+-- last full backup that a log chain can start from. Two results of at least one row each. What the steps do is judged by who asks: a step may say it in
 -- many ways.
 SELECT TOP (200)
     @P1 AS nonce,
@@ -22,6 +22,11 @@ SELECT
         FROM msdb.dbo.backupset AS b
         WHERE b.database_name = @P2 AND b.type = 'L'
     ) AS last_log_backup_s,
+    (
+        SELECT DATEDIFF(second, MAX(b.backup_finish_date), GETDATE())
+        FROM msdb.dbo.backupset AS b
+        WHERE b.database_name = @P2 AND b.type = 'D' AND b.is_copy_only = 0
+    ) AS last_full_backup_s,
     (
         SELECT COUNT(*) FROM sys.dm_exec_sessions AS s WHERE s.program_name LIKE N'SQLAgent%'
     ) AS agent_sessions,
