@@ -154,15 +154,13 @@ fn each_invariant_is_seen_to_fail() {
         });
         assert!(caught.is_some(), "{sabotage:?} goes unnoticed");
     }
-    for (sabotage, numbers) in
-        [
-            (Sabotage::ForceInstead, &["3", "7"][..]),
-            (Sabotage::LyingHook, &["3"]),
-            (Sabotage::TrustsTheHook, &["7"]),
-            (Sabotage::Impatient, &["7"]),
-            (Sabotage::AnyLsn, &["7"]),
-        ]
-    {
+    for (sabotage, numbers) in [
+        (Sabotage::ForceInstead, &["3", "7"][..]),
+        (Sabotage::LyingHook, &["3"]),
+        (Sabotage::TrustsTheHook, &["7"]),
+        (Sabotage::Impatient, &["7"]),
+        (Sabotage::AnyLsn, &["7"]),
+    ] {
         let caught = (1..2_000).find_map(|seed| {
             let (_, verdict) =
                 live(Story::OverAndBack, seed, &planned_schedule(seed), Some(sabotage));
@@ -240,6 +238,7 @@ fn settings(story: Story, seed: u64, sabotage: Option<Sabotage>) -> Settings {
     }
     for workload in &mut settings.world.workloads {
         workload.commits_per_s = 4.0;
+        workload.bytes = rng.u32(300..12_000);
     }
     for instance in &mut settings.world.instances {
         instance.restart_ms = rng.u32(1_000..8_000);

@@ -107,8 +107,41 @@ impl Coverage {
             "second route",
             "crash with a command let go",
             "refusal NoSuchWay",
+            "a reply is not waited for",
         ];
-        self.not_reached(&all)
+        let mut missing = self.not_reached(&all);
+        missing.extend(self.rare_places());
+        missing
+    }
+
+    /// Places of a planned failover at which something that can happen there has not happened often
+    /// enough, each with how often.
+    fn rare_places(&self) -> Vec<String> {
+        let (mut looked, mut acted, mut turned) = (Vec::new(), Vec::new(), Vec::new());
+        for (way, steps, acting) in [("over", 6, &[2, 4][..]), ("home", 8, &[2, 4, 7])] {
+            looked.extend((1..=steps).map(|step| format!("{way} {step}")));
+            looked.push(format!("{way} 2 back"));
+            acted.extend(acting.iter().map(|step| format!("{way} {step}")));
+            acted.push(format!("{way} 2 back"));
+            // Before the second nothing has been done, and after the fourth there is no way back.
+            turned.extend((2..=4).map(|step| format!("{way} {step}")));
+        }
+        let of = |what: &str, places: &[String], after: &str| -> Vec<String> {
+            places.iter().map(|place| format!("{what} {place}{after}")).collect()
+        };
+        [
+            (of("done", &looked, ""), 500),
+            (of("killed at", &looked, ""), 50),
+            (of("killed at", &acted, ", sent"), 50),
+            (of("reply lost at", &acted, ""), 50),
+            (of("turned back at", &turned, ""), 20),
+        ]
+        .into_iter()
+        .flat_map(|(names, least)| {
+            let rare = names.into_iter().filter(move |name| self.count(name) < least);
+            rare.map(move |name| format!("{name}: {} of {least}", self.count(&name)))
+        })
+        .collect()
     }
 
     /// The same for a side that is a group of its own.

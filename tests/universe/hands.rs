@@ -180,17 +180,20 @@ impl Universe {
                     return Ok(());
                 }
                 self.checker.command(step, self.agent_now(), &self.settings)?;
-                let sabotaged = self.settings.sabotage == Some(Sabotage::ForceInstead);
-                let (at, command) = match read(statement) {
-                    Command::Failover { group } if sabotaged => {
-                        let on_sql = instance.as_str() == SQL_SERVER;
-                        let at = if on_sql { MANAGED_INSTANCE } else { SQL_SERVER };
-                        (at, Command::ForceFailover { group })
-                    }
-                    command => (instance.as_str(), command),
+                let command = read(statement);
+                let sabotaged = self.settings.sabotage == Some(Sabotage::ForceInstead)
+                    && matches!(command, Command::Failover { .. });
+                let (at, command) = if sabotaged {
+                    let on_sql = instance.as_str() == SQL_SERVER;
+                    let at = if on_sql { MANAGED_INSTANCE } else { SQL_SERVER };
+                    (at, Command::ForceFailover { group: LINK.into() })
+                } else {
+                    (instance.as_str(), command)
                 };
                 match self.world.execute(at, &who, command) {
-                    Ok(taken) if life == self.life => self.await_reply(step, taken.operation, taken.reply),
+                    Ok(taken) if life == self.life => {
+                        self.await_reply(step, taken.operation, taken.reply)
+                    }
                     // Whoever was to hear the reply is dead, which the server notices at some time.
                     Ok(taken) => self.abandon_soon(taken.operation),
                     Err(error) => self.replied(step, 5, failed(&error)),

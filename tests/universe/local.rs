@@ -70,7 +70,11 @@ impl Universe {
     }
 
     /// What the replicas say of their side, put together by the probes' own code.
-    pub(super) fn group(&self, answering: &[String], read: impl Fn(&str) -> Seen) -> (Seen, Option<usize>) {
+    pub(super) fn group(
+        &self,
+        answering: &[String],
+        read: impl Fn(&str) -> Seen,
+    ) -> (Seen, Option<usize>) {
         let link = self.world.link(LINK).expect("the link is the world's");
         let servers = self.servers(SQL_SERVER);
         let said = servers.iter().map(|name| {

@@ -8,9 +8,7 @@ use agent_core::{
 use jiff::{SignedDuration, Timestamp};
 use twin::world::Role;
 
-use super::{
-    DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, hands,
-};
+use super::{DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, hands};
 
 /// The applications of the link, as the operator's hook knows them.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +19,7 @@ pub struct Applications {
     /// What goes wrong then has no effect at all, and says so at once.
     pub broken: bool,
     /// So many runs of the hook end without anybody seeing how.
-    pub(super) lose: u32,
+    pub lose: u32,
     /// So many questions whether the applications run get no answer.
     pub(super) mute: u32,
     /// Runs of the hook whose effect is still to come: whether they stop, and when it lands.
@@ -213,7 +211,8 @@ impl Universe {
         });
         match missing {
             Some(commit) => {
-                let what = format!("{target} is said to have it all and lacks a commit of {}", commit.at);
+                let what =
+                    format!("{target} is said to have it all and lacks a commit of {}", commit.at);
                 Err(Violation::new("7", what))
             }
             None => Ok(()),
@@ -230,8 +229,8 @@ impl Universe {
 pub(super) fn place(estate: &Estate, step: StepRef) -> Option<String> {
     let run = estate.record(&Universe::link())?.run.as_ref()?;
     let plan = &run.proposal.plan;
-    let ours = plan.kind == PlanKind::PlannedFailover
-        && run.proposal.terms.proposal == step.proposal;
+    let ours =
+        plan.kind == PlanKind::PlannedFailover && run.proposal.terms.proposal == step.proposal;
     let way = match plan.lanes.get(step.lane).filter(|_| ours)?.target {
         Side::ManagedInstance => "over",
         Side::SqlServer => "home",

@@ -4,7 +4,10 @@
 use agent_core::{Entry, Event, Route, Side, StepRef};
 use twin::world::{Fault, NewSession, Party};
 
-use super::{Chaos, DATABASE, Happening, MANAGED_INSTANCE, SQL_SERVER, Universe};
+use super::{
+    Chaos, DATABASE, Happening, MANAGED_INSTANCE, SQL_SERVER, Universe,
+    chaos::{managed_instance, sql_server},
+};
 
 /// One blow, and where it falls.
 #[derive(Clone, Debug)]
@@ -25,15 +28,26 @@ pub enum Blow {
     Kill { after_ms: i64, down_ms: i64 },
     /// The reply to its command is lost.
     LoseReply,
+    /// The log gets through to the other side, but for so many ms too slowly to arrive in time. What
+    /// is missing may be less than a server writes by itself.
+    Narrow { kb_per_s: u32, ms: i64 },
 }
 
 /// Any of the places of a planned failover.
 pub(super) fn drawn(rng: &mut fastrand::Rng) -> Strike {
-    let (target, steps) = if rng.bool() { (Side::ManagedInstance, 6) } else { (Side::SqlServer, 8) };
+    let (target, steps) =
+        if rng.bool() { (Side::ManagedInstance, 6) } else { (Side::SqlServer, 8) };
+    if rng.u8(0..8) == 0 {
+        // While the applications are on their way out.
+        let blow = Blow::Narrow { kb_per_s: rng.u32(1..6), ms: rng.i64(4_000..30_000) };
+        return Strike { target, step: 2, undo: false, blow };
+    }
     let undo = rng.u8(0..4) == 0;
     let step = if undo { 2 } else { rng.usize(1..=steps) };
     let blow = if rng.bool() {
-        Blow::Kill { after_ms: rng.i64(0..1_500), down_ms: rng.i64(50..4_000) }
+        // A step that only looks may be over after the first look.
+        let most = if matches!(step, 2 | 4 | 7) { 1_500 } else { 12 };
+        Blow::Kill { after_ms: rng.i64(0..most), down_ms: rng.i64(50..4_000) }
     } else {
         Blow::LoseReply
     };
@@ -83,6 +97,13 @@ impl Universe {
                 self.after_ms(after_ms, Happening::Chaos(Chaos::Crash { down_ms }));
             }
             Blow::LoseReply => self.lose_reply(route.as_ref()),
+            Blow::Narrow { kb_per_s, ms } => {
+                let (from, to) = (sql_server(), managed_instance());
+                let heal = Fault::Heal { from: from.clone(), to: to.clone() };
+                let narrow = Fault::Throttle { from, to, kb_per_s };
+                self.world.fault(narrow).expect("the names are the world's");
+                self.after_ms(ms, Happening::Chaos(Chaos::World(heal)));
+            }
         }
     }
 
