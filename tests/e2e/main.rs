@@ -12,6 +12,7 @@ mod lab;
 mod local;
 mod logins;
 mod offline;
+mod one_life;
 mod operator;
 mod planned;
 mod planned_kill;

@@ -15,7 +15,7 @@ use std::{
 use agent_core::{ApproverId, Ballot, Decision, Proposal, Texts};
 use dr_agent::{config::JOURNAL_FILE, journal::Reader, keys};
 use ed25519_dalek::SigningKey;
-use hook::HOOK;
+use hook::{HANG, HOOK};
 use lab::{
     agent::Agent,
     setup::Setup,
@@ -186,6 +186,11 @@ impl Rig {
     pub(crate) fn hook(&self, verb: &str) -> bool {
         let mut command = std::process::Command::new(self.folder.path().join(HOOK));
         command.arg(verb).status().expect("the hook can be run").success()
+    }
+
+    /// Has the hook hang once when it has done this, so that nobody hears how it ended.
+    pub(crate) fn hang_hook(&self, verb: &str) {
+        std::fs::write(self.folder.path().join(HANG), verb).expect("the word is written");
     }
 
     /// Puts another text into the hook's file.

@@ -10,6 +10,9 @@ use super::SHOP;
 /// The file of the hook in the agent's folder.
 pub(super) const HOOK: &str = "applications";
 
+/// Beside it: the verb that it is to hang at, the next time.
+pub(super) const HANG: &str = "hang";
+
 /// Writes a hook that stops and starts the twin's application.
 pub(super) fn write(folder: &Path, twin: &Twin) -> PathBuf {
     let program = ours("twin");
@@ -23,7 +26,10 @@ pub(super) fn write(folder: &Path, twin: &Twin) -> PathBuf {
          start) shop --start && rm -f $here/stopped ;;\n\
          status) [ ! -e $here/stopped ] || exit 3 ;;\n\
          *) exit 64 ;;\n\
-         esac\n",
+         esac\n\
+         code=$?\n\
+         [ \"$(cat $here/{HANG} 2>/dev/null)\" != \"$1\" ] || {{ rm $here/{HANG}; sleep 60; }}\n\
+         exit $code\n",
         twin = program.get_program().display(),
         control = twin.endpoints.control.base_url,
         here = folder.display(),
