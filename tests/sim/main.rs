@@ -59,7 +59,7 @@ fn universes() {
 #[test]
 fn planned_universes() {
     let coverage = live_through(Story::OverAndBack);
-    if seeds() >= 5_000 {
+    if seeds() >= 10_000 {
         let missing = coverage.missing_planned();
         assert!(missing.is_empty(), "never reached: {missing:#?}");
     }

@@ -131,9 +131,9 @@ impl Coverage {
         };
         [
             (of("done", &looked, ""), 500),
-            (of("killed at", &looked, ""), 50),
-            (of("killed at", &acted, ", sent"), 50),
-            (of("reply lost at", &acted, ""), 50),
+            (of("killed at", &looked, ""), 40),
+            (of("killed at", &acted, ", sent"), 30),
+            (of("reply lost at", &acted, ""), 25),
             (of("turned back at", &turned, ""), 20),
         ]
         .into_iter()

@@ -4,9 +4,8 @@ use jiff::SignedDuration;
 use twin::world::{Fault, Party};
 
 use super::{
-    Chaos, LINK, SQL_SERVER, Scheduled,
-    chaos::{planned_schedule, schedule},
-    local::OTHERS,
+    Chaos, LINK, SQL_SERVER, Scheduled, chaos::schedule, local::OTHERS,
+    on_the_way::planned_schedule,
 };
 
 /// What goes wrong in the universe of this seed, in order of time: an outage or a way over and back, and

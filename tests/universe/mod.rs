@@ -14,6 +14,7 @@ mod hands;
 mod human;
 mod local;
 mod look;
+mod on_the_way;
 mod planned;
 mod settings;
 mod sight;
@@ -29,13 +30,14 @@ use twin::world::World;
 
 use self::{agent::Agent, check::Checker, look::Skew};
 pub use self::{
-    chaos::{Chaos, Scheduled, planned_schedule, schedule},
+    chaos::{Chaos, Scheduled, schedule},
     check::Violation,
     cover::Coverage,
     disk::{Disk, DiskFault},
     group::group_schedule,
     human::Human,
     local::several,
+    on_the_way::planned_schedule,
     planned::Applications,
     settings::{Sabotage, Settings},
     strike::{Blow, Strike},

@@ -6,7 +6,7 @@ use twin::world::{Fault, NewSession, Party};
 
 use super::{
     Chaos, DATABASE, Happening, MANAGED_INSTANCE, SQL_SERVER, Universe,
-    chaos::{managed_instance, sql_server},
+    on_the_way::{managed_instance, sql_server},
 };
 
 /// One blow, and where it falls.
