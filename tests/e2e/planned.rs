@@ -92,7 +92,7 @@ fn over_and_back_nothing_is_lost() {
     ended(&mut journal, "succeeded");
     nothing_lost(&rig, MI);
     move_on(&rig, MI);
-    journal.until_health("healthy");
+    rig.wait_health("healthy");
 
     let back = asked(&rig, &mut journal);
     rig.approve(back, "bob");
