@@ -261,7 +261,8 @@ impl Universe {
             | OperationKind::PlannedFailover
             | OperationKind::Demote
             | OperationKind::Suspend { .. }
-            | OperationKind::Resume { .. } => None,
+            | OperationKind::Resume { .. }
+            | OperationKind::Restore(_) => None,
         });
         Ok(done.or_else(|| self.sent_to(&server, step).then_some(None)))
     }

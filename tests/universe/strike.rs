@@ -131,6 +131,7 @@ impl Universe {
             program: "Management Studio".into(),
             host: "desk".into(),
             database: DATABASE.into(),
+            ..NewSession::default()
         };
         if let Some(id) = self.world.open_session(&server, visitor) {
             self.after_ms(ms, Happening::Chaos(Chaos::Leaves { server, id }));
