@@ -219,7 +219,10 @@ impl Opening {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let certificate = self.tls.certificate.clone();
         let cloud = cloud(speed, arm_port, token_port, certificate, folder, &self.people);
-        self.world.with(|world| world.directory_mut().authority.clone_from(&cloud.authority));
+        self.world.with(|world| {
+            world.directory_mut().authority.clone_from(&cloud.authority);
+            world.endpoint_keys(&cloud.certificate);
+        });
         let arm = ArmEndpoint {
             base_url: cloud.base_url.clone(),
             authority: cloud.authority.clone(),

@@ -172,6 +172,7 @@ fn door() -> Door {
         options: Options {
             encryption: Encryption::NotSupported,
             attention: AttentionStyle::OneMessage,
+            redirect: None,
         },
     }
 }

@@ -97,8 +97,10 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Ok((mut session, seat)) => {
             session.encrypted = opening.cover == Cover::Everything;
-            greeting(&session, &server, version, packet_size, acknowledge, &mut out);
-            Some((session, seat))
+            let greeting = Greeting { server: &server, version, packet_size, acknowledge };
+            greeting.write(&session, door.options.redirect, &mut out);
+            // Whoever is sent elsewhere has no session here.
+            Some((session, seat)).filter(|_| door.options.redirect.is_none())
         }
     };
     let id = admitted.as_ref().map_or(0, |(session, _)| session.id);
@@ -201,28 +203,34 @@ fn refused(number: u32, user: &str) -> Error {
     Error::new(number, 14, format!("Login failed for user '{user}'{reason}"))
 }
 
-fn greeting(
-    session: &Session,
-    server: &str,
+/// What the answer to a login says beside who it is.
+struct Greeting<'g> {
+    server: &'g str,
     version: (u8, u8, u16),
     packet_size: usize,
     acknowledge: Option<Option<Nonce>>,
-    out: &mut Vec<u8>,
-) {
-    let database = session.database.as_str();
-    let change = |what: Change, out: &mut Vec<u8>| token::change(&what, out);
-    change(Change::Database { new: database.to_owned(), old: "master".to_owned() }, out);
-    let text = format!("Changed database context to '{database}'.");
-    let info = Error { state: 2, ..Error::new(5_701, 0, text) };
-    token::message(&info, server, out);
-    change(Change::Collation, out);
-    change(Change::Language, out);
-    let text = "Changed language setting to us_english.";
-    token::message(&Error::new(5_703, 0, text), server, out);
-    token::login_ack(version, out);
-    if let Some(nonce) = acknowledge {
-        token::token_ack(nonce.as_ref(), out);
+}
+
+impl Greeting<'_> {
+    fn write(&self, session: &Session, redirect: Option<u16>, out: &mut Vec<u8>) {
+        let database = session.database.as_str();
+        let change = |what: Change, out: &mut Vec<u8>| token::change(&what, out);
+        change(Change::Database { new: database.to_owned(), old: "master".to_owned() }, out);
+        let text = format!("Changed database context to '{database}'.");
+        let info = Error { state: 2, ..Error::new(5_701, 0, text) };
+        token::message(&info, self.server, out);
+        change(Change::Collation, out);
+        change(Change::Language, out);
+        let text = "Changed language setting to us_english.";
+        token::message(&Error::new(5_703, 0, text), self.server, out);
+        token::login_ack(self.version, out);
+        if let Some(nonce) = &self.acknowledge {
+            token::token_ack(nonce.as_ref(), out);
+        }
+        change(Change::PacketSize { new: self.packet_size, old: DEFAULT_PACKET }, out);
+        if let Some(port) = redirect {
+            change(Change::Routing { host: "localhost".to_owned(), port }, out);
+        }
+        token::done(token::DONE, 0, 0, None, out);
     }
-    change(Change::PacketSize { new: packet_size, old: DEFAULT_PACKET }, out);
-    token::done(token::DONE, 0, 0, None, out);
 }

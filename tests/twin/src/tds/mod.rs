@@ -55,6 +55,8 @@ pub struct Options {
     pub encryption: Encryption,
     /// How a cancelled request ends.
     pub attention: AttentionStyle,
+    /// The port of this host to which whoever logs in is sent, as a gateway does.
+    pub redirect: Option<u16>,
 }
 
 /// How the server acknowledges an attention while a request runs. Clients disagree on which ways
@@ -78,7 +80,7 @@ impl Options {
             .is_some_and(|found| matches!(found.kind, InstanceKind::ManagedInstance { .. }));
         let encryption = if managed { Encryption::Forced } else { Encryption::Available };
         // Some clients of Microsoft wait for the acknowledgement as a message of its own.
-        Options { encryption, attention: AttentionStyle::TwoMessages }
+        Options { encryption, attention: AttentionStyle::TwoMessages, redirect: None }
     }
 }
 

@@ -98,14 +98,25 @@ pub(super) fn return_value(ordinal: u16, column: &Column, cell: &Value, out: &mu
 /// What changes in the session's environment.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Database { new: String, old: String },
+    Database {
+        new: String,
+        old: String,
+    },
     Language,
-    PacketSize { new: usize, old: usize },
+    PacketSize {
+        new: usize,
+        old: usize,
+    },
     Collation,
     TransactionBegun(u64),
     TransactionCommitted(u64),
     TransactionRolledBack(u64),
     Reset,
+    /// Another server of this protocol, which the client has to turn to.
+    Routing {
+        host: String,
+        port: u16,
+    },
 }
 
 pub(super) fn change(change: &Change, out: &mut Vec<u8>) {
@@ -146,6 +157,18 @@ pub(super) fn change(change: &Change, out: &mut Vec<u8>) {
             body.extend(descriptor(*id));
         }
         Change::Reset => body.extend([18, 0, 0]),
+        Change::Routing { host, port } => {
+            let name = utf16(host, MAX_NAME);
+            let length = u16::try_from(name.len() + 5).unwrap_or(0);
+            body.push(20);
+            body.extend(length.to_le_bytes());
+            // TCP.
+            body.push(0);
+            body.extend(port.to_le_bytes());
+            body.extend(u16::try_from(name.len() / 2).unwrap_or(0).to_le_bytes());
+            body.extend(name);
+            body.extend([0, 0]);
+        }
     }
     out.push(0xE3);
     out.extend(u16::try_from(body.len()).unwrap_or(0).to_le_bytes());

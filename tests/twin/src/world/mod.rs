@@ -45,6 +45,7 @@ mod role;
 mod room;
 mod sessions;
 pub mod setup;
+mod several;
 mod spec;
 mod version;
 pub mod views;

@@ -33,6 +33,10 @@ pub struct Setup {
     pub clock_ahead: SignedDuration,
     /// Actions that Azure does not let the agent do on the managed instance, by their names.
     pub denied: BTreeSet<String>,
+    /// Whether links may have several databases.
+    pub several: bool,
+    /// What others need to trust the endpoint of a managed instance: DER.
+    pub endpoint_key: Option<Vec<u8>>,
     /// Credentials for storage, by the address that they are for.
     pub credentials: BTreeMap<String, Credential>,
     logins: BTreeMap<String, LoginSetup>,
@@ -340,6 +344,8 @@ impl Setup {
             state: "Ready".to_owned(),
             clock_ahead: SignedDuration::ZERO,
             denied: BTreeSet::new(),
+            several: false,
+            endpoint_key: None,
             credentials: BTreeMap::new(),
             logins: BTreeMap::new(),
             databases: BTreeMap::new(),
@@ -374,6 +380,13 @@ impl Setup {
 }
 
 impl World {
+    /// Gives all managed instances the key that their endpoints show.
+    pub fn endpoint_keys(&mut self, key: &[u8]) {
+        for instance in self.instances.values_mut().filter(|instance| instance.is_managed()) {
+            instance.setup.endpoint_key = Some(key.to_owned());
+        }
+    }
+
     /// Changes how an instance is set up.
     ///
     /// # Errors

@@ -85,6 +85,12 @@ def write(twin):
         ask(connection, "INSERT INTO Typed (who) VALUES (?)", "nobody")
         connection.rollback()
         with connection.cursor() as cursor:
+            tables = [row[2] for row in cursor.tables(table="Typed", tableType="TABLE").fetchall()]
+        with connection.cursor() as cursor:
+            columns = [row[3] for row in cursor.columns(table="Typed").fetchall()]
+        with connection.cursor() as cursor:
+            kinds = len(cursor.getTypeInfo().fetchall())
+        with connection.cursor() as cursor:
             prepared = []
             for n in range(1, 5):
                 cursor.execute("SELECT n, who FROM Typed WHERE n = ?", n, use_prepare=n == 1)
@@ -96,7 +102,16 @@ def write(twin):
         differing = [name for name, was, now in zip(COLUMNS, given, rows[0]) if was != now]
         said = refused(connection, "DELETE Sales.dbo.Typed WHERE n = ?", 1)
     empty = all(value is None for value in rows[1])
-    tell(step="written", depth=depth, prepared=prepared, differing=differing, empty=empty, refused=said)
+    catalog = {"tables": tables, "columns": len(columns), "kinds": kinds}
+    tell(
+        step="written",
+        depth=depth,
+        prepared=prepared,
+        differing=differing,
+        empty=empty,
+        refused=said,
+        catalog=catalog,
+    )
 
 
 def complain(twin):

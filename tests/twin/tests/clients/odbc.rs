@@ -64,6 +64,8 @@ fn check_rows(said: &[Value]) {
     assert_eq!(written["depth"], json!([[1]]));
     assert_eq!(written["prepared"], json!([[1, "Zoë"], [2, null], [3, "a"], [4, "b"]]));
     assert_eq!(written["differing"], json!([]), "every type comes back as it went in");
+    let catalog = json!({"tables": ["Typed"], "columns": 18, "kinds": 23});
+    assert_eq!(written["catalog"], catalog, "the catalog functions");
     assert_eq!(written["empty"], true, "NULL of every type comes back as NULL");
     assert!(text(&written["refused"]).contains("because the database is read-only"), "{written}");
     let after = crate::step(said, "failed over");

@@ -35,8 +35,11 @@ pub(crate) struct Doors {
 }
 
 /// Options that the client library gets along with.
-pub(crate) const USUAL: Options =
-    Options { encryption: Encryption::Available, attention: AttentionStyle::OneMessage };
+pub(crate) const USUAL: Options = Options {
+    encryption: Encryption::Available,
+    attention: AttentionStyle::OneMessage,
+    redirect: None,
+};
 
 impl Doors {
     pub(crate) async fn open() -> Doors {

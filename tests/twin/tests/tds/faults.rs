@@ -7,7 +7,9 @@ use tokio::net::TcpStream;
 use twin::tds::{AttentionStyle, Options};
 use twin::world::{Fault, Party};
 
-use crate::door::{Connection, Doors, LINK, MI, PATIENCE, SQL, USUAL, number, rows, text, until};
+use crate::door::{
+    Connection, Doors, LINK, MI, PATIENCE, SQL, USUAL, connect, number, rows, text, until,
+};
 
 /// How long a client waits for an answer that does not come.
 const SHORT: Duration = Duration::from_millis(300);
@@ -70,7 +72,7 @@ async fn an_application_has_a_path_of_its_own() {
     let doors = Doors::open().await;
     let mut config = doors.config(doors.sql, "sa", "S3cret!");
     config.application_name("app:shop");
-    let mut shop = crate::door::connect(config).await.expect("a login");
+    let mut shop = connect(config).await.expect("a login");
     let (from, to) = (Party::Agent, Party::Instance(SQL.to_owned()));
     change(&doors, Fault::Cut { from, to, one_way: false });
     assert_eq!(number(&mut shop, "SELECT 5").await, 5);
@@ -142,4 +144,26 @@ async fn an_acknowledgement_of_its_own_confuses_the_client() {
     assert!(cancelled.is_err(), "the client does not find the acknowledgement");
     let stale = rows(&mut client, "SELECT 1").await.expect("an answer that is not one");
     assert_eq!(stale.len(), 0);
+}
+
+/// A managed instance's gateway: the login succeeds, and the client has to go elsewhere.
+#[tokio::test]
+async fn a_gateway_sends_clients_to_the_server_behind_it() {
+    let behind = Doors::open().await;
+    let gateway = Doors::with(Options { redirect: Some(behind.mi), ..USUAL }).await;
+    let sent = connect(gateway.config(gateway.mi, "sa", "S3cret!")).await.map(drop);
+    let Err(tiberius::error::Error::Routing { host, port }) = sent else {
+        panic!("it is sent elsewhere: {sent:?}");
+    };
+    assert_eq!((host.as_str(), port), ("localhost", behind.mi));
+    let left = gateway.world.with(|world| {
+        world
+            .session_facts(MI)
+            .iter()
+            .filter(|session| session.login == "sa" && session.user)
+            .count()
+    });
+    assert_eq!(left, 0, "nobody stays at the gateway");
+    let mut client = behind.admin(port).await;
+    assert_eq!(text(&mut client, "SELECT N'here'").await, "here");
 }

@@ -101,7 +101,10 @@ fn create(items: &[Item]) -> Option<Vec<Change>> {
     let name = |place: usize| items.get(place).map(|item| item.text.clone());
     Some(vec![match word(items, 1).as_str() {
         "MASTER" => Change::MasterKey(true),
-        "CERTIFICATE" if find(items, "BINARY").is_some() => {
+        "CERTIFICATE"
+            if find(items, "BINARY").is_some()
+                || (find(items, "FILE").is_some() && find(items, "PRIVATE").is_none()) =>
+        {
             Change::Certificate { name: name(2)?, own: false, until: Until::Days(730) }
         }
         "CERTIFICATE" => {

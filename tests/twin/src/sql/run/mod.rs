@@ -5,6 +5,7 @@
 
 mod alter;
 mod backup;
+mod catalog;
 mod change;
 mod compile;
 mod deeds;
@@ -13,6 +14,7 @@ mod flow;
 mod procedure;
 mod setup;
 mod store;
+mod system;
 mod table;
 mod transaction;
 

@@ -12,13 +12,13 @@ use crate::sql::types::{Length, Type};
 use crate::sql::value::Value;
 use crate::world::World;
 
-use super::{Inner, Output, Raised, Run, Step, Work, finished, one, with_done};
+use super::{Inner, Output, Raised, Run, Step, Work, catalog, finished, one, system, with_done};
 
 /// Batches within batches.
 const MAX_NESTING: usize = 32;
 
 impl Run {
-    /// Calls a procedure; there is only the one.
+    /// Calls a procedure.
     pub(super) fn execute(
         &mut self,
         name: &str,
@@ -30,6 +30,12 @@ impl Run {
         let bare = name.rsplit('.').next().unwrap_or(name);
         if let Some(done) = job_procedure(name, bare, arguments, world, at, session) {
             return done;
+        }
+        if let Some(done) = system::procedure(bare, arguments, world, at, session) {
+            return done;
+        }
+        if let Some((text, parameters)) = catalog::procedure(bare, arguments, world, at, session)? {
+            return self.enter_inner(text, parameters, Vec::new(), session);
         }
         if !bare.eq_ignore_ascii_case("sp_executesql") {
             let text = format!("Could not find stored procedure '{name}'.");

@@ -6,6 +6,7 @@ mod flow;
 mod hadr;
 mod language;
 mod mutations;
+mod procedures;
 mod refusals;
 mod relations;
 mod restore;

@@ -10,6 +10,8 @@ use super::{Row, RowBuilder, View, row};
 const ENDPOINT: i32 = 65_536;
 /// The number of the first certificate that somebody made.
 const FIRST_CERTIFICATE: i64 = 256;
+/// Who has issued the certificates of managed instances.
+const ISSUER: &str = "C=US, O=Microsoft Corporation, CN=Microsoft Azure RSA TLS Issuing CA 04";
 
 /// The endpoint that a link needs on both sides (mi-link 1.1).
 pub(super) fn mirroring_endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
@@ -74,6 +76,13 @@ pub(super) fn certificates(env: &Env<'_>, view: &View) -> Vec<Row> {
         } else {
             ("NA", "NO_PRIVATE_KEY")
         };
+        // That of a managed instance comes from Microsoft; whoever makes his own is its issuer.
+        let managed = !certificate.own && name.to_lowercase().ends_with(".database.windows.net");
+        let (subject, issuer) = if managed {
+            (format!("CN={name}"), ISSUER.to_owned())
+        } else {
+            (name.clone(), name.clone())
+        };
         row(view)
             .set("name", name.as_str())
             .set("certificate_id", id)
@@ -81,8 +90,8 @@ pub(super) fn certificates(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("pvt_key_encryption_type", kind)
             .set("pvt_key_encryption_type_desc", kind_desc)
             .set("is_active_for_begin_dialog", true)
-            .set("subject", name.as_str())
-            .set("issuer_name", name.as_str())
+            .set("subject", subject)
+            .set("issuer_name", issuer)
             .set("expiry_date", env.datetime(certificate.expiry))
             .set("key_length", 3_072)
             .done()
