@@ -136,6 +136,28 @@ fn a_backup_that_cannot_be_taken_is_told_with_what_stands() {
     nothing_lost(&rig, SQL);
 }
 
+#[test]
+fn a_full_backup_that_nobody_takes_is_told_at_a_good_end() {
+    let mut wish = wish(87, MI);
+    wish.prepare = Some(|setup, _| {
+        setup.unset("links.0.planned.backup").expect("a key is taken out");
+    });
+    let rig = Rig::healthy(wish);
+    let mut journal = rig.follow(0);
+    let id = asked(&rig, &mut journal);
+    rig.approve(id, "alice");
+    let closed = ended(&mut journal, "succeeded");
+    let missing = "there is no full backup of Sales since the roles changed";
+    let warned = |entry: &&Value| {
+        let warning = entry["event"]["warning"].as_str();
+        name(entry) == "step_done" && warning.is_some_and(|warning| warning.starts_with(missing))
+    };
+    assert_eq!(journal.seen.iter().filter(warned).count(), 1, "{:#?}", journal.seen);
+    let why = closed["event"]["why"].as_str().expect("a reason");
+    assert!(why.contains(&format!("Missing: {missing}")), "{why}");
+    nothing_lost(&rig, SQL);
+}
+
 /// What is signed is the very file, and all of it can be seen.
 fn review(proposal: &Proposal) {
     let plan = proposal.plan.to_text();
