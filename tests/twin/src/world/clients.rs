@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{
-    Instance, Link, OperationId, OperationKind, Request, Role, Side, SqlError, Wire, Workload,
-    World, commit::takes_writes,
+    Instance, Link, OperationId, OperationKind, Request, Role, Session, Side, SqlError, Wire,
+    Workload, World, commit::takes_writes,
 };
 
 /// Two sessions of SQL Server's agent; sessions that come in by TDS follow.
@@ -108,7 +108,7 @@ impl World {
     #[must_use]
     pub fn has_session(&self, at: &str, id: u16) -> bool {
         let session = self.instance(at).and_then(|instance| instance.sessions.get(&id));
-        session.is_some_and(|session| !self.is_stale(at, &session.work))
+        session.is_some_and(|session| !self.is_thrown_out(at, session))
     }
 
     /// `KILL`: the session ends and what it had open is rolled back. An application connects again
@@ -197,7 +197,8 @@ impl World {
 
     /// Whoever came in by TDS.
     fn visitors<'a>(&'a self, instance: &'a Instance) -> impl Iterator<Item = SessionFacts> + 'a {
-        instance.sessions().map(|session| SessionFacts {
+        let there = |session: &&Session| !self.is_thrown_out(&instance.name, session);
+        instance.sessions().filter(there).map(|session| SessionFacts {
             id: session.id,
             user: true,
             login: session.login.clone(),

@@ -54,6 +54,8 @@ pub struct Session {
     pub host: String,
     /// The database that the session is in.
     pub database: String,
+    /// Since when it has been in that database.
+    pub entered: Timestamp,
     /// When it logged in.
     pub login_time: Timestamp,
     /// When its last request began.
@@ -96,6 +98,7 @@ impl World {
             program: new.program,
             host: new.host,
             database: new.database,
+            entered: now,
             login_time: now,
             last_request_start: now,
             last_request_end: Some(now),
@@ -117,8 +120,10 @@ impl World {
 
     /// Notes the database that a session has moved to.
     pub fn use_database(&mut self, at: &str, id: u16, database: &str) {
+        let now = self.now;
         if let Some(session) = self.session_mut(at, id) {
             database.clone_into(&mut session.database);
+            session.entered = now;
         }
     }
 

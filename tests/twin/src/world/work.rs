@@ -12,7 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    Instance, Link, Party, Side, SqlError, World, commit::write, log::RecordKind, reach,
+    Instance, Link, Party, Session, Side, SqlError, World, commit::write, log::RecordKind, reach,
     views::Access,
 };
 use crate::tables::{Changes, Contents, Table};
@@ -246,6 +246,18 @@ impl World {
     /// Whether a change of role has ended a session's transaction, and so the session.
     pub(super) fn is_stale(&self, at: &str, work: &Work) -> bool {
         work.databases.values().any(|changed| changed.since != self.role_since(at, &changed.name))
+    }
+
+    /// Whether a change of role has ended a session, because it was in the database. Whoever has
+    /// ordered it still hears how it went; that a link is made ends nobody's.
+    pub(super) fn is_thrown_out(&self, at: &str, session: &Session) -> bool {
+        let inside = |(link, side): (&Link, Side)| {
+            let since = link.member(side).changed;
+            let here = link.databases().any(|name| name.eq_ignore_ascii_case(&session.database));
+            here && since > link.created && session.entered < since
+        };
+        let orders = session.request.as_ref().is_some_and(|request| request.operation.is_some());
+        self.is_stale(at, &session.work) || (!orders && self.sights(at).any(inside))
     }
 
     fn contents(&self, at: &str, database: &str) -> Result<Option<Arc<Contents>>, SqlError> {

@@ -20,6 +20,21 @@ fn later(bench: &mut Bench, millis: i64) {
 }
 
 #[test]
+fn a_change_of_role_ends_the_sessions_that_are_in_the_database() {
+    let mut bench = Bench::admin("sql01");
+    let (mut inside, mut outside) = (bench.another(), bench.another());
+    bench.run_in(&mut inside, "USE Sales");
+    bench.run_in(&mut outside, "USE msdb");
+    let inside_id = inside.id;
+    assert_eq!(bench.run("ALTER AVAILABILITY GROUP [LinkSales] FAILOVER"), "done\n");
+    assert!(bench.run_in(&mut inside, "SELECT 1").starts_with("Msg 596,"));
+    assert!(bench.run_in(&mut outside, "SELECT 1").contains("\n1\n"));
+    let listed =
+        format!("SELECT COUNT(*) AS n FROM sys.dm_exec_sessions WHERE session_id = {inside_id}");
+    assert!(bench.run(&listed).contains("\n0\n"));
+}
+
+#[test]
 fn counting_by_database_id_misses_who_sits_in_master() {
     let mut bench = Bench::admin("sql01");
     assert_eq!(whole(&mut bench, SHOP), 4);
