@@ -30,6 +30,9 @@ GRANT ALTER ANY DATABASE TO dr_agent;
 -- was taken away.
 GRANT VIEW ANY DATABASE TO dr_agent;
 
+-- For repairs (`links.repair`), to end sessions on the side that lost.
+GRANT ALTER ANY CONNECTION TO dr_agent;
+
 -- On SQL Server only, to see in msdb that the full backup is there and which jobs back up the log.
 -- msdb does not replicate.
 USE msdb;

@@ -17,6 +17,7 @@ mod operator;
 mod planned;
 mod planned_kill;
 mod receiver;
+mod repair;
 mod replay;
 mod resend;
 mod rig;

@@ -1,9 +1,11 @@
 //! The words of a script, and what they do.
 
+mod people;
+
 use std::fmt::Write as _;
 
 use agent_core::{
-    ApproverId, Ballot, Decision, Event, Health, Input, InstanceId, PlanKind, Proposal, Status,
+    ApproverId, Ballot, Decision, Event, Health, Input, InstanceId, Proposal, Status,
     runbook::{AzureDoor, Door, Places, Sheet},
 };
 use jiff::SignedDuration;
@@ -111,8 +113,6 @@ impl Stage {
             ["the", "hook", "is", "broken"] => self.hook(5, 0),
             ["lose", "the", "next", "exit", "of", "the", "hook"] => self.hook(0, 1),
             ["the", "jobs", "of", at, "are", "disabled"] => self.disable_jobs(at),
-            ["people", "stop", "the", "applications"] => self.people(true),
-            ["people", "let", "the", "applications", "in", "again"] => self.people(false),
             ["report", "the", "state"] => self.report(0),
             ["report", "the", "state", "after", missed, "missed", "times"] => {
                 self.report(missed.parse().map_err(|_| "a number of times")?)
@@ -120,8 +120,8 @@ impl Stage {
             ["print", "the", "runbook"] => self.runbook(),
             ["explain"] => self.explain(),
             ["truth"] => self.truth(),
-            ["ask", "for", "a", "forced", "failover"] => self.ask(PlanKind::ForcedFailover),
-            ["ask", "for", "a", "planned", "failover"] => self.ask(PlanKind::PlannedFailover),
+            ["ask", "for", "a", rest @ ..] => self.ask_for(rest),
+            ["people", rest @ ..] => self.people(rest),
             ["acknowledge"] => self.input(Input::Acknowledge {
                 link: Universe::link(),
                 by: "operator".into(),
@@ -176,15 +176,6 @@ impl Stage {
     fn wait(&mut self, span: SignedDuration) -> Result<(), String> {
         let until = self.universe.now + span;
         self.universe.run(until).map_err(|violation| violation.to_string())
-    }
-
-    fn people(&mut self, stop: bool) -> Result<(), String> {
-        self.universe.people_stop(stop);
-        Ok(())
-    }
-
-    fn ask(&mut self, kind: PlanKind) -> Result<(), String> {
-        self.input(Input::Propose { link: Universe::link(), kind, by: "operator".into() })
     }
 
     fn wait_until(&mut self, what: &str) -> Result<(), String> {

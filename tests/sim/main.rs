@@ -146,6 +146,7 @@ fn each_invariant_is_seen_to_fail() {
         (Sabotage::OpenBounds, &["8"]),
         (Sabotage::Unattested, &["3"]),
         (Sabotage::Asleep, &["12"]),
+        (Sabotage::AnySave, &["10"]),
     ];
     for (sabotage, numbers) in cases {
         let caught = (1..2_000).find_map(|seed| {

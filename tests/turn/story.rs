@@ -45,6 +45,7 @@ fn spec(name: &str) -> LinkSpec {
             ..Policy::default()
         },
         planned: Planned::default(),
+        repair: agent_core::Repair::default(),
     }
 }
 
@@ -169,7 +170,12 @@ pub(crate) fn approval(estate: &Estate, name: &str, approver: &str, second: i64)
 }
 
 pub(crate) fn propose(name: &str) -> Input {
-    Input::Propose { link: link(name), kind: PlanKind::ForcedFailover, by: "carol".to_owned() }
+    Input::Propose {
+        link: link(name),
+        kind: PlanKind::ForcedFailover,
+        by: "carol".to_owned(),
+        winner: None,
+    }
 }
 
 pub(crate) fn start() -> Input {

@@ -1,7 +1,7 @@
 //! What goes wrong, drawn from a seed. The schedule is a list, so that a failing one can be shrunk
 //! by leaving items out.
 
-use agent_core::{Ballot, Decision, Input, LinkId, PlanKind, Report, StepRef};
+use agent_core::{Ballot, Decision, Input, LinkId, PlanKind, Report, Side, StepRef};
 use jiff::SignedDuration;
 use twin::world::{Fault, Party};
 
@@ -44,6 +44,8 @@ pub enum Chaos {
     },
     /// An operator asks for a failover, wise or not.
     Ask(PlanKind),
+    /// An operator asks for a repair that keeps what this side has, or what the agent thinks best.
+    Mend(Option<Side>),
     /// The next runs of the hook that stops and starts the applications go wrong.
     HookFails {
         times: u32,
@@ -297,7 +299,11 @@ impl Universe {
             Chaos::Leaves { server, id } => self.world.close_session(&server, id),
             Chaos::Ask(kind) => {
                 let link = Self::link();
-                self.input(Input::Propose { link, kind, by: "operator".into() })?;
+                self.input(Input::Propose { link, kind, by: "operator".into(), winner: None })?;
+            }
+            Chaos::Mend(winner) => {
+                let (link, kind) = (Self::link(), PlanKind::Repair);
+                self.input(Input::Propose { link, kind, by: "operator".into(), winner })?;
             }
             Chaos::Acknowledge => {
                 let link = Self::link();

@@ -257,7 +257,7 @@ impl Checker {
         let roster = Universe::roster(settings);
         let asked = match (settings.sabotage, terms.kind) {
             (None, _) => terms.quorum,
-            (Some(_), PlanKind::ForcedFailover) => roster.forced_quorum,
+            (Some(_), PlanKind::ForcedFailover | PlanKind::Repair) => roster.forced_quorum,
             (Some(_), PlanKind::PlannedFailover) => roster.planned_quorum,
         };
         if signers.len() < asked && !glass {
@@ -308,7 +308,7 @@ impl Checker {
         now: Timestamp,
     ) -> Result<(), Violation> {
         let Some(proposal) = opened(entry) else { return Ok(()) };
-        if proposal.plan.kind == PlanKind::PlannedFailover {
+        if proposal.plan.kind != PlanKind::ForcedFailover {
             return Ok(());
         }
         let target = proposal.plan.lanes.first().map_or(Side::ManagedInstance, |lane| lane.target);

@@ -76,13 +76,18 @@ impl Coverage {
         ]
         .into_iter()
         .map(str::to_owned);
-        rules
-            .chain(ends)
-            .chain(healths)
-            .chain(refusals)
-            .chain(edges)
-            .filter(|name| self.count(name) == 0)
-            .collect()
+        let all = rules.chain(ends).chain(healths).chain(refusals).chain(edges);
+        let mut missing: Vec<String> = all.filter(|name| self.count(name) == 0).collect();
+        let mends = |what: &str| (1..=5).map(|step| format!("{what} mend {step}")).collect();
+        missing.extend(self.rare(mends("done"), 100));
+        missing.extend(self.rare(mends("killed at").split_off(1), 2));
+        missing
+    }
+
+    /// Those that have not happened often enough, each with how often.
+    fn rare(&self, names: Vec<String>, least: u64) -> impl Iterator<Item = String> {
+        let rare = names.into_iter().filter(move |name| self.count(name) < least);
+        rare.map(move |name| format!("{name}: {} of {least}", self.count(&name)))
     }
 
     /// The same for universes in which everything turns on planned failovers.
@@ -137,10 +142,7 @@ impl Coverage {
             (of("turned back at", &turned, ""), 20),
         ]
         .into_iter()
-        .flat_map(|(names, least)| {
-            let rare = names.into_iter().filter(move |name| self.count(name) < least);
-            rare.map(move |name| format!("{name}: {} of {least}", self.count(&name)))
-        })
+        .flat_map(|(names, least)| self.rare(names, least))
         .collect()
     }
 

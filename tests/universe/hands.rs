@@ -180,7 +180,15 @@ impl Universe {
                     return Ok(());
                 }
                 self.checker.command(step, self.agent_now(), &self.settings)?;
+                if statement.starts_with("DECLARE @end") {
+                    self.end_sessions(instance.as_str());
+                    self.replied(step, 5, StatementReply::Done);
+                    return Ok(());
+                }
                 let command = read(statement);
+                if matches!(command, Command::SetRoleSecondary { .. }) {
+                    self.everything_is_saved(instance, SignedDuration::from_secs(1))?;
+                }
                 let sabotaged = self.settings.sabotage == Some(Sabotage::ForceInstead)
                     && matches!(command, Command::Failover { .. });
                 let (at, command) = if sabotaged {
@@ -224,6 +232,17 @@ impl Universe {
             }
         }
         Ok(())
+    }
+
+    /// What the batch does that ends whoever is at work in the database.
+    fn end_sessions(&mut self, at: &str) {
+        let server = self.acting(at);
+        for session in self.world.session_facts(&server) {
+            if session.user && session.database == DATABASE {
+                // One that has ended meanwhile is none.
+                drop(self.world.kill(&server, 0, i64::from(session.id)));
+            }
+        }
     }
 
     fn await_reply(&mut self, step: StepRef, operation: OperationId, reply: Reply) {
@@ -283,8 +302,10 @@ impl Universe {
         }
         let action = self.work_of(step)?.action;
         let at = action.instance().clone();
-        let seen = if let Action::BackedUp { name, .. } = &action {
-            sight::backup_held(self.backup_taken(&at, name))
+        let seen = if let Action::Saved { .. } = &action {
+            None
+        } else if let Action::BackedUp { name, .. } = &action {
+            sight::backup_held(self.backup_taken(&at, name, false))
         } else {
             self.side(&at).0.ok().and_then(|reading| sight::held(&action, &reading))
         };
@@ -326,8 +347,12 @@ fn read(statement: &str) -> Command {
         return Command::Backup(BackupOrder {
             database: DATABASE.to_owned(),
             kind: BackupKind::Full,
-            devices: vec![Device::Disk(quoted("DISK = N'"))],
-            copy_only: false,
+            devices: vec![if statement.contains(" URL = ") {
+                Device::Url(quoted("URL = N'"))
+            } else {
+                Device::Disk(quoted("DISK = N'"))
+            }],
+            copy_only: statement.contains("COPY_ONLY"),
             checksums: statement.contains("CHECKSUM"),
             compressed: false,
             overwrite: statement.contains("FORMAT"),
@@ -337,6 +362,10 @@ fn read(statement: &str) -> Command {
     }
     if statement.ends_with(" FORCE_FAILOVER_ALLOW_DATA_LOSS") {
         Command::ForceFailover { group }
+    } else if statement.ends_with(" SET (ROLE = SECONDARY)") {
+        Command::SetRoleSecondary { group }
+    } else if statement.ends_with(" SET HADR RESUME") {
+        Command::Resume { database: DATABASE.to_owned() }
     } else {
         Command::Failover { group }
     }

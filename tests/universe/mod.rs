@@ -265,7 +265,8 @@ impl Universe {
                 | Sabotage::Asleep
                 | Sabotage::TrustsTheHook
                 | Sabotage::Impatient
-                | Sabotage::AnyLsn,
+                | Sabotage::AnyLsn
+                | Sabotage::AnySave,
             )
             | None => seen,
         };

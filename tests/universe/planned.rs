@@ -2,11 +2,11 @@
 //! what is true of them whatever a look has shown.
 
 use agent_core::{
-    Action, End, Entry, Estate, Event, InstanceId, PlanKind, Quiet, Route, Side, StepRef,
+    Action, End, Entry, Estate, Event, Health, InstanceId, PlanKind, Quiet, Route, Side, StepRef,
     reply::{self, HookEnd},
 };
 use jiff::{SignedDuration, Timestamp};
-use twin::world::Role;
+use twin::world::{BackupKind, Commit, Role};
 
 use super::{DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation, hands};
 
@@ -37,6 +37,8 @@ pub(super) enum HookRun {
     },
     /// People point the applications at whichever side takes writes now.
     Repoint,
+    /// People point them at a side of their own choice.
+    RepointTo(Side),
 }
 
 impl Universe {
@@ -86,10 +88,11 @@ impl Universe {
                     self.after_ms(3_000, again);
                     return;
                 };
-                let address = self.address(side);
-                for name in self.workloads() {
-                    self.world.repoint(&name, &address).expect("the names are the world's");
-                }
+                self.point_at(side);
+                (false, true)
+            }
+            HookRun::RepointTo(side) => {
+                self.point_at(at(side));
                 (false, true)
             }
         };
@@ -128,6 +131,73 @@ impl Universe {
             self.after_ms(wait, super::Happening::Hands(repoint));
         }
         Ok(())
+    }
+
+    /// People point the applications at an instance, by its name.
+    pub fn people_point_at(&mut self, instance: &str) {
+        self.point_at(instance);
+    }
+
+    fn point_at(&mut self, side: &str) {
+        let address = self.address(side);
+        for name in self.workloads() {
+            self.world.repoint(&name, &address).expect("the names are the world's");
+        }
+    }
+
+    /// What people do about two primaries: some ask for a repair, and most see to it that the
+    /// applications work on the side that is kept, before they sign.
+    pub(super) fn people_mend(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if let Event::HealthChanged { to: Health::SplitBrain, .. } = &entry.event
+                && self.rng.bool()
+            {
+                let wait = self.rng.i64(2_000..15_000);
+                let winner = *self
+                    .rng
+                    .choice(&[None, Some(Side::SqlServer), Some(Side::ManagedInstance)])
+                    .unwrap_or(&None);
+                self.after_ms(wait, super::Happening::Chaos(super::Chaos::Mend(winner)));
+            }
+            let Some(proposal) = super::opened(entry) else { continue };
+            let winner = proposal.plan.lanes.first().map(|lane| lane.target);
+            if proposal.plan.kind == PlanKind::Repair && self.rng.u8(0..4) > 0 {
+                let run = HookRun::RepointTo(winner.expect("there is a lane"));
+                let wait = self.rng.i64(100..3_000);
+                self.after_ms(wait, super::Happening::Hands(hands::Happening::Hook(run)));
+            }
+        }
+    }
+
+    /// 10: nothing that only the loser has is missing in the backup, but for what came after the
+    /// last look.
+    pub(super) fn everything_is_saved(
+        &self,
+        instance: &InstanceId,
+        but: SignedDuration,
+    ) -> Result<(), Violation> {
+        // A command goes to one replica of a side by its name.
+        let sql = instance.as_str() != MANAGED_INSTANCE;
+        let side = if sql { SQL_SERVER } else { MANAGED_INSTANCE };
+        // On whichever replica it was made.
+        let servers = self.servers(side);
+        let servers = servers.iter().filter_map(|name| self.world.instance(name));
+        let saved = servers.flat_map(|server| server.backups(self.now));
+        let saved = saved.filter(|b| b.copy_only && b.kind == BackupKind::Full).map(|b| b.last_lsn);
+        let saved = saved.max();
+        let old = self.world.commits(LINK).filter(|commit| commit.at + but <= self.now);
+        let own = old
+            .filter(|commit| if sql { commit.on_sql_server } else { commit.on_managed_instance });
+        match own.map(|commit| commit.lsn).max().filter(|last| saved.is_none_or(|s| s <= *last)) {
+            Some(last) => {
+                let until = saved.map_or("none".to_owned(), |saved| saved.to_string());
+                let what = format!(
+                    "{instance} has a commit at {last}, and the newest backup goes up to {until}"
+                );
+                Err(Violation::new("10", what))
+            }
+            None => Ok(()),
+        }
     }
 
     /// People stop the applications, or let them in again, by themselves.
@@ -174,7 +244,12 @@ impl Universe {
             | Action::RolesChanged { .. }
             | Action::SourceSecondary { .. }
             | Action::BackedUp { .. }
+            | Action::Demoted { .. }
+            | Action::Following { .. }
             | Action::LogBackupsSeen { .. } => Ok(()),
+            Action::Saved { instance, .. } => {
+                self.everything_is_saved(instance, SignedDuration::ZERO)
+            }
         }
     }
 
@@ -188,7 +263,9 @@ impl Universe {
             let what = format!("{} works where nobody is said to", session.program);
             return Err(Violation::new("7", what));
         }
-        let last = self.world.commits(LINK).filter(|commit| commit.acknowledged).last();
+        let sql = at.as_str() == SQL_SERVER;
+        let there = |commit: &Commit| (commit.side == twin::world::Side::SqlServer) == sql;
+        let last = self.world.commits(LINK).filter(|c| c.acknowledged && there(c)).last();
         let ms = last.map(|commit| self.now.duration_since(commit.at).as_millis());
         match ms.filter(|ms| *ms < i128::from(quiet.for_ms)) {
             Some(ms) => {
@@ -225,15 +302,23 @@ impl Universe {
     }
 }
 
+fn at(side: Side) -> &'static str {
+    match side {
+        Side::SqlServer => SQL_SERVER,
+        Side::ManagedInstance => MANAGED_INSTANCE,
+    }
+}
+
 /// The same for whoever has the estate.
 pub(super) fn place(estate: &Estate, step: StepRef) -> Option<String> {
     let run = estate.record(&Universe::link())?.run.as_ref()?;
     let plan = &run.proposal.plan;
-    let ours =
-        plan.kind == PlanKind::PlannedFailover && run.proposal.terms.proposal == step.proposal;
-    let way = match plan.lanes.get(step.lane).filter(|_| ours)?.target {
-        Side::ManagedInstance => "over",
-        Side::SqlServer => "home",
+    let ours = run.proposal.terms.proposal == step.proposal;
+    let way = match (plan.kind, plan.lanes.get(step.lane).filter(|_| ours)?.target) {
+        (PlanKind::PlannedFailover, Side::ManagedInstance) => "over",
+        (PlanKind::PlannedFailover, Side::SqlServer) => "home",
+        (PlanKind::Repair, _) => "mend",
+        (PlanKind::ForcedFailover, _) => return None,
     };
     let back = if step.undo { " back" } else { "" };
     Some(format!("{way} {}{back}", step.step + 1))

@@ -1,7 +1,7 @@
 //! What a universe is made of, and what can be broken in it on purpose.
 
 use agent_core::{
-    BackupPlace, FailureDomain, Hook, InstanceId, LinkId, LinkSpec, Planned, Policy, Roster,
+    BackupPlace, FailureDomain, Hook, InstanceId, LinkId, LinkSpec, Planned, Policy, Repair, Roster,
 };
 use jiff::SignedDuration;
 use twin::world::WorldSpec;
@@ -13,6 +13,7 @@ use super::{ARM_PATH, DATABASE, Human, LINK, MANAGED_INSTANCE, SQL_SERVER, Unive
 pub struct Settings {
     pub policy: Policy,
     pub planned: Planned,
+    pub repair: Repair,
     /// Commits per second of each application.
     pub rate: f64,
     pub agent_domain: String,
@@ -61,6 +62,8 @@ pub enum Sabotage {
     Impatient,
     /// The look whether the target has everything does not compare how far the logs go.
     AnyLsn,
+    /// The loser's data counts as saved whatever is in the backup.
+    AnySave,
 }
 
 impl Default for Settings {
@@ -91,6 +94,10 @@ impl Default for Settings {
                 hand_over_within: s(20),
                 backup: Some(BackupPlace { to: "/var/opt/mssql/".into(), within: s(20) }),
                 ..Planned::default()
+            },
+            repair: Repair {
+                save: Some(BackupPlace { to: "/var/opt/mssql/backup/".into(), within: s(20) }),
+                save_azure: Some(BackupPlace { to: "https://store/backup/".into(), within: s(20) }),
             },
             rate: 4.0,
             agent_domain: "site-a".into(),
@@ -126,6 +133,7 @@ impl Universe {
             agent_azure_domain: FailureDomain::new(&settings.agent_azure_domain).expect("a name"),
             policy: settings.policy.clone(),
             planned: settings.planned.clone(),
+            repair: settings.repair.clone(),
         }
     }
 

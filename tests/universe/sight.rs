@@ -21,6 +21,10 @@ type Read = Result<SideReading, Silence>;
 /// Of each server of a side, whether a command is at work there.
 type Told = Vec<Result<bool, Silence>>;
 
+type Taken = Result<Option<BackupTaken>, Silence>;
+/// How far a backup of ours has come, if one runs.
+type Running = Result<Option<Option<i64>>, Silence>;
+
 /// What a look has read first, and what it still needs to know.
 pub(super) enum Half {
     Target(Told),
@@ -29,7 +33,9 @@ pub(super) enum Half {
     Admitted(Result<Status, String>),
     CaughtUp { primary: Read, target: InstanceId, quiet: Quiet },
     Source,
-    Backup { running: Result<Option<Option<i64>>, Silence>, name: String },
+    Backup { running: Running, name: String },
+    Saved { running: Running, taken: Taken },
+    Demoted { told: Told, taken: Taken },
     LogBackups,
 }
 
@@ -55,6 +61,15 @@ impl Universe {
             Action::BackedUp { name, .. } => {
                 Half::Backup { running: self.backup_running(&main, step), name }
             }
+            Action::Saved { name, .. } => {
+                let running = self.backup_running(&main, step);
+                Half::Saved { running, taken: self.backup_taken(&main, &name, true) }
+            }
+            Action::Demoted { saved, .. } => {
+                let told = self.told(&main, step);
+                Half::Demoted { told, taken: self.backup_taken(&main, &saved, true) }
+            }
+            Action::Following { .. } => Half::Target(Vec::new()),
             Action::LogBackupsSeen { .. } => Half::LogBackups,
         };
         let (life, half) = (self.life, Box::new(half));
@@ -106,7 +121,16 @@ impl Universe {
                 Err(silence) => Sight::Blind { why: silence.detail },
             },
             Half::Backup { running, name } => {
-                sight::backed_up(running, self.backup_taken(&main, &name))
+                sight::backed_up(running, self.backup_taken(&main, &name, false))
+            }
+            Half::Saved { running, taken } => {
+                let database = self.side(&main).0.map(|reading| reading.database);
+                sight::saved(running, self.believed(taken), database)
+            }
+            Half::Demoted { told, taken } => {
+                let by_role = self.at_target(work, &told);
+                let database = self.side(&main).0.map(|reading| reading.database);
+                sight::still_saved(by_role, self.believed(taken), database)
             }
             Half::LogBackups => {
                 let now = self.agent_now();
@@ -152,7 +176,8 @@ impl Universe {
         let for_ms = if sabotage == Some(Sabotage::Impatient) { 0 } else { quiet.for_ms };
         let activity = self.activity(work.action.instance());
         let Some(doing) = self.doing(work.step) else { return gone() };
-        sight::quiesced(activity, Quiet { for_ms, ..quiet }, &mut doing.still)
+        let quiet = Quiet { for_ms, ..quiet };
+        sight::quiesced(work.route.as_ref(), activity, quiet, &mut doing.still)
     }
 
     /// A reading of the target in which it claims to have all of the log, for those who break the
@@ -165,6 +190,16 @@ impl Universe {
             copy.last_hardened_lsn = Some(Lsn(u128::MAX));
         }
         reading
+    }
+
+    /// A backup that claims to have everything, for those who break the house on purpose.
+    fn believed(&self, taken: Taken) -> Taken {
+        let any = self.settings.sabotage == Some(Sabotage::AnySave);
+        let claim = |taken: BackupTaken| BackupTaken {
+            last_lsn: if any { Some(Lsn(u128::MAX)) } else { taken.last_lsn },
+            ..taken
+        };
+        taken.map(|taken| taken.map(claim))
     }
 
     /// What the probes' own code makes of a side, and the place of the server that speaks for it.
@@ -271,15 +306,17 @@ impl Universe {
         &mut self,
         at: &InstanceId,
         name: &str,
+        copy_only: bool,
     ) -> Result<Option<BackupTaken>, Silence> {
         let server = self.speaking(at)?;
         let instance = self.world.instance(&server).expect("it has just answered");
-        let mut backups = instance.backups(self.now);
-        let taken = backups.find(|backup| {
-            let full = backup.kind == BackupKind::Full && !backup.copy_only;
+        let taken = instance.backups(self.now).filter(|backup| {
+            let full = backup.kind == BackupKind::Full && backup.copy_only == copy_only;
             full && backup.database == DATABASE && backup.name.as_deref() == Some(name)
         });
-        Ok(taken.map(|backup| BackupTaken {
+        let newest = taken.max_by_key(|backup| backup.finish);
+        Ok(newest.map(|backup| BackupTaken {
+            last_lsn: Lsn::parse(&backup.last_lsn.to_string()),
             took_s: Some(backup.finish.duration_since(backup.start).as_secs()),
             size_bytes: i64::try_from(backup.size).ok(),
             checksums: backup.checksums,

@@ -7,6 +7,7 @@ use alloc::{
 };
 
 use crate::{
+    evidence::Role,
     forecast::{self, Loss},
     health::{Assessment, Health, assess, fresh_reading, primary_seen_by},
     input::Refusal,
@@ -42,6 +43,20 @@ pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
     match run.proposal.plan.kind {
         PlanKind::ForcedFailover => forced_clearance(view, run, lane.target),
         PlanKind::PlannedFailover => planned_clearance(view, lane.target),
+        PlanKind::Repair => repair_clearance(view, lane.target),
+    }
+}
+
+/// Nothing is taken from the loser unless the winner is there to go on with, and both are seen.
+fn repair_clearance(view: &View<'_>, winner: Side) -> Result<(), Blocked> {
+    aftercare(view, winner)?;
+    let loser = winner.other();
+    match fresh_reading(view.evidence, view.spec, loser, view.now) {
+        Some(reading) if reading.role == Role::Absent => {
+            Err(Blocked::Paused(format!("{loser} knows no such group")))
+        }
+        Some(_) => Ok(()),
+        None => Err(Blocked::Paused(format!("{loser} is not seen now"))),
     }
 }
 

@@ -266,7 +266,9 @@ impl Deed {
                 | Action::TargetPrimary { .. }
                 | Action::RolesChanged { .. }
                 | Action::Admitted { .. }
-                | Action::BackedUp { .. } => self.not_done(Again::SameRoute),
+                | Action::BackedUp { .. }
+                | Action::Saved { .. }
+                | Action::Demoted { .. } => self.not_done(Again::SameRoute),
                 // A look is all that is asked for, and nobody is kept waiting for it.
                 Action::LogBackupsSeen { database, .. } => Report::Done {
                     seen: self.last.clone(),
@@ -275,7 +277,9 @@ impl Deed {
                 },
                 // The applications are waiting: what has not come about by now is given up.
                 Action::Quiesced { .. } | Action::CaughtUp { .. } => self.not_done(Again::Never),
-                Action::TargetServing { .. } | Action::SourceSecondary { .. } => self.unknown(),
+                Action::TargetServing { .. }
+                | Action::SourceSecondary { .. }
+                | Action::Following { .. } => self.unknown(),
             }),
             // A hook is dead when its time is over, which is before the deadline.
             Phase::Settling { .. } if matches!(self.work.route, Some(Route::Hook(_))) => {
@@ -289,6 +293,9 @@ impl Deed {
                     | Action::RolesChanged { .. }
                     | Action::SourceSecondary { .. }
                     | Action::BackedUp { .. }
+                    | Action::Saved { .. }
+                    | Action::Demoted { .. }
+                    | Action::Following { .. }
                     | Action::LogBackupsSeen { .. } => Again::SameRoute,
                 }))
             }

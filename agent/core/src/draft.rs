@@ -12,7 +12,9 @@ use crate::{
     forecast::{self, Basis, Loss},
     health::Health,
     names::Side,
-    plan::{PLANNED_ATTEMPTS, PlanKind, forced_failover, planned_failover},
+    plan::{
+        PLANNED_ATTEMPTS, PlanKind, REPAIR_ATTEMPTS, forced_failover, planned_failover, repair,
+    },
     proposal::{self, End, Origin, Proposal, Status, Terms},
     rules::View,
 };
@@ -29,19 +31,29 @@ pub(crate) fn draft(
     let plan = match kind {
         PlanKind::ForcedFailover => forced_failover(view.spec, target, view.next_seq, view.now),
         PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
+        PlanKind::Repair => {
+            let save = view.spec.repair.place(target.other()).cloned().unwrap_or_default();
+            repair(view.spec, target, &save, view.next_seq, view.now)
+        }
     };
     let planned = kind == PlanKind::PlannedFailover;
     let down = view.record.health == Health::PrimaryDown;
     let mut forecast =
         forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down);
-    let bounds = if planned {
-        let (least_ms, likely_ms, most_ms) = (0, 0, 0);
-        forecast.loss = Loss::Within { least_ms, likely_ms, most_ms, basis: Basis::HandedOver };
-        forecast::Bounds { loss_most_ms: Some(0) }
-    } else {
-        forecast::bounds(&forecast, view.spec)
+    let nothing_lost = match kind {
+        PlanKind::ForcedFailover => None,
+        PlanKind::PlannedFailover => Some(Basis::HandedOver),
+        PlanKind::Repair => Some(Basis::Saved),
     };
-    let attestation_required = !down && !planned;
+    let bounds = match nothing_lost {
+        Some(basis) => {
+            let (least_ms, likely_ms, most_ms) = (0, 0, 0);
+            forecast.loss = Loss::Within { least_ms, likely_ms, most_ms, basis };
+            forecast::Bounds { loss_most_ms: Some(0) }
+        }
+        None => forecast::bounds(&forecast, view.spec),
+    };
+    let attestation_required = !down && nothing_lost.is_none();
     let mut notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
     notes.extend(capability::way_back(view.evidence, target));
     let before =
@@ -50,6 +62,8 @@ pub(crate) fn draft(
     let quorum = match kind {
         PlanKind::ForcedFailover => view.roster.forced_quorum,
         PlanKind::PlannedFailover => view.roster.planned_quorum,
+        // What the loser has is taken from it.
+        PlanKind::Repair => view.roster.forced_quorum,
     };
     let terms = Terms {
         proposal: view.next_seq,
@@ -71,7 +85,11 @@ pub(crate) fn draft(
         execute_within_ms: ms(policy.execute_within),
         stuck_after_ms: ms(policy.stuck_after),
         retry_after_ms: ms(policy.retry_after),
-        attempts: if planned { policy.attempts.min(PLANNED_ATTEMPTS) } else { policy.attempts },
+        attempts: match kind {
+            PlanKind::ForcedFailover => policy.attempts,
+            PlanKind::PlannedFailover => policy.attempts.min(PLANNED_ATTEMPTS),
+            PlanKind::Repair => policy.attempts.min(REPAIR_ATTEMPTS),
+        },
         notes,
     };
     Proposal::write(&plan, terms)

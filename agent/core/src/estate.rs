@@ -1,5 +1,6 @@
 //! The estate: all links that one agent guards, and the six verbs.
 
+mod asking;
 mod memory;
 mod work;
 
@@ -8,21 +9,18 @@ use core::time::Duration;
 
 use jiff::Timestamp;
 
+use self::asking::Wish;
 pub use self::work::Work;
 use crate::{
     alert,
     approval::{Ballot, Decision},
-    capability,
     clearance::clearance,
-    draft::draft,
     event::{Entry, Event, FORMAT, StepRef, Subject},
     evidence::{Evidence, Observation},
     explain::{Explanation, explain},
-    health::{Health, primary_seen_by},
     input::{Input, Refusal, Report},
     link::{Illegal, Record},
-    names::{LinkId, Seq, Side},
-    plan::PlanKind,
+    names::{LinkId, Seq},
     policy::{LinkSpec, Roster, StormBrake},
     proposal::{End, Origin, Status},
     report::{self, Tally},
@@ -81,12 +79,13 @@ impl Estate {
             Input::Start { version, config_digest } => {
                 Ok((Subject::Agent, Event::AgentStarted { version, config_digest }))
             }
-            Input::Propose { link, kind, by } => {
-                self.admit_proposal(now, &link, kind, Origin::Operator { name: by }, None)
+            Input::Propose { link, kind, by, winner } => {
+                let origin = Origin::Operator { name: by };
+                self.admit_proposal(now, &link, Wish { kind, origin, winner, lost_for: None })
             }
             Input::ProposeForAlert { link, kind, rule, alertname, fingerprint, lost_for } => {
                 let origin = Origin::Alert { rule, alertname, fingerprint };
-                self.admit_proposal(now, &link, kind, origin, lost_for)
+                self.admit_proposal(now, &link, Wish { kind, origin, winner: None, lost_for })
             }
             Input::AlertResolved { link, alertname, fingerprint } => {
                 let record = self.record(&link);
@@ -286,54 +285,6 @@ impl Estate {
         let configured = self.links.values().filter(|link| link.spec.is_some());
         let live = configured.filter_map(|link| link.record.live());
         live.filter(|run| run.proposal.terms.origin.is_machine()).count()
-    }
-
-    fn admit_proposal(
-        &self,
-        now: Timestamp,
-        link: &LinkId,
-        kind: PlanKind,
-        origin: Origin,
-        lost_for: Option<Duration>,
-    ) -> Result<(Subject, Event), Refusal> {
-        let view =
-            self.view(link, now).ok_or_else(|| Refusal::UnknownLink { link: link.clone() })?;
-        if let Some(run) = view.record.live() {
-            return Err(Refusal::ProposalOpen { proposal: run.proposal.terms.proposal });
-        }
-        if let Some(proposal) = view.record.stuck() {
-            return Err(Refusal::Unacknowledged { proposal });
-        }
-        alert::may_ask(&origin, &view, self.own_proposals())?;
-        // A cold agent has never seen a primary: whoever asks for the failover means this one.
-        let target = view.record.primary.unwrap_or(Side::SqlServer).other();
-        match kind {
-            PlanKind::ForcedFailover => {
-                let by_whom = primary_seen_by(view.evidence, view.spec, target, now);
-                if !by_whom.is_empty() {
-                    return Err(Refusal::PrimarySeen { by: by_whom });
-                }
-                if view.record.health == Health::Healthy {
-                    let because = "the link is healthy: ask for a planned failover".to_string();
-                    return Err(Refusal::NoSuchWay { because });
-                }
-                alert::lost_enough(&origin, &view, lost_for)?;
-            }
-            PlanKind::PlannedFailover => {
-                let health = view.record.health;
-                if health != Health::Healthy {
-                    let because = format!(
-                        "the health is {health}: a planned failover takes two sides that are well"
-                    );
-                    return Err(Refusal::NoSuchWay { because });
-                }
-            }
-        }
-        if let Some(because) = capability::obstacle(view.evidence, kind, target) {
-            return Err(Refusal::NoSuchWay { because });
-        }
-        let texts = draft(&view, kind, target, origin);
-        Ok((Subject::Link(link.clone()), Event::ProposalOpened { texts }))
     }
 
     fn admit_ballot(&self, now: Timestamp, ballot: Ballot) -> Result<(Subject, Event), Refusal> {

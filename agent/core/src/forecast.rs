@@ -58,6 +58,8 @@ pub enum Basis {
     TargetCommitAndSilence,
     /// The primary hands over only when the target has everything.
     HandedOver,
+    /// What only one side has is in a backup before it is taken from there.
+    Saved,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

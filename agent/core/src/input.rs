@@ -11,7 +11,7 @@ use crate::{
     event::{Again, StepRef},
     evidence::Vantage,
     health::Health,
-    names::{ApproverId, LinkId, ProposalId},
+    names::{ApproverId, LinkId, ProposalId, Side},
     plan::PlanKind,
     report::Runbook,
 };
@@ -22,7 +22,14 @@ pub enum Input {
     /// The daemon is up.
     Start { version: String, config_digest: String },
     /// An operator wants a plan to be proposed.
-    Propose { link: LinkId, kind: PlanKind, by: String },
+    Propose {
+        link: LinkId,
+        kind: PlanKind,
+        by: String,
+        /// Which side's data a repair keeps; the side that the agent has made primary, if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        winner: Option<Side>,
+    },
     /// An alert that fires wants a plan to be proposed, by a rule of the configuration.
     ProposeForAlert {
         link: LinkId,

@@ -62,7 +62,7 @@ pub use link::{Illegal, Move, Record};
 pub use names::{ApproverId, FailureDomain, InstanceId, LinkId, Lsn, ProposalId, Seq, Side};
 pub use plan::{Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, digest};
 pub use policy::{
-    Approver, BackupPlace, BreakGlass, LinkSpec, Planned, Policy, Roster, StormBrake,
+    Approver, BackupPlace, BreakGlass, LinkSpec, Planned, Policy, Repair, Roster, StormBrake,
 };
 pub use proposal::{End, Origin, Proposal, Received, Status, Terms, Texts};
 pub use report::{

@@ -88,10 +88,10 @@ impl Record {
     #[must_use]
     pub fn stuck(&self) -> Option<ProposalId> {
         let run = self.run.as_ref()?;
-        // Where it stopped after the new primary had been seen to serve, or a planned one before it
-        // changed anything, the roles are known.
-        let planned = run.proposal.plan.kind == PlanKind::PlannedFailover;
-        if (run.committed() && run.settled()) || (planned && !run.committed()) {
+        // Where it stopped after the new primary had been seen to serve, or another than a forced one
+        // before it changed any, the roles are known.
+        let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
+        if (run.committed() && run.settled()) || (!forced && !run.committed()) {
             return None;
         }
         (run.status == Status::Closed(End::Stuck) && !self.acknowledged)

@@ -34,6 +34,28 @@ pub struct LinkSpec {
     pub agent_azure_domain: FailureDomain,
     pub policy: Policy,
     pub planned: Planned,
+    #[serde(default)]
+    pub repair: Repair,
+}
+
+/// How two primaries become one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    /// Where a SQL Server that lost puts what only it has. None: no plan takes it away from there.
+    pub save: Option<BackupPlace>,
+    /// The same of a managed instance; the `https://` address of a container.
+    pub save_azure: Option<BackupPlace>,
+}
+
+impl Repair {
+    /// Where the loser's data is saved.
+    #[must_use]
+    pub fn place(&self, loser: Side) -> Option<&BackupPlace> {
+        match loser {
+            Side::SqlServer => self.save.as_ref(),
+            Side::ManagedInstance => self.save_azure.as_ref(),
+        }
+    }
 }
 
 /// How a planned failover of a link goes.
@@ -59,8 +81,8 @@ pub struct Planned {
     pub backup: Option<BackupPlace>,
 }
 
-/// Where SQL Server puts a full backup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a server puts a full backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupPlace {
     /// What the name of the file is put behind: a folder of the server's with its separator, or the
     /// `https://` address of a container with a slash.

@@ -204,9 +204,16 @@ pub(crate) fn notes(
     plan: &Plan,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    if plan.kind == PlanKind::PlannedFailover {
-        planned_notes(plan, &mut notes);
-        return notes;
+    match plan.kind {
+        PlanKind::ForcedFailover => {}
+        PlanKind::PlannedFailover => {
+            planned_notes(plan, &mut notes);
+            return notes;
+        }
+        PlanKind::Repair => {
+            repair_notes(plan, &mut notes);
+            return notes;
+        }
     }
     match (&forecast.loss, bounds.loss_most_ms) {
         (Loss::Unknown { .. }, _) | (_, None) => notes.push(forecast.loss.to_string()),
@@ -241,6 +248,21 @@ fn planned_notes(plan: &Plan, notes: &mut Vec<String>) {
     }));
     points_of_no_return(plan, notes);
     backups(plan, notes);
+}
+
+fn repair_notes(plan: &Plan, notes: &mut Vec<String>) {
+    let Some(winner) = plan.lanes.first().map(|lane| lane.target) else { return };
+    let loser = winner.other();
+    notes.push(format!(
+        "{winner} keeps what it has. What only {loser} has committed since the two parted is saved in a COPY_ONLY backup, and then leaves its database: nobody merges it but you, from that backup"
+    ));
+    notes.push(format!(
+        "Sessions in the database on {loser} are ended, and ended again if they come back. Point their applications at {winner} before you sign"
+    ));
+    points_of_no_return(plan, notes);
+    notes.push(String::from(
+        "UNCONFIRMED for links: 41104 was seen from SET (ROLE = SECONDARY) on old primaries of ordinary groups. It is tried again; if it never works the logs have parted too far, and the link has to be given up and seeded anew",
+    ));
 }
 
 /// What the backups after the change of roles need.

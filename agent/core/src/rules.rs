@@ -139,6 +139,12 @@ fn contrary_evidence(view: &View<'_>) -> Option<Event> {
             .is_some_and(SideReading::serving);
         return moot.then(|| closed(run, End::Withdrawn, format!("{target} is PRIMARY already")));
     }
+    if run.proposal.plan.kind == PlanKind::Repair {
+        let moot = fresh_reading(view.evidence, view.spec, target.other(), view.now)
+            .is_some_and(|reading| reading.role == Role::Secondary);
+        let why = format!("{} is SECONDARY already", target.other());
+        return moot.then(|| closed(run, End::Withdrawn, why));
+    }
     let old = Vantage::from(target.other());
     let stably = view.evidence.of(old).serving_since().is_some_and(|since| {
         view.now.duration_since(since) >= signed(view.spec.policy.withdraw_after)

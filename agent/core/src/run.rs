@@ -161,7 +161,12 @@ impl Run {
     pub fn settled(&self) -> bool {
         (0..self.lanes.len()).all(|lane| {
             self.current(lane).is_none_or(|step| {
-                matches!(step.action, Action::BackedUp { .. } | Action::LogBackupsSeen { .. })
+                matches!(
+                    step.action,
+                    Action::BackedUp { .. }
+                        | Action::LogBackupsSeen { .. }
+                        | Action::Following { .. }
+                )
             })
         })
     }

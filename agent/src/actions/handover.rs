@@ -1,14 +1,12 @@
-//! The looks of a planned failover: at both sides, at who is at work, at backups.
+//! The looks of a planned failover: at both sides, at who is at work.
 
 use std::time::Duration;
 
 use agent_core::{Action, Quiet, deed::Sight, sight};
 use jiff::Timestamp;
-use probes::tds::{activity, backup_running, backup_taken, log_backups};
+use probes::tds::{activity, log_backups};
 
-use super::{
-    Grip, Place, SIDE_LOOK_MOST, hook, program_name, tsql::unread, unknown_instance, warm::warmed,
-};
+use super::{Grip, Place, SIDE_LOOK_MOST, hook, tsql::unread, unknown_instance, warm::warmed};
 
 impl Grip {
     /// `place` is where the action's own instance is.
@@ -27,7 +25,8 @@ impl Grip {
                     Ok(session) => activity(session, &database, limit).await,
                     Err(error) => Err(error),
                 };
-                sight::quiesced(seen.map_err(|error| error.silence()), quiet, &mut self.still)
+                let seen = seen.map_err(|error| error.silence());
+                sight::quiesced(self.work.route.as_ref(), seen, quiet, &mut self.still)
             }
             Action::Admitted { status, .. } => {
                 let side = warmed(&mut self.warm, place, &self.work, now);
@@ -44,17 +43,13 @@ impl Grip {
                 }
             }
             Action::BackedUp { database, name, .. } => {
-                let warm = warmed(&mut self.warm, place, &self.work, now);
-                let program = program_name(self.work.step);
-                let session = match warm.session(limit).await {
-                    Ok(session) => session,
-                    Err(error) => return Sight::Blind { why: error.silence().detail },
-                };
-                // In this order: a backup that ends in between is then seen in its row.
-                let running = backup_running(session, &program, limit).await;
-                let taken = backup_taken(session, &database, &name, limit).await;
-                let running = running.map_err(|error| error.silence());
-                sight::backed_up(running, taken.map_err(|error| unread(&error)))
+                self.look_if_backed_up(place, &database, &name, now).await
+            }
+            Action::Saved { database, name, .. } => {
+                self.look_if_saved(place, &database, &name, now).await
+            }
+            Action::Demoted { database, saved, .. } => {
+                self.look_if_demoted(place, &database, &saved, now).await
             }
             Action::LogBackupsSeen { database, .. } => {
                 let warm = warmed(&mut self.warm, place, &self.work, now);
@@ -67,7 +62,8 @@ impl Grip {
             }
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
-            | Action::TargetServing { .. } => self.look_at_side(place, now).await,
+            | Action::TargetServing { .. }
+            | Action::Following { .. } => self.look_at_side(place, now).await,
         }
     }
 
@@ -108,6 +104,6 @@ impl Grip {
     }
 }
 
-fn within(place: &Place) -> Duration {
+pub(super) fn within(place: &Place) -> Duration {
     place.look_within.min(SIDE_LOOK_MOST)
 }

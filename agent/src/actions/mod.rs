@@ -8,6 +8,7 @@
 mod arm;
 mod handover;
 mod hook;
+mod saving;
 mod tsql;
 mod warm;
 
@@ -144,6 +145,9 @@ impl Hand for Grip {
             | Action::RolesChanged { .. }
             | Action::SourceSecondary { .. }
             | Action::BackedUp { .. }
+            | Action::Saved { .. }
+            | Action::Demoted { .. }
+            | Action::Following { .. }
             | Action::LogBackupsSeen { .. } => self.look_planned(&place, now).await,
         }
     }

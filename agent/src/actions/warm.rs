@@ -104,11 +104,13 @@ impl Warm {
         match action {
             Action::BackedUp { database, name, .. } => {
                 let taken = match self.session(limit).await {
-                    Ok(session) => backup_taken(session, database, name, limit).await,
+                    Ok(session) => backup_taken(session, database, name, false, limit).await,
                     Err(error) => Err(error),
                 };
                 sight::backup_held(taken.map_err(|error| tsql::unread(&error)))
             }
+            // That it is there is not enough: what is committed meanwhile counts too.
+            Action::Saved { .. } => None,
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
             | Action::TargetServing { .. }
@@ -117,6 +119,8 @@ impl Warm {
             | Action::CaughtUp { .. }
             | Action::RolesChanged { .. }
             | Action::SourceSecondary { .. }
+            | Action::Demoted { .. }
+            | Action::Following { .. }
             | Action::LogBackupsSeen { .. } => {
                 let reading = self.read(limit).await.ok()?;
                 sight::held(action, &reading)

@@ -1,6 +1,6 @@
 //! `propose`: asks for a plan.
 
-use agent_core::{Entry, PlanKind};
+use agent_core::{Entry, PlanKind, Side};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -16,6 +16,15 @@ pub(super) struct Propose {
     /// Who asks; it is in what approvers sign
     #[arg(long, env = "USER", value_name = "NAME")]
     by: String,
+    /// Whose data a repair keeps; the side that the agent has made primary, if left out
+    #[arg(long, value_enum, value_name = "SIDE")]
+    winner: Option<Winner>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Winner {
+    SqlServer,
+    ManagedInstance,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -24,6 +33,8 @@ enum Kind {
     ForcedFailover,
     /// Let the primary hand over to the secondary; nothing is lost and the link is kept
     PlannedFailover,
+    /// Make one of two primaries the secondary of the other; what only it has is saved first
+    Repair,
 }
 
 impl From<Kind> for PlanKind {
@@ -31,6 +42,16 @@ impl From<Kind> for PlanKind {
         match kind {
             Kind::ForcedFailover => Self::ForcedFailover,
             Kind::PlannedFailover => Self::PlannedFailover,
+            Kind::Repair => Self::Repair,
+        }
+    }
+}
+
+impl From<Winner> for Side {
+    fn from(winner: Winner) -> Self {
+        match winner {
+            Winner::SqlServer => Self::SqlServer,
+            Winner::ManagedInstance => Self::ManagedInstance,
         }
     }
 }
@@ -38,7 +59,10 @@ impl From<Kind> for PlanKind {
 impl Propose {
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.connection.open()?;
-        let body = json!({ "kind": PlanKind::from(self.kind), "by": self.by });
+        let mut body = json!({ "kind": PlanKind::from(self.kind), "by": self.by });
+        if let Some(winner) = self.winner.map(Side::from) {
+            body["winner"] = json!(winner);
+        }
         let entry: Entry = client.post(&["links", &self.link, "proposals"], &body)?;
         context.output.show(&entry, |page| {
             page.line(0, format!("proposal {} is open for approvals", entry.seq));

@@ -96,6 +96,9 @@ fn looks(page: &mut Page, action: &Action) {
         | Action::RolesChanged { .. }
         | Action::SourceSecondary { .. }
         | Action::BackedUp { .. }
+        | Action::Saved { .. }
+        | Action::Demoted { .. }
+        | Action::Following { .. }
         | Action::LogBackupsSeen { .. } => None,
     };
     if let Some(hook) = hook {

@@ -48,6 +48,7 @@ fn estate_with(planned: Planned) -> Estate {
         agent_azure_domain: domain("internet"),
         policy: Policy::default(),
         planned,
+        repair: agent_core::Repair::default(),
     };
     let approver = |text, of| Approver { id: name(text), key: key(of).verifying_key() };
     let roster = Roster {
@@ -96,7 +97,7 @@ fn masked(text: &str) -> String {
 /// What a human asks of an agent that has seen nothing: forecast unknown, attestation required.
 fn cold() -> Proposal {
     let (link, kind) = (LinkId::new("orders").expect("a name"), PlanKind::ForcedFailover);
-    let input = Input::Propose { link, kind, by: "mallory\u{1b}[2J".into() };
+    let input = Input::Propose { link, kind, by: "mallory\u{1b}[2J".into(), winner: None };
     open(&mut estate(), at(0), input)
 }
 
@@ -158,7 +159,7 @@ fn back() -> Proposal {
         }
     }
     let (link, kind) = (LinkId::new("orders").expect("a name"), PlanKind::PlannedFailover);
-    open(&mut estate, at(10), Input::Propose { link, kind, by: "carol".into() })
+    open(&mut estate, at(10), Input::Propose { link, kind, by: "carol".into(), winner: None })
 }
 
 fn look(estate: &mut Estate, second: i64, vantage: Vantage, seen: Seen) {

@@ -258,6 +258,7 @@ impl<'p> Builder<'p> {
                 agent_azure_domain,
                 policy,
                 planned,
+                repair: self.repair(&link.repair, &key.at("repair")),
             });
         }
         specs

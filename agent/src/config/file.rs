@@ -166,6 +166,16 @@ pub(super) struct Link {
     pub(super) policy: Policy,
     #[serde(default)]
     pub(super) planned: Planned,
+    #[serde(default)]
+    pub(super) repair: Repair,
+}
+
+/// Both are of [`agent_core::Repair`].
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Repair {
+    pub(super) save: Option<Backup>,
+    pub(super) save_azure: Option<Backup>,
 }
 
 /// Each is a part of [`agent_core::Planned`], which has the defaults.

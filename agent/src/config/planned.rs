@@ -1,8 +1,8 @@
-//! How a planned failover of a link goes, from the file to what the plan is made of.
+//! How a planned failover of a link goes, and a repair, from the file to what the plan is made of.
 
 use std::{path::Path, time::Duration};
 
-use agent_core::{BackupPlace, Hook, Planned};
+use agent_core::{BackupPlace, Hook, Planned, Repair};
 
 use super::{
     build::Builder,
@@ -53,16 +53,29 @@ impl Builder<'_> {
             quiet_log_kb: given.quiet_log_kb.unwrap_or(base.quiet_log_kb),
             catch_up_within: or(given.catch_up_within, base.catch_up_within),
             hand_over_within: or(given.hand_over_within, base.hand_over_within),
-            backup: given
-                .backup
-                .as_ref()
-                .map(|backup| BackupPlace { to: backup.to.clone(), within: backup.within.0 }),
+            backup: self.place(given.backup.as_ref(), &key.at("backup")),
         };
         times(given, &planned, execute_within, key, &mut self.found);
-        if let Some(backup) = &given.backup {
-            place(backup, &key.at("backup"), &mut self.found);
-        }
         planned
+    }
+
+    pub(super) fn repair(&mut self, given: &file::Repair, key: &Key) -> Repair {
+        let azure = key.at("save_azure");
+        let local = given.save_azure.as_ref().map(|backup| &backup.to);
+        if let Some(to) = local.filter(|to| !to.to_ascii_lowercase().starts_with("https://")) {
+            let what = format!("a managed instance has no folder {to:?}");
+            self.found.add(&azure.at("to"), what, "the https address of a container");
+        }
+        Repair {
+            save: self.place(given.save.as_ref(), &key.at("save")),
+            save_azure: self.place(given.save_azure.as_ref(), &azure),
+        }
+    }
+
+    fn place(&mut self, given: Option<&file::Backup>, key: &Key) -> Option<BackupPlace> {
+        let backup = given?;
+        place(backup, key, &mut self.found);
+        Some(BackupPlace { to: backup.to.clone(), within: backup.within.0 })
     }
 
     fn hook(&mut self, hook: &file::Hook, key: &Key) -> Option<Hook> {

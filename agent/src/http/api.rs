@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agent_core::{
-    Ballot, Entry, Explanation, Input, LinkId, PlanKind, ProposalId, WORDS, runbook::Sheet,
+    Ballot, Entry, Explanation, Input, LinkId, PlanKind, ProposalId, Side, WORDS, runbook::Sheet,
 };
 use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
@@ -31,6 +31,8 @@ type Taken = Result<(StatusCode, axum::Json<Entry>), Problem>;
 pub(super) struct Propose {
     kind: PlanKind,
     by: String,
+    /// Whose data a repair keeps.
+    winner: Option<Side>,
 }
 
 /// Who has seen how the newest proposal ended.
@@ -108,7 +110,7 @@ pub(super) async fn propose(
     Json(body): Json<Propose>,
 ) -> Taken {
     let by = words("`by`", &body.by, NAME)?;
-    taken(app.input(Input::Propose { link, kind: body.kind, by }).await?)
+    taken(app.input(Input::Propose { link, kind: body.kind, by, winner: body.winner }).await?)
 }
 
 pub(super) async fn cast(State(app): State<App>, Json(ballot): Json<Ballot>) -> Taken {

@@ -178,6 +178,7 @@ fn estate() -> Estate {
         agent_azure_domain: domain("internet"),
         policy: Policy::default(),
         planned: Planned::default(),
+        repair: agent_core::Repair::default(),
     };
     let id = ApproverId::new("ann").expect("a name");
     let approver = Approver { id, key: SigningKey::from_bytes(&[7; 32]).verifying_key() };

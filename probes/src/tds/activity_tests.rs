@@ -120,15 +120,24 @@ async fn a_backup_is_running_while_its_session_is_there() {
 #[tokio::test]
 async fn a_backup_is_there_with_its_row() {
     let row = |id: Option<i64>| -> Vec<Rows> {
-        let names = vec!["backup_set_id", "took_s", "size_bytes", "has_checksums"];
+        let names = vec!["backup_set_id", "took_s", "size_bytes", "has_checksums", "last_lsn"];
         let about = id.map(|_| 1);
-        vec![(names, vec![vec![Int(id), Int(about), Int(about), Int(about)]])]
+        let last = Cell::Lsn(id.map(|_| 39_000_000_057_600_001));
+        vec![(names, vec![vec![Int(id), Int(about), Int(about), Int(about), last]])]
     };
     let mut there = session(row(Some(3))).await;
-    let taken = BackupTaken { took_s: Some(1), size_bytes: Some(1), checksums: true };
-    assert_eq!(backup_taken(&mut there, "Orders", "dr-agent 17 1", LONG).await, Ok(Some(taken)));
+    let taken = BackupTaken {
+        took_s: Some(1),
+        size_bytes: Some(1),
+        checksums: true,
+        last_lsn: Some(agent_core::Lsn(39_000_000_057_600_001)),
+    };
+    assert_eq!(
+        backup_taken(&mut there, "Orders", "dr-agent 17 1", false, LONG).await,
+        Ok(Some(taken))
+    );
     let mut none = session(row(None)).await;
-    assert_eq!(backup_taken(&mut none, "Orders", "dr-agent 17 1", LONG).await, Ok(None));
+    assert_eq!(backup_taken(&mut none, "Orders", "dr-agent 17 1", false, LONG).await, Ok(None));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tiberius::Row;
 
 use super::{
     error::TdsError,
-    rows::{blind_to_sessions, checked, integer, text},
+    rows::{blind_to_sessions, checked, integer, lsn, text},
     session::Session,
 };
 use crate::text::plain;
@@ -32,17 +32,17 @@ pub async fn backup_running(
     session.ask(sql, &[&nonce, &program_name], limit, read).await
 }
 
-/// The finished full backup of `database` under `name` that is not COPY_ONLY, if there is one.
+/// The newest finished full backup of `database` under `name`, if there is one: COPY_ONLY or not.
 pub async fn backup_taken(
     session: &mut Session,
     database: &str,
     name: &str,
+    copy_only: bool,
     limit: Duration,
 ) -> Result<Option<BackupTaken>, TdsError> {
     let nonce = fastrand::i64(..);
     let sql = include_str!("sql/backup_taken.sql");
     let read = |results: &[Vec<Row>]| {
-        // A second attempt under the same name may have made a second one: either will do.
         let Some(row) = one(results, "backups", nonce)?.first() else { return Ok(None) };
         if integer(row, "backup_set_id")?.is_none() {
             return Ok(None);
@@ -51,9 +51,10 @@ pub async fn backup_taken(
             took_s: integer(row, "took_s")?,
             size_bytes: integer(row, "size_bytes")?,
             checksums: integer(row, "has_checksums")? == Some(1),
+            last_lsn: lsn(row, "last_lsn")?,
         }))
     };
-    session.ask(sql, &[&nonce, &database, &name], limit, read).await
+    session.ask(sql, &[&nonce, &database, &name, &copy_only], limit, read).await
 }
 
 /// What the instance knows of backups of `database` and of who takes them.

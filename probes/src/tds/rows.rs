@@ -128,7 +128,7 @@ pub(crate) fn text(row: &Row, column: &str) -> Result<Option<String>, TdsError> 
 }
 
 /// `numeric(25,0)`, without a detour over floats.
-fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, TdsError> {
+pub(crate) fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, TdsError> {
     let ColumnData::Numeric(value) = data(row, column)? else {
         return Err(wrong_type(column, "a numeric(25,0)"));
     };

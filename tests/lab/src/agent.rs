@@ -105,6 +105,15 @@ impl Agent {
         self.http.post(&format!("/api/v1/links/{link}/proposals"), &body)
     }
 
+    /// Asks for the repair of a split brain; None keeps what the side has that the agent made primary.
+    ///
+    /// # Errors
+    /// Nobody answers; a refusal is an answer.
+    pub fn propose_repair(&self, link: &str, by: &str, winner: Option<&str>) -> Result<Answer> {
+        let body = json!({ "kind": "repair", "by": by, "winner": winner });
+        self.http.post(&format!("/api/v1/links/{link}/proposals"), &body)
+    }
+
     /// Hands in a signed ballot.
     ///
     /// # Errors

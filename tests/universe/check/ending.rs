@@ -97,7 +97,7 @@ impl Checker {
         else {
             return Ok(());
         };
-        if run.proposal.plan.kind == PlanKind::PlannedFailover {
+        if run.proposal.plan.kind != PlanKind::ForcedFailover {
             return Ok(());
         }
         let id = run.proposal.terms.proposal;

@@ -45,6 +45,7 @@ pub(crate) fn obstacle(evidence: &Evidence, kind: PlanKind, target: Side) -> Opt
     match kind {
         PlanKind::ForcedFailover => facts.against_forced(target),
         PlanKind::PlannedFailover => facts.against_planned(target),
+        PlanKind::Repair => facts.against_repair(target),
     }
 }
 

@@ -131,6 +131,11 @@ impl Facts {
         self.never(target).or_else(|| self.unfit(target)).or_else(|| self.azure(target))
     }
 
+    /// Why the other side can't become the secondary of `winner`: it receives its log from then on.
+    pub(super) fn against_repair(&self, winner: Side) -> Option<String> {
+        self.never(winner.other()).or_else(|| self.unreadable(winner.other()))
+    }
+
     /// What no waiting mends: versions, formats and one-way links do not change by themselves.
     pub(super) fn never(&self, target: Side) -> Option<String> {
         let engine = self.engine.and_then(|engine| {
@@ -257,9 +262,7 @@ impl Facts {
             Side::SqlServer => Back::OverTheLink,
             Side::ManagedInstance => self.back_from_azure(true),
         };
-        // The loser receives the winner's log from then on.
-        let against = self.never(winner.other()).or_else(|| self.unreadable(winner.other()));
-        Way { over: Over::Repair, target: winner, offer: people(7, against), back }
+        Way { over: Over::Repair, target: winner, offer: plan(self.against_repair(winner)), back }
     }
 
     fn give_up(&self, primary: Side) -> Way {

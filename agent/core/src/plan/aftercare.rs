@@ -4,7 +4,7 @@ use alloc::{format, vec::Vec};
 
 use jiff::Timestamp;
 
-use super::{Action, Route, Step, Undo, ms, quoted};
+use super::{Action, Route, Step, Undo, ms, quoted, text};
 use crate::{
     names::{InstanceId, ProposalId, Side},
     policy::LinkSpec,
@@ -50,10 +50,10 @@ fn backup(
     let device = if place.to.to_ascii_lowercase().starts_with("https://") { "URL" } else { "DISK" };
     let file = format!("{}{}-dr-agent-{proposal}-{seconds}.bak", place.to, spec.database);
     let statement = format!(
-        "BACKUP DATABASE {} TO {device} = N'{}' WITH CHECKSUM, FORMAT, NAME = N'{}'",
+        "BACKUP DATABASE {} TO {device} = {} WITH CHECKSUM, FORMAT, NAME = {}",
         quoted(&spec.database),
-        file.replace('\'', "''"),
-        name.replace('\'', "''"),
+        text(&file),
+        text(&name),
     );
     let action = Action::BackedUp {
         instance: instance.clone(),

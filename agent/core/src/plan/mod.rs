@@ -5,6 +5,7 @@
 mod aftercare;
 mod forced_failover;
 mod planned_failover;
+mod repair;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{fmt, time::Duration};
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) use self::{
     forced_failover::forced_failover,
     planned_failover::{ATTEMPTS as PLANNED_ATTEMPTS, planned_failover},
+    repair::{ATTEMPTS as REPAIR_ATTEMPTS, repair},
 };
 use crate::names::{InstanceId, LinkId, Side};
 
@@ -25,6 +27,8 @@ pub enum PlanKind {
     ForcedFailover,
     /// Both sides are well; nothing is lost and the link is kept.
     PlannedFailover,
+    /// Both sides are primary; one of them becomes the secondary of the other.
+    Repair,
 }
 
 /// What is going to be done, in all detail, and nothing about why.
@@ -103,6 +107,13 @@ pub enum Action {
     SourceSecondary { instance: InstanceId, group: String, database: String },
     /// There is a full backup of this name, finished, and not COPY_ONLY: a log chain of its own.
     BackedUp { instance: InstanceId, group: String, database: String, name: String },
+    /// There is a COPY_ONLY backup of this name with everything that the instance has committed.
+    Saved { instance: InstanceId, group: String, database: String, name: String },
+    /// The instance is SECONDARY; what only it had is in the backup `saved`, and not in its database
+    /// any more.
+    Demoted { instance: InstanceId, group: String, database: String, saved: String },
+    /// The instance receives the log of the new primary, and its data movement runs.
+    Following { instance: InstanceId, group: String, database: String },
     /// Somebody has looked whether a job backs up the log; what was found is in the entry.
     LogBackupsSeen { instance: InstanceId, group: String, database: String },
 }
@@ -202,6 +213,9 @@ impl Action {
             | Self::Admitted { .. }
             | Self::SourceSecondary { .. }
             | Self::BackedUp { .. }
+            | Self::Saved { .. }
+            | Self::Demoted { .. }
+            | Self::Following { .. }
             | Self::LogBackupsSeen { .. } => None,
         }
     }
@@ -217,6 +231,9 @@ impl Action {
             | Self::RolesChanged { instance, group, database, .. }
             | Self::SourceSecondary { instance, group, database }
             | Self::BackedUp { instance, group, database, .. }
+            | Self::Saved { instance, group, database, .. }
+            | Self::Demoted { instance, group, database, .. }
+            | Self::Following { instance, group, database }
             | Self::LogBackupsSeen { instance, group, database } => (instance, group, database),
         }
     }
@@ -243,6 +260,7 @@ impl fmt::Display for PlanKind {
         f.write_str(match self {
             Self::ForcedFailover => "forced failover",
             Self::PlannedFailover => "planned failover",
+            Self::Repair => "repair",
         })
     }
 }
@@ -277,6 +295,15 @@ impl fmt::Display for Action {
             Self::BackedUp { instance, database, .. } => {
                 write!(f, "{database} on {instance} has a full backup of its new log chain")
             }
+            Self::Saved { instance, database, .. } => {
+                write!(f, "all that {instance} has of {database} is in a COPY_ONLY backup")
+            }
+            Self::Demoted { instance, database, .. } => {
+                write!(f, "{instance} is SECONDARY of {database}, without what only it had")
+            }
+            Self::Following { instance, database, .. } => {
+                write!(f, "{instance} follows the primary of {database}")
+            }
             Self::LogBackupsSeen { instance, database, .. } => {
                 write!(f, "the log backup jobs for {database} on {instance} have been looked at")
             }
@@ -303,4 +330,9 @@ fn ms(span: Duration) -> u64 {
 /// An identifier in brackets, as T-SQL quotes it.
 pub(crate) fn quoted(name: &str) -> String {
     alloc::format!("[{}]", name.replace(']', "]]"))
+}
+
+/// A text in quotes, as T-SQL writes it.
+pub(crate) fn text(text: &str) -> String {
+    alloc::format!("N'{}'", text.replace('\'', "''"))
 }

@@ -63,11 +63,15 @@ pub fn statement(reply: StatementReply, action: &Action, login: &str) -> Sent {
     };
     let (meaning, advice) = match action {
         Action::RolesChanged { .. } => handing_over(n).unwrap_or_else(|| meaning(n, login)),
-        Action::BackedUp { database, .. } => backing_up(n, database, login),
+        Action::BackedUp { database, .. } | Action::Saved { database, .. } => {
+            backing_up(n, database, login)
+        }
+        Action::Demoted { .. } => demoting(n).unwrap_or_else(|| meaning(n, login)),
+        Action::Quiesced { .. } => ending(n, login),
+        Action::Following { .. } => resuming(n).unwrap_or_else(|| meaning(n, login)),
         Action::TargetReady { .. }
         | Action::TargetPrimary { .. }
         | Action::TargetServing { .. }
-        | Action::Quiesced { .. }
         | Action::Admitted { .. }
         | Action::CaughtUp { .. }
         | Action::SourceSecondary { .. }
@@ -113,6 +117,37 @@ fn handing_over(number: u32) -> Option<(Meaning, Option<String>)> {
         _ => return None,
     };
     Some((meaning, Some(advice.to_owned())))
+}
+
+/// What is different where an old primary is to become a secondary.
+fn demoting(number: u32) -> Option<(Meaning, Option<String>)> {
+    let (meaning, advice) = match number {
+        41195 => (Meaning::Already, "it is a secondary already"),
+        41104 => (
+            Meaning::Refused(Again::SameRoute),
+            "it is tried again; if it never works take the local group OFFLINE or stop the service, and give the link up",
+        ),
+        _ => return None,
+    };
+    Some((meaning, Some(advice.to_owned())))
+}
+
+/// Whoever could not be ended is looked for again.
+fn ending(number: u32, login: &str) -> (Meaning, Option<String>) {
+    let advice = match number {
+        // The session has ended by itself, or ends at this moment.
+        6101 | 6104 | 6106 | 6107 => "that session is gone, or none to be ended".to_owned(),
+        6102 => format!("GRANT ALTER ANY CONNECTION TO [{login}] in master"),
+        _ => return meaning(number, login),
+    };
+    (Meaning::Refused(Again::SameRoute), Some(advice))
+}
+
+/// Too early is no harm: it is sent again.
+fn resuming(number: u32) -> Option<(Meaning, Option<String>)> {
+    let early = [921, 922, 927, 945, 978, 983, 35250, 35262];
+    let advice = "the database is not ready for it yet; it is sent again".to_owned();
+    early.contains(&number).then_some((Meaning::Refused(Again::SameRoute), Some(advice)))
 }
 
 /// A backup that failed leaves no row of its own and may be tried again over what it left.

@@ -5,7 +5,8 @@ use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 use crate::{
     deed::Sight,
-    evidence::{Silence, SilenceKind},
+    evidence::{DatabaseReading, Silence, SilenceKind},
+    names::Lsn,
 };
 
 /// Of the jobs that were found so many are named.
@@ -17,6 +18,8 @@ pub struct BackupTaken {
     pub took_s: Option<i64>,
     pub size_bytes: Option<i64>,
     pub checksums: bool,
+    /// Everything before this position is in it, and nothing from it on.
+    pub last_lsn: Option<Lsn>,
 }
 
 /// What is known of those who back up the log of a database.
@@ -60,6 +63,57 @@ pub fn backed_up(
             let seen = "there is no such backup, and none is being made".into();
             Sight::Not { seen, first_hand: true }
         }
+    }
+}
+
+/// Is everything that the instance has committed in the backup? `database` has to have been read
+/// after `taken`: what it has committed by then is what has to be there.
+#[must_use]
+pub fn saved(
+    running: Result<Option<Option<i64>>, Silence>,
+    taken: Result<Option<BackupTaken>, Silence>,
+    database: Result<Option<DatabaseReading>, Silence>,
+) -> Sight {
+    let Ok(Some(backup)) = &taken else { return backed_up(running, taken) };
+    let committed = match database {
+        Ok(Some(database)) => database.last_commit_lsn,
+        Ok(None) => return Sight::Unfit { seen: "the database is gone".into() },
+        Err(silence) => return Sight::Blind { why: silence.detail },
+    };
+    let seen = found(*backup);
+    match (backup.last_lsn, committed) {
+        (Some(last), Some(committed)) if last > committed => {
+            Sight::Holds { seen: format!("{seen}; it has all up to {last}") }
+        }
+        (Some(last), Some(committed)) => Sight::Not {
+            seen: format!("{seen}, up to {last}, but there is a commit at {committed}"),
+            first_hand: true,
+        },
+        (None, _) | (_, None) => Sight::Blind {
+            why: format!("{seen}, but not up to where, or where the last commit is"),
+        },
+    }
+}
+
+/// The command that takes away what is saved is about to leave, by what the role has shown. Is it all
+/// saved, even now? Whoever has committed meanwhile is not to lose it.
+#[must_use]
+pub fn still_saved(
+    by_role: Sight,
+    taken: Result<Option<BackupTaken>, Silence>,
+    database: Result<Option<DatabaseReading>, Silence>,
+) -> Sight {
+    let Sight::Not { seen, .. } = &by_role else { return by_role };
+    match saved(Ok(None), taken, database) {
+        Sight::Holds { .. } | Sight::Warned { .. } => by_role,
+        Sight::Blind { why } => Sight::Blind { why: format!("{seen}; {why}") },
+        Sight::Not { seen: saved, .. }
+        | Sight::Coming { seen: saved }
+        | Sight::Unfit { seen: saved } => Sight::Unfit {
+            seen: format!(
+                "{seen}; {saved}. Nothing is taken away that is not saved: find who still works there, and ask for another repair"
+            ),
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 use expect_test::expect;
 
 use super::*;
+use crate::evidence::DatabaseState;
 
 fn denied() -> Silence {
     let detail = "SELECT was denied on the object 'backupset'".into();
@@ -27,7 +28,7 @@ fn line(sight: &Sight) -> String {
 fn a_backup_is_there_when_its_row_is() {
     let taken = |checksums| {
         let (took_s, size_bytes) = (Some(75), Some(1_234_567_890));
-        Ok(Some(BackupTaken { took_s, size_bytes, checksums }))
+        Ok(Some(BackupTaken { took_s, size_bytes, checksums, last_lsn: None }))
     };
     let sights = [
         backed_up(Ok(None), taken(true)),
@@ -50,6 +51,75 @@ fn a_backup_is_there_when_its_row_is() {
         BLIND   no such backup yet, but not whether one runs: no answer in time while waiting for the result
         BLIND   SELECT was denied on the object 'backupset'
         BLIND   no answer in time while waiting for the result
+    "#]].assert_eq(&sights.iter().map(line).collect::<String>());
+}
+
+/// A database whose last commit is at this position.
+fn committed(at: Option<u128>) -> Result<Option<DatabaseReading>, Silence> {
+    Ok(Some(DatabaseReading {
+        state: DatabaseState::Online,
+        read_write: true,
+        suspended: false,
+        suspend_reason: None,
+        synchronization: None,
+        last_hardened_lsn: None,
+        last_commit_lsn: at.map(Lsn),
+        last_commit_at: None,
+        redo_queue_kb: None,
+        redo_rate_kb_per_s: None,
+        end_of_log_lsn: None,
+    }))
+}
+
+#[test]
+fn what_is_committed_after_the_backup_is_not_saved() {
+    let taken = |last: Option<u128>| {
+        let last_lsn = last.map(Lsn);
+        Ok(Some(BackupTaken { took_s: Some(2), size_bytes: None, checksums: true, last_lsn }))
+    };
+    let sights = [
+        saved(Ok(None), taken(Some(700)), committed(Some(699))),
+        saved(Ok(None), taken(Some(700)), committed(Some(700))),
+        saved(Ok(None), taken(None), committed(Some(1))),
+        saved(Ok(None), taken(Some(700)), committed(None)),
+        saved(Ok(None), taken(Some(700)), Err(lost())),
+        saved(Ok(None), taken(Some(700)), Ok(None)),
+        saved(Ok(Some(None)), Ok(None), committed(Some(1))),
+        saved(Ok(None), Ok(None), committed(Some(1))),
+    ];
+    expect![[r#"
+        HOLDS   the backup is there in 2 s, with checksums; it has all up to 700
+        NOT     the backup is there in 2 s, with checksums, up to 700, but there is a commit at 700
+        BLIND   the backup is there in 2 s, with checksums, but not up to where, or where the last commit is
+        BLIND   the backup is there in 2 s, with checksums, but not up to where, or where the last commit is
+        BLIND   no answer in time while waiting for the result
+        UNFIT   the database is gone
+        COMING  the backup is being made
+        NOT     there is no such backup, and none is being made
+    "#]].assert_eq(&sights.iter().map(line).collect::<String>());
+}
+
+#[test]
+fn nothing_is_taken_away_unless_it_is_saved_even_now() {
+    let taken = || {
+        let last_lsn = Some(Lsn(700));
+        Ok(Some(BackupTaken { took_s: Some(2), size_bytes: None, checksums: true, last_lsn }))
+    };
+    let primary = || Sight::Not { seen: "sql01 is PRIMARY".into(), first_hand: true };
+    let done = Sight::Holds { seen: "sql01 is SECONDARY".into() };
+    let sights = [
+        still_saved(primary(), taken(), committed(Some(699))),
+        still_saved(primary(), taken(), committed(Some(701))),
+        still_saved(primary(), Ok(None), committed(Some(1))),
+        still_saved(primary(), Err(lost()), committed(Some(1))),
+        still_saved(done, Ok(None), Ok(None)),
+    ];
+    expect![[r#"
+        NOT     sql01 is PRIMARY
+        UNFIT   sql01 is PRIMARY; the backup is there in 2 s, with checksums, up to 700, but there is a commit at 701. Nothing is taken away that is not saved: find who still works there, and ask for another repair
+        UNFIT   sql01 is PRIMARY; there is no such backup, and none is being made. Nothing is taken away that is not saved: find who still works there, and ask for another repair
+        BLIND   sql01 is PRIMARY; no answer in time while waiting for the result
+        HOLDS   sql01 is SECONDARY
     "#]].assert_eq(&sights.iter().map(line).collect::<String>());
 }
 

@@ -7,6 +7,7 @@
 mod aftercare;
 mod calm;
 mod planned;
+mod repair;
 
 use alloc::{format, string::String};
 
@@ -14,7 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::aftercare::nobody_looked;
 pub use self::{
-    aftercare::{BackupTaken, JobStep, LogBackups, backed_up, log_backups_seen},
+    aftercare::{
+        BackupTaken, JobStep, LogBackups, backed_up, log_backups_seen, saved, still_saved,
+    },
     calm::{Steadiness, Stillness},
     planned::{
         Activity, Status, User, admitted, caught_up, not_stopped, quiesced, roles_changed,
@@ -82,6 +85,9 @@ pub fn asks_control(work: &Work, sight: &Sight) -> bool {
             | Action::RolesChanged { .. }
             | Action::SourceSecondary { .. }
             | Action::BackedUp { .. }
+            | Action::Saved { .. }
+            | Action::Demoted { .. }
+            | Action::Following { .. }
             | Action::LogBackupsSeen { .. },
             Sight::Holds { .. }
             | Sight::Warned { .. }
@@ -172,10 +178,13 @@ pub fn of_side(action: &Action, reading: &SideReading, under_way: &UnderWay) -> 
         Action::RolesChanged { .. } if reading.serving() => Sight::Holds { seen },
         Action::RolesChanged { .. } => Sight::Coming { seen },
         Action::SourceSecondary { .. } => source_secondary(action, reading),
+        Action::Demoted { .. } => repair::demoted(reading, under_way, seen),
+        Action::Following { .. } => repair::following(reading, seen),
         Action::Quiesced { .. }
         | Action::Admitted { .. }
         | Action::CaughtUp { .. }
         | Action::BackedUp { .. }
+        | Action::Saved { .. }
         | Action::LogBackupsSeen { .. } => {
             Sight::Blind { why: format!("{seen}, which says nothing of this step") }
         }
@@ -255,6 +264,9 @@ fn by_control(action: &Action, reading: &ControlReading, besides: &str) -> Sight
             | Action::RolesChanged { .. }
             | Action::SourceSecondary { .. }
             | Action::BackedUp { .. }
+            | Action::Saved { .. }
+            | Action::Demoted { .. }
+            | Action::Following { .. }
             | Action::LogBackupsSeen { .. },
             _,
         ) => Sight::Blind { why: format!("{seen}, which says nothing of this step") },

@@ -13,7 +13,7 @@ use crate::{
     evidence::{
         DatabaseReading, PartnerReading, Role, SideReading, Silence, SyncHealth, SyncState,
     },
-    plan::{Action, Quiet},
+    plan::{Action, Quiet, Route},
 };
 
 /// Of those who are still at work so many are named.
@@ -64,8 +64,13 @@ pub fn not_stopped(status: Result<Status, String>, still: &mut Stillness) -> Opt
     Some(sight)
 }
 
-/// Has everybody left the database?
-pub fn quiesced(activity: Result<Activity, Silence>, quiet: Quiet, still: &mut Stillness) -> Sight {
+/// Has everybody left the database? `route`: what the step does about those who have not.
+pub fn quiesced(
+    route: Option<&Route>,
+    activity: Result<Activity, Silence>,
+    quiet: Quiet,
+    still: &mut Stillness,
+) -> Sight {
     let activity = match activity {
         Ok(activity) => activity,
         Err(silence) => {
@@ -75,7 +80,12 @@ pub fn quiesced(activity: Result<Activity, Silence>, quiet: Quiet, still: &mut S
     };
     if !activity.users.is_empty() {
         still.broken();
-        return Sight::Coming { seen: format!("still at work: {}", users(&activity.users)) };
+        let seen = format!("still at work: {}", users(&activity.users));
+        // A hook has asked them to leave; a statement ends them, and whoever comes back too.
+        return match route {
+            Some(Route::Tsql { .. }) => Sight::Not { seen, first_hand: true },
+            Some(Route::Hook(_) | Route::Arm { .. }) | None => Sight::Coming { seen },
+        };
     }
     let whole = seconds(Duration::from_millis(quiet.for_ms));
     match still.seen(activity.at_ms, activity.log_bytes_flushed, quiet) {

@@ -106,15 +106,15 @@ fn quiesced_is_nobody_there_for_a_while() {
     let mut still = Stillness::default();
     let crowd = vec![user("shop", 12, 2), user("dba", 1, 1), user("report", 1, 0), user("x", 1, 0)];
     let sights = [
-        quiesced(Err(silence()), QUIET, &mut still),
-        quiesced(activity(0, crowd), QUIET, &mut still),
-        quiesced(activity(1_000, Vec::new()), QUIET, &mut still),
-        quiesced(activity(5_900, Vec::new()), QUIET, &mut still),
-        quiesced(activity(5_950, vec![user("shop", 1, 0)]), QUIET, &mut still),
-        quiesced(activity(6_000, Vec::new()), QUIET, &mut still),
-        quiesced(Err(silence()), QUIET, &mut still),
-        quiesced(activity(11_000, Vec::new()), QUIET, &mut still),
-        quiesced(activity(16_000, Vec::new()), QUIET, &mut still),
+        quiesced(None, Err(silence()), QUIET, &mut still),
+        quiesced(None, activity(0, crowd), QUIET, &mut still),
+        quiesced(None, activity(1_000, Vec::new()), QUIET, &mut still),
+        quiesced(None, activity(5_900, Vec::new()), QUIET, &mut still),
+        quiesced(None, activity(5_950, vec![user("shop", 1, 0)]), QUIET, &mut still),
+        quiesced(None, activity(6_000, Vec::new()), QUIET, &mut still),
+        quiesced(None, Err(silence()), QUIET, &mut still),
+        quiesced(None, activity(11_000, Vec::new()), QUIET, &mut still),
+        quiesced(None, activity(16_000, Vec::new()), QUIET, &mut still),
     ];
     check(
         sights,
@@ -147,7 +147,7 @@ fn applications_that_run_are_stopped_first() {
         BLIND   hook status ended with exit code 1
     "#]],
     );
-    let again = quiesced(activity(9_000, Vec::new()), QUIET, &mut still);
+    let again = quiesced(None, activity(9_000, Vec::new()), QUIET, &mut still);
     assert!(matches!(again, Sight::Coming { .. }), "what was quiet before counts no more");
 }
 

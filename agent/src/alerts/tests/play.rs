@@ -79,7 +79,7 @@ impl Play {
 
     pub(super) fn propose(&mut self, kind: PlanKind) {
         let (link, by) = (self.links[0].clone(), "carol".to_owned());
-        self.input(Input::Propose { link, kind, by });
+        self.input(Input::Propose { link, kind, by, winner: None });
     }
 
     pub(super) fn approve(&mut self, name: &str) {
@@ -182,6 +182,7 @@ fn spec(name: &str) -> LinkSpec {
         agent_azure_domain: domain("internet"),
         policy: Policy::default(),
         planned: Planned::default(),
+        repair: agent_core::Repair::default(),
     }
 }
 

@@ -193,6 +193,7 @@ fn spec() -> LinkSpec {
         agent_azure_domain: domain("internet"),
         policy: Policy::default(),
         planned: Planned::default(),
+        repair: agent_core::Repair::default(),
     }
 }
 

@@ -1,0 +1,133 @@
+//! Whether a plan that somebody asks for can be proposed.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+use core::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Estate;
+use crate::{
+    alert, capability,
+    draft::draft,
+    event::{Event, Subject},
+    evidence::{Role, SideReading},
+    health::{Health, assess, fresh_reading, primary_seen_by},
+    input::Refusal,
+    names::{LinkId, Side},
+    plan::PlanKind,
+    proposal::{End, Origin, Status},
+    rules::View,
+};
+
+/// What is asked for, and by whom.
+pub(super) struct Wish {
+    pub(super) kind: PlanKind,
+    pub(super) origin: Origin,
+    /// Whose data a repair keeps, if it is said.
+    pub(super) winner: Option<Side>,
+    /// How long an alert wants the trouble to have lasted.
+    pub(super) lost_for: Option<Duration>,
+}
+
+impl Estate {
+    pub(super) fn admit_proposal(
+        &self,
+        now: Timestamp,
+        link: &LinkId,
+        wish: Wish,
+    ) -> Result<(Subject, Event), Refusal> {
+        let view =
+            self.view(link, now).ok_or_else(|| Refusal::UnknownLink { link: link.clone() })?;
+        if let Some(run) = view.record.live() {
+            return Err(Refusal::ProposalOpen { proposal: run.proposal.terms.proposal });
+        }
+        if let Some(proposal) = view.record.stuck() {
+            return Err(Refusal::Unacknowledged { proposal });
+        }
+        alert::may_ask(&wish.origin, &view, self.own_proposals())?;
+        let Wish { kind, origin, winner, lost_for } = wish;
+        // A cold agent has never seen a primary: whoever asks for the failover means this one.
+        let over = view.record.primary.unwrap_or(Side::SqlServer).other();
+        let target = match kind {
+            PlanKind::ForcedFailover => {
+                let by = primary_seen_by(view.evidence, view.spec, over, now);
+                if !by.is_empty() {
+                    return Err(Refusal::PrimarySeen { by });
+                }
+                if view.record.health == Health::Healthy {
+                    return no_way("the link is healthy: ask for a planned failover".to_string());
+                }
+                alert::lost_enough(&origin, &view, lost_for)?;
+                over
+            }
+            PlanKind::PlannedFailover => {
+                let health = view.record.health;
+                if health != Health::Healthy {
+                    return no_way(format!(
+                        "the health is {health}: a planned failover takes two sides that are well"
+                    ));
+                }
+                over
+            }
+            PlanKind::Repair => match repairs(&view, winner) {
+                Ok(winner) => winner,
+                Err(because) => return no_way(because),
+            },
+        };
+        if let Some(because) = capability::obstacle(view.evidence, kind, target) {
+            return no_way(because);
+        }
+        let texts = draft(&view, kind, target, origin);
+        Ok((Subject::Link(link.clone()), Event::ProposalOpened { texts }))
+    }
+}
+
+fn no_way<T>(because: String) -> Result<T, Refusal> {
+    Err(Refusal::NoSuchWay { because })
+}
+
+/// The side whose data a repair would keep now, or why there can be none.
+fn repairs(view: &View<'_>, winner: Option<Side>) -> Result<Side, String> {
+    let seen = assess(view.evidence, view.spec, view.record.primary, view.now);
+    if view.record.health != Health::SplitBrain
+        || seen.is_none_or(|seen| seen.health != Health::SplitBrain)
+    {
+        let health = view.record.health;
+        return Err(format!("the health is {health}: a repair takes two sides that are primary"));
+    }
+    let winner = winner.or_else(|| promoted(view)).ok_or_else(|| {
+        "it was not the agent who made one of them primary: say which side's data is to be kept"
+            .to_string()
+    })?;
+    let kept = fresh_reading(view.evidence, view.spec, winner, view.now);
+    if !kept.is_some_and(SideReading::serving) {
+        return Err(format!(
+            "{winner} does not take writes now, so its data can't be what is kept"
+        ));
+    }
+    let loser = winner.other();
+    let lost = fresh_reading(view.evidence, view.spec, loser, view.now);
+    if lost.is_none_or(|reading| reading.role != Role::Primary) {
+        return Err(format!("{loser} is not seen as PRIMARY now"));
+    }
+    if view.spec.repair.place(loser).is_none() {
+        let key = match loser {
+            Side::SqlServer => "save",
+            Side::ManagedInstance => "save_azure",
+        };
+        return Err(format!(
+            "what only {loser} has would be gone, and there is no place to save it: configure `links.repair.{key}`, or go by part 7 of the runbook"
+        ));
+    }
+    Ok(winner)
+}
+
+/// The side that the agent itself has made primary last.
+fn promoted(view: &View<'_>) -> Option<Side> {
+    let run = view.record.run.as_ref()?;
+    let done = run.status == Status::Closed(End::Succeeded) || run.handed_over();
+    run.proposal.plan.lanes.first().filter(|_| done).map(|lane| lane.target)
+}
