@@ -228,6 +228,11 @@ pub(super) fn cure(chaos: &Chaos, rng: &mut fastrand::Rng) -> Option<(Fault, i64
         | Fault::Accept { .. }
         | Fault::LoseReply { .. }
         | Fault::DelayDeed { .. }
+        | Fault::GiveUp { .. }
+        | Fault::Clock { .. }
+        | Fault::SlowCommits { .. }
+        | Fault::Move { .. }
+        | Fault::Repair { .. }
         | Fault::FailNext { .. }
         | Fault::ArmThrottle { .. }
         | Fault::ArmConflict { .. }

@@ -65,6 +65,11 @@ fn shared(chaos: &Chaos, name: &str) -> Option<Fault> {
         | Fault::Throttle { .. }
         | Fault::LoseReply { .. }
         | Fault::DelayDeed { .. }
+        | Fault::GiveUp { .. }
+        | Fault::Clock { .. }
+        | Fault::SlowCommits { .. }
+        | Fault::Move { .. }
+        | Fault::Repair { .. }
         | Fault::FailNext { .. }
         | Fault::ArmUnavailable { .. }
         | Fault::ArmThrottle { .. }

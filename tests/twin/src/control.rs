@@ -38,6 +38,14 @@ pub struct WorkloadChange {
     pub running: Option<bool>,
 }
 
+/// What `POST /snapshot` and `POST /restore` name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// The snapshot.
+    pub name: String,
+}
+
 /// What `POST /setup` changes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +67,8 @@ pub fn router(world: SharedWorld, renew: Renew) -> Router {
         .route("/set", post(set))
         .route("/setup", post(set_up))
         .route("/directory", post(directory))
+        .route("/snapshot", post(snapshot))
+        .route("/restore", post(restore))
         .with_state(world)
         .merge(certificates)
 }
@@ -110,6 +120,23 @@ async fn directory(
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn snapshot(
+    State(world): State<SharedWorld>,
+    Json(Named { name }): Json<Named>,
+) -> Result<StatusCode, Response> {
+    world.snapshot(&name).map_err(|error| wrong(&error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn restore(
+    State(world): State<SharedWorld>,
+    Json(Named { name }): Json<Named>,
+) -> Result<StatusCode, Response> {
+    world.restore(&name).map_err(|error| wrong(&error))?;
+    world.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn certificates(State(renew): State<Renew>) -> Result<StatusCode, Response> {
     let renewed = tokio::task::spawn_blocking(move || renew()).await;
     let renewed = renewed.unwrap_or_else(|error| Err(error.into()));
@@ -145,5 +172,9 @@ async fn workload(
 }
 
 fn refuse(error: &UnknownName) -> Response {
+    wrong(error)
+}
+
+fn wrong(error: &dyn std::error::Error) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({ "error": error.to_string() }))).into_response()
 }

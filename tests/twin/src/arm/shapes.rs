@@ -109,12 +109,23 @@ pub(super) fn databases(cloud: &Cloud, world: &World, instance: &Instance) -> Ve
             "type": "Microsoft.Sql/managedInstances/databases",
         })
     };
+    let states = world.databases(&instance.name);
+    let status = |name: &str| {
+        let found = states.iter().find(|database| database.name == name);
+        match found.map_or(DatabaseState::Online, |database| database.state) {
+            DatabaseState::RecoveryPending | DatabaseState::Suspect => "Inaccessible",
+            DatabaseState::Restoring => "Restoring",
+            DatabaseState::Offline => "Offline",
+            DatabaseState::Online | DatabaseState::Recovering => "Online",
+        }
+    };
     let mut all = Vec::new();
     for link in world.azure_links(&instance.name) {
         match &link {
             AzureLink::Made { link, .. } => {
                 let created = world.link(&link.name).map_or(Timestamp::UNIX_EPOCH, |it| it.created);
-                all.extend(link.databases.iter().map(|db| one(&db.name, "Online", created)));
+                let of_link = link.databases.iter();
+                all.extend(of_link.map(|db| one(&db.name, status(&db.name), created)));
             }
             AzureLink::Making { order, databases, .. } if !order.from_instance => {
                 let seeded = databases.iter().flatten();
@@ -124,12 +135,6 @@ pub(super) fn databases(cloud: &Cloud, world: &World, instance: &Instance) -> Ve
         }
     }
     let own = instance.resource().databases.iter();
-    let states = world.databases(&instance.name);
-    let status = |name: &str| {
-        let found = states.iter().find(|database| database.name == name);
-        let lost = found.is_some_and(|database| database.state == DatabaseState::RecoveryPending);
-        if lost { "Inaccessible" } else { "Online" }
-    };
     all.extend(own.map(|own| one(&own.name, status(&own.name), own.created)));
     all
 }

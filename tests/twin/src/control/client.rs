@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::WorkloadChange;
+use super::{Named, WorkloadChange};
 use crate::world::{Fault, Party, Setting};
 
 /// What can be asked of a running twin. Parties are `agent`, `operator`, `arm`, `token-service`,
@@ -35,6 +35,11 @@ pub enum Command {
     },
     /// End hang or freeze.
     Resume {
+        /// The instance.
+        instance: String,
+    },
+    /// Have support repair the databases that a managed instance has lost at a restart.
+    Repair {
         /// The instance.
         instance: String,
     },
@@ -138,6 +143,44 @@ pub enum Command {
         /// By how many milliseconds.
         ms: u32,
     },
+    /// Say of the next failover at an instance or at `arm` that it has failed, and carry it out
+    /// later all the same.
+    GiveUp {
+        /// An instance, or `arm`.
+        at: Party,
+        /// By how many milliseconds.
+        ms: u32,
+    },
+    /// Set an instance's clock ahead of the world's time, or behind it.
+    Clock {
+        /// The instance.
+        instance: String,
+        /// By how many milliseconds; negative: behind.
+        #[arg(allow_negative_numbers = true)]
+        ahead_ms: i64,
+    },
+    /// Let an instance's disk be slow with commits; 0 ends that.
+    SlowCommits {
+        /// The instance.
+        instance: String,
+        /// How many milliseconds each needs.
+        ms: u32,
+    },
+    /// Let a managed instance move to another node.
+    Move {
+        /// The instance.
+        instance: String,
+    },
+    /// Keep the world as it is now under a name, in the twin's memory.
+    Snapshot {
+        /// The name.
+        name: String,
+    },
+    /// Go on from a snapshot; sessions that are open end.
+    Restore {
+        /// Its name.
+        name: String,
+    },
     /// Let the next commands at an instance fail before effect.
     FailNext {
         /// The instance.
@@ -240,6 +283,8 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
             let change = WorkloadChange { name, target, commits_per_s, running };
             return send(base_url, "workload", &change).await;
         }
+        Command::Snapshot { name } => return send(base_url, "snapshot", &Named { name }).await,
+        Command::Restore { name } => return send(base_url, "restore", &Named { name }).await,
         Command::DiskFull { instance, on } => {
             return send(base_url, "set", &Setting::DiskFull { instance, on }).await;
         }
@@ -259,6 +304,7 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::Hang { instance } => Fault::Hang { instance },
         Command::Freeze { instance } => Fault::Freeze { instance },
         Command::Resume { instance } => Fault::Resume { instance },
+        Command::Repair { instance } => Fault::Repair { instance },
         Command::Refuse { instance } => Fault::Refuse { instance },
         Command::Accept { instance } => Fault::Accept { instance },
         Command::Cut { a, b, one_way } => Fault::Cut { from: a, to: b, one_way },
@@ -268,6 +314,10 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::Throttle { a, b, kb_per_s } => Fault::Throttle { from: a, to: b, kb_per_s },
         Command::LoseReply { at, times } => Fault::LoseReply { at, times },
         Command::DelayDeed { at, ms } => Fault::DelayDeed { at, ms },
+        Command::GiveUp { at, ms } => Fault::GiveUp { at, ms },
+        Command::Clock { instance, ahead_ms } => Fault::Clock { instance, ahead_ms },
+        Command::SlowCommits { instance, ms } => Fault::SlowCommits { instance, ms },
+        Command::Move { instance } => Fault::Move { instance },
         Command::FailNext { instance, number, times } => {
             Fault::FailNext { instance, number, times }
         }

@@ -1,9 +1,11 @@
 //! A world with a clock behind it, for all doors at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::world::{Party, Reach, World};
@@ -16,24 +18,43 @@ pub struct SharedWorld {
 
 struct Inner {
     world: Mutex<World>,
-    start: Timestamp,
+    /// The world's time at a moment of the process: where the world began, or was restored.
+    begun: Mutex<(Timestamp, tokio::time::Instant)>,
+    snapshots: Mutex<BTreeMap<String, World>>,
     wall: Timestamp,
     started: tokio::time::Instant,
     speed: f64,
     ticks: watch::Sender<u64>,
 }
 
+/// A snapshot that cannot be kept, or is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SnapshotError {
+    /// Each is a whole world.
+    #[error(
+        "there are {MOST_SNAPSHOTS} snapshots already; give one of them a new content by its name: {0}"
+    )]
+    TooMany(String),
+    /// No snapshot of that name.
+    #[error("there is no snapshot named {0:?}; there is {1}")]
+    Unknown(String, String),
+}
+
+/// Snapshots live in the process.
+const MOST_SNAPSHOTS: usize = 8;
+
 impl SharedWorld {
     /// Puts a clock behind a world: its time is the world's now plus real time times `speed`.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the twin's only clock")]
     pub fn new(world: World, speed: f64) -> SharedWorld {
-        let start = world.now();
+        let started = tokio::time::Instant::now();
         let inner = Inner {
+            begun: Mutex::new((world.now(), started)),
             world: Mutex::new(world),
-            start,
+            snapshots: Mutex::default(),
             wall: Timestamp::now(),
-            started: tokio::time::Instant::now(),
+            started,
             speed,
             ticks: watch::Sender::new(0),
         };
@@ -44,8 +65,40 @@ impl SharedWorld {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the twin's only clock")]
     pub fn now(&self) -> Timestamp {
-        let passed = self.inner.started.elapsed().as_secs_f64() * self.inner.speed;
-        self.inner.start + SignedDuration::from_secs_f64(passed)
+        let (start, at) = *held(&self.inner.begun);
+        start + SignedDuration::from_secs_f64(at.elapsed().as_secs_f64() * self.inner.speed)
+    }
+
+    /// Keeps the world as it is now under a name; an earlier one of that name goes.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn snapshot(&self, name: &str) -> Result<(), SnapshotError> {
+        let mut snapshots = held(&self.inner.snapshots);
+        if snapshots.len() >= MOST_SNAPSHOTS && !snapshots.contains_key(name) {
+            return Err(SnapshotError::TooMany(names(&snapshots)));
+        }
+        let world = self.with(|world| world.clone());
+        snapshots.insert(name.to_owned(), world);
+        Ok(())
+    }
+
+    /// Goes on from a snapshot, at the time at which it was taken and exactly as the world went on
+    /// then. Sessions end: those who hold them were not there, or have done other things since.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    #[expect(clippy::disallowed_methods, reason = "the twin's only clock")]
+    pub fn restore(&self, name: &str) -> Result<(), SnapshotError> {
+        let snapshots = held(&self.inner.snapshots);
+        let found = snapshots.get(name).cloned();
+        let unknown = || SnapshotError::Unknown(name.to_owned(), names(&snapshots));
+        let mut restored = found.ok_or_else(unknown)?;
+        let mut world = held(&self.inner.world);
+        restored.end_sessions(&world);
+        *held(&self.inner.begun) = (restored.now(), tokio::time::Instant::now());
+        *world = restored;
+        Ok(())
     }
 
     /// The caller's time: what tokens live by, whatever the world's speed.
@@ -58,9 +111,9 @@ impl SharedWorld {
 
     /// Runs `f` on the world as it is now. Short and without waiting: everything else stands still.
     pub fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
-        let now = self.now();
-        let mut world = self.inner.world.lock().unwrap_or_else(PoisonError::into_inner);
-        world.advance(now);
+        let mut world = held(&self.inner.world);
+        // With the world in hand: nobody puts another one in its place meanwhile.
+        world.advance(self.now());
         f(&mut world)
     }
 
@@ -105,4 +158,12 @@ impl SharedWorld {
         let real = time.as_secs_f64().max(0.0) / self.inner.speed;
         tokio::time::sleep(Duration::from_secs_f64(real)).await;
     }
+}
+
+fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn names(snapshots: &BTreeMap<String, World>) -> String {
+    snapshots.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -459,8 +459,7 @@ impl World {
     /// The link, side and place of a linked database of an instance.
     pub(super) fn place_of(&self, at: &str, database: &str) -> Option<(String, Side, usize)> {
         self.seats(at).find_map(|(link, side)| {
-            let place = link.databases().position(|name| name.eq_ignore_ascii_case(database))?;
-            Some((link.name.clone(), side, place))
+            Some((link.name.clone(), side, link.place_on(side, database)?))
         })
     }
 

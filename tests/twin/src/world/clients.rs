@@ -248,7 +248,8 @@ impl World {
         let Some(link) = self.link(&workload.link) else { return Vec::new() };
         let database = &link.databases[workload.database].name;
         let side = link.side_of(at);
-        let writes = side.is_some_and(|side| takes_writes(link, side, &self.instances, self.now));
+        let (place, now) = (workload.database, self.now);
+        let writes = side.is_some_and(|side| takes_writes(link, side, place, &self.instances, now));
         let of = |number: usize| {
             let slot = &workload.slots[number];
             if !workload.is_connected(number, instance, link, self.now) {
@@ -276,7 +277,7 @@ impl World {
                 request: waits.map(|pending| RequestFacts {
                     start: pending.since,
                     command: "COMMIT TRANSACTION".to_owned(),
-                    wait: Some("HADR_SYNC_COMMIT"),
+                    wait: Some(if pending.mirrored { "HADR_SYNC_COMMIT" } else { "WRITELOG" }),
                     percent: 0,
                     operation: None,
                 }),
@@ -311,7 +312,8 @@ impl Workload {
         // A role change ends the sessions in the database, not those that sit in master.
         let Some(side) = link.side_with(&instance.name) else { return true };
         self.sits_in_master(number)
-            || (slot.since >= link.member(side).changed && is_open(link, side, instance, now))
+            || (slot.since >= link.member(side).changed
+                && is_open(link, side, self.database, instance, now))
     }
 
     /// Opens a session of the pool again; `false` if its database does not let it in.
@@ -323,7 +325,7 @@ impl Workload {
         now: Timestamp,
     ) -> bool {
         let side = link.side_of(&instance.name);
-        let open = side.is_some_and(|side| is_open(link, side, instance, now));
+        let open = side.is_some_and(|side| is_open(link, side, self.database, instance, now));
         let login = instance.setup.login(&self.name).refused.is_none();
         let in_master = self.sits_in_master(number) && instance.has_recovered(now);
         let admitted = login && (open || in_master);
@@ -364,14 +366,16 @@ impl Workload {
 }
 
 /// Whether a session could be in the link's database there.
-fn is_open(link: &Link, side: Side, instance: &Instance, now: Timestamp) -> bool {
+fn is_open(link: &Link, side: Side, place: usize, instance: &Instance, now: Timestamp) -> bool {
     let member = link.member(side);
     let readable = match (member.role, side) {
         (Role::Primary, _) | (Role::Secondary, Side::ManagedInstance) => true,
         (Role::Secondary, Side::SqlServer) | (Role::Resolving, _) => false,
     };
-    let online = member.copies.iter().all(|copy| copy.state == super::DatabaseState::Online);
-    let lets_in = link.databases().all(|name| instance.setup.database(name).lets_in());
+    let open = |copy: &super::Copy| copy.state == super::DatabaseState::Online && !copy.gone;
+    let online = member.copies.get(place).is_some_and(open);
+    let name = link.databases().nth(place);
+    let lets_in = name.is_some_and(|name| instance.setup.database(name).lets_in());
     readable
         && online
         && lets_in

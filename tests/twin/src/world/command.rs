@@ -9,7 +9,7 @@ use super::{
     Origin, Party, Reply, RestoreOrder, Role, Side, Statement, World, groups,
     ledger::CommandWords,
     operation::Phase,
-    planned,
+    planned, replication,
     version::{self, Ways},
 };
 
@@ -109,8 +109,10 @@ impl World {
         let early = found.accepted.is_none() && !found.lands_anyway;
         let stopped = found.is_running() && !found.by_arm && (early || found.gives_way());
         if stopped {
-            if let Some(link) = self.links.get_mut(&found.link).filter(|_| !early) {
-                planned::release(link);
+            if let Some(link) = self.links.get_mut(&found.link).filter(|_| !early)
+                && let Some(side) = link.side_with(&found.instance)
+            {
+                planned::release(link, side, operation);
             }
             found.end(self.now, Err(SqlError::new(0, "The client withdrew the statement.")));
             self.active.retain(|id| *id != operation);
@@ -124,6 +126,7 @@ impl World {
     pub(super) fn begin(&mut self, at: &Party, start: NewOperation<'_>) -> Executed {
         let id = OperationId(self.operations.len() as u64 + 1);
         let delay = self.faults.delayed_deeds.remove(at);
+        let late = self.faults.given_up.remove(at);
         let reply = self.take_reply(at);
         let guid = Guid::random(&mut self.rng);
         let operation = Operation {
@@ -141,10 +144,14 @@ impl World {
             status: OperationStatus::InProgress,
             statement: Statement::Running,
             reply,
-            next: Some(self.now + start.after + delay.unwrap_or_default()),
+            next: Some(
+                self.now + start.after + delay.unwrap_or_default() + late.unwrap_or_default(),
+            ),
             phase: Phase::Received,
-            lands_anyway: delay.is_some(),
+            lands_anyway: delay.or(late).is_some(),
+            given_up: late.is_some(),
         };
+        let operation = if late.is_some() { operation.given_up() } else { operation };
         self.operations.insert(id, operation);
         self.active.push(id);
         Executed { operation: id, reply }
@@ -168,7 +175,8 @@ impl World {
             Err(Some(order)) => return self.begin_backup(at, who, order.clone()),
             Err(None) => return Err(not_joined("")),
         };
-        let delayed = self.faults.delayed_deeds.contains_key(&party);
+        let delayed = self.faults.delayed_deeds.contains_key(&party)
+            || self.faults.given_up.contains_key(&party);
         let (link, side) = self.concerned(at, &command)?;
         if !delayed {
             let accepting = self.active.iter().any(|id| self.is_role_change(*id, &link.name));
@@ -177,6 +185,7 @@ impl World {
             }
             let ways = Ways::of(link, &self.instances);
             check_role(link, side, &command, ways, false, OperationId(0))?;
+            self.is_part_of_a_link(&link.name, side, &command)?;
         }
         let after = match kind {
             OperationKind::ForceFailover | OperationKind::PlannedFailover => {
@@ -201,6 +210,22 @@ impl World {
         Ok(executed)
     }
 
+    /// 47511 for a planned failover of a group whose link was deleted on the managed instance, if
+    /// that can be asked; if not, nobody knows, and the other side cannot catch up.
+    pub(super) fn is_part_of_a_link(
+        &self,
+        link: &str,
+        side: Side,
+        command: &Command,
+    ) -> Result<(), SqlError> {
+        let Command::Failover { group } = command else { return Ok(()) };
+        let orphan = self.links.get(link).is_some_and(|link| {
+            let passes = |side| replication::passes(link, side, &self.instances, &self.faults);
+            link.left_by(side.other()) && passes(side) && passes(side.other())
+        });
+        if orphan { Err(not_part_of_a_link(group)) } else { Ok(()) }
+    }
+
     fn is_role_change(&self, id: OperationId, link: &str) -> bool {
         self.operations.get(&id).is_some_and(|operation| {
             operation.link == link && !operation.by_arm && !operation.lands_anyway
@@ -212,20 +237,13 @@ impl World {
             Command::ForceFailover { group }
             | Command::Failover { group }
             | Command::SetRoleSecondary { group } => {
-                let found = self.links.values().find(|link| link.name.eq_ignore_ascii_case(group));
-                let found =
-                    found.filter(|link| link.side_of(at).is_none_or(|side| !link.left_by(side)));
-                let side = found.and_then(|link| link.side_of(at));
-                if let (Some(link), Some(side)) = (found, side) {
-                    if link.acts(side, &self.instances, self.now) {
-                        return Ok((link, side));
-                    }
-                    return Err(not_primary_replica(&link.name));
+                let Some((link, side)) = self.link_here(at, group) else {
+                    return Err(self.no_distributed_group(at, group));
+                };
+                if link.side_of(at).is_some() && link.acts(side, &self.instances, self.now) {
+                    return Ok((link, side));
                 }
-                if found.is_some_and(|link| link.side_with(at).is_some()) {
-                    return Err(not_primary_replica(group));
-                }
-                Err(self.no_distributed_group(at, group))
+                Err(not_primary_replica(group))
             }
             Command::Suspend { database }
             | Command::Resume { database }
@@ -285,11 +303,11 @@ pub(super) fn check_role(
 ) -> Result<(), SqlError> {
     let role = link.member(side).role;
     let group = &link.name;
-    if command.changes_roles() && link.running.is_some_and(|id| id != operation) {
+    if command.changes_roles() && link.busy(side).is_some_and(|id| id != operation) {
         return Err(already_running(group));
     }
     match command {
-        Command::ForceFailover { .. } if !link.two_way || too_old(ways, side) => {
+        Command::ForceFailover { .. } if !link.two_way || too_old(ways, by_arm) => {
             Err(SqlError::new(
                 41_985,
                 &format!("Forced failover of '{group}' is not supported; delete the link instead."),
@@ -327,10 +345,7 @@ pub(super) fn check_role(
             47_517,
             &format!("This type of failover of '{group}' can only be run on the primary replica."),
         )),
-        Command::Failover { .. } if !link.two_way => Err(SqlError::new(
-            47_511,
-            &format!("'{group}' is not part of a link that can fail over."),
-        )),
+        Command::Failover { .. } if !link.two_way => Err(not_part_of_a_link(group)),
         Command::Failover { .. } if !ways.carries_from(side) => Err(other_version(group)),
         // What the engine says where the role is SECONDARY already is not known; 41195 is the
         // number for a failover away from a secondary.
@@ -362,9 +377,9 @@ pub(super) fn not_primary_replica(group: &str) -> SqlError {
 }
 
 /// SQL Server 2016 to 2019 end a link by its deletion; SQL Server 2022 has no failover of links by
-/// T-SQL before CU13 (mi-link 2.1, 4).
-fn too_old(ways: Ways, side: Side) -> bool {
-    ways.only_over() || (side == Side::SqlServer && ways.sql < version::FAILOVER)
+/// T-SQL before CU13, on neither side, but by Azure (mi-link 2.1, 4).
+fn too_old(ways: Ways, by_arm: bool) -> bool {
+    ways.only_over() || (!by_arm && ways.sql < version::FAILOVER)
 }
 
 /// The database was last written by a newer version than the one that should take it over.
@@ -374,6 +389,10 @@ fn other_version(group: &str) -> SqlError {
          replica. The version of the target engine is lower than that of the last primary replica."
     );
     SqlError::new(41_191, &text)
+}
+
+fn not_part_of_a_link(group: &str) -> SqlError {
+    SqlError::new(47_511, &format!("'{group}' is not part of a link that can fail over."))
 }
 
 fn only_forced(group: &str) -> SqlError {

@@ -1,29 +1,63 @@
 //! Commits: who may make them, and when the application gets to know.
 //!
-//! In asynchronous commit that is at once. While a planned failover has the link in synchronous
-//! commit and the secondary keeps up, a commit waits until the secondary has hardened it.
+//! In asynchronous commit that is at once. Where a primary commits synchronously and its secondary
+//! keeps up, a commit waits until the primary hears that the secondary has hardened it. Each side
+//! has its own mode and its own waiting commits: what the other one is or does counts as far as it
+//! was heard.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    DatabaseState, Instance, Link, Lsn, Party, Power, Role, Side, SqlError, Workload, World,
+    Copy, DatabaseState, Instance, Link, Lsn, Party, Power, Role, Side, SqlError, Workload, World,
     fault::Faults, log::RecordKind, reach, views::Access,
 };
 
 /// A commit that is on the primary's disk while its application waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
+    /// Where it waits.
+    pub(crate) side: Side,
+    /// The instance that has it: after a local failover the new primary replica knows nobody who
+    /// waited at the old one.
+    at: String,
     pub(crate) database: usize,
     /// The length of the primary's log with it.
     upto: usize,
+    /// Whether it waits for the other side.
+    pub(crate) mirrored: bool,
+    /// Until then it waits for the disk, where that is slow.
+    until: Timestamp,
     pub(crate) record: usize,
+    /// Whoever waits; none where nobody has to be reached.
+    party: Option<Party>,
     /// The application; none for a session.
     pub(crate) workload: Option<String>,
     /// Which of its sessions.
     pub(crate) slot: usize,
     pub(crate) since: Timestamp,
+}
+
+/// Who commits, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct By<'a> {
+    pub(super) who: Committer<'a>,
+    /// Whether the answer would arrive now.
+    pub(super) told: bool,
+    /// What the disk needs.
+    pub(super) disk: SignedDuration,
+}
+
+/// Who commits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Committer<'a> {
+    /// Somebody inside the world, who always gets to know.
+    Inside,
+    /// A session, from that end of a path.
+    Session(&'a Party),
+    /// An application, and which of its sessions.
+    Application(&'a str, usize, &'a Party),
 }
 
 impl World {
@@ -44,12 +78,14 @@ impl World {
         }
         let now = self.now;
         let found = self.links.values_mut().find_map(|link| {
-            let side = link.side_of(at).filter(|side| !link.gone_from(*side))?;
-            let place = link.databases.iter().position(|db| db.name == database)?;
+            let side = link.side_of(at)?;
+            let place = link.place_on(side, database)?;
             if let Err(full) = link.make_room(side, place, bytes) {
                 return Some(Err(full));
             }
-            let (lsn, _) = write(link, side, place, bytes, None, true, now);
+            let disk = SignedDuration::ZERO;
+            let by = By { who: Committer::Inside, told: true, disk };
+            let (lsn, _) = write(link, side, place, bytes, by, now);
             Some(Ok(lsn))
         });
         found.unwrap_or_else(|| Err(read_only()))
@@ -57,8 +93,14 @@ impl World {
 
     /// Tells applications of the commits that need not wait any longer.
     pub(super) fn settle_pending(&mut self) {
-        for link in self.links.values_mut() {
-            if !link.pending.is_empty() {
+        let waiting = self.links.iter().filter(|(_, link)| !link.pending.is_empty());
+        let names: Vec<String> = waiting.map(|(name, _)| name.clone()).collect();
+        self.settle_pending_of(&names);
+    }
+
+    pub(super) fn settle_pending_of(&mut self, names: &[String]) {
+        for name in names {
+            if let Some(link) = self.links.get_mut(name).filter(|link| !link.pending.is_empty()) {
                 settle(link, &mut self.workloads, &self.instances, &self.faults, self.now);
             }
         }
@@ -66,40 +108,53 @@ impl World {
 }
 
 impl Link {
-    /// Sets the commit mode as one side has it; the primary's counts.
-    pub(super) fn set_commit_mode(&mut self, side: Side, synchronous: bool) {
-        self.member_mut(side).synchronous = synchronous;
-        self.settle_commit_mode();
+    /// When a commit that waits for the disk need not wait for it any longer.
+    pub(super) fn next_commit(&self, now: Timestamp) -> Option<Timestamp> {
+        self.pending.iter().map(|pending| pending.until).filter(|until| *until > now).min()
     }
 
-    /// Commits wait as the primary is told, unless a role change has a mode of its own.
-    pub(super) fn settle_commit_mode(&mut self) {
-        let wanted = self.member(self.rightful).synchronous;
-        if self.running.is_some() || self.synchronous == wanted {
+    /// Sets the commit mode as one side has it; it counts while that side is primary, unless a role
+    /// change has a mode of its own.
+    pub(super) fn set_commit_mode(&mut self, side: Side, synchronous: bool) {
+        let member = self.member_mut(side);
+        if member.synchronous == synchronous {
             return;
         }
-        self.synchronous = wanted;
-        for member in &mut self.members {
+        member.synchronous = synchronous;
+        if member.role == Role::Primary && !member.mode() {
             member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
         }
     }
 }
 
-/// Whether a side of a link would commit what an application sends it.
-pub(super) fn takes_writes(
+/// Whether a side of a link would commit what is sent to it for any of its databases.
+pub(super) fn takes_any_writes(
     link: &Link,
     side: Side,
     instances: &BTreeMap<String, Instance>,
     now: Timestamp,
 ) -> bool {
+    (0..link.databases.len()).any(|place| takes_writes(link, side, place, instances, now))
+}
+
+/// Whether a side of a link would commit what an application sends it for a database.
+pub(super) fn takes_writes(
+    link: &Link,
+    side: Side,
+    database: usize,
+    instances: &BTreeMap<String, Instance>,
+    now: Timestamp,
+) -> bool {
     let member = link.member(side);
+    let open = |copy: &Copy| copy.state == DatabaseState::Online && !copy.gone;
     member.role == Role::Primary
-        && !link.draining
+        && !member.draining
+        && member.copies.get(database).is_some_and(open)
         && instances.get(&member.instance).is_some_and(|instance| {
-            let open = |name: &str| instance.setup.database(name).takes_writes();
-            instance.is_up() && member.acts_by(instance, now) && link.databases().any(open)
+            let name = &link.databases[database].name;
+            let made = instance.setup.database(name).takes_writes();
+            made && instance.is_up() && member.acts_by(instance, now)
         })
-        && member.copies.iter().any(|copy| copy.state == DatabaseState::Online)
 }
 
 /// An application's next commit, where its connection string points.
@@ -129,18 +184,18 @@ pub(super) fn attempt(
         }
     }
     let side = link.side_of(&target.name);
-    let name = &link.databases[workload.database].name;
-    let open = target.setup.database(name).takes_writes();
-    let committed = side.filter(|side| sent && open && takes_writes(link, *side, instances, now));
+    let database = workload.database;
+    let takes = |side: &Side| sent && takes_writes(link, *side, database, instances, now);
+    let committed = side.filter(takes);
     let Some(side) = committed else { return workload.refuse(now) };
     workload.slots[slot].last = Some(now);
     if link.make_room(side, workload.database, workload.bytes).is_err() {
         return workload.refuse(now);
     }
     let told = reach::reach(instances, faults, &target.party, &workload.party).is_open();
-    let (database, bytes) = (workload.database, workload.bytes);
-    let who = Some((workload.name.as_str(), slot));
-    let (_, waits) = write(link, side, database, bytes, who, told, now);
+    let who = Committer::Application(&workload.name, slot, &workload.party);
+    let by = By { who, told, disk: target.commit_delay };
+    let (_, waits) = write(link, side, database, workload.bytes, by, now);
     if waits {
         return;
     }
@@ -153,19 +208,37 @@ pub(super) fn write(
     side: Side,
     database: usize,
     bytes: u32,
-    who: Option<(&str, usize)>,
-    told: bool,
+    by: By<'_>,
     now: Timestamp,
 ) -> (Lsn, bool) {
-    let waits = link.synchronous && link.member(side).copies[database].synchronized;
-    let kind = RecordKind::Commit { acknowledged: told && !waits };
+    let member = link.member(side);
+    let mirrored = member.mode() && member.copies[database].synchronized;
+    let waits = mirrored || by.disk.is_positive();
+    let kind = RecordKind::Commit { acknowledged: by.told && !waits };
     let lsn = link.append(side, database, bytes, kind, now).commit_slot();
     if waits {
         let upto = link.member(side).copies[database].log.len();
         let record = link.databases[database].records.len() - 1;
-        let workload = who.map(|(name, _)| name.to_owned());
-        let slot = who.map_or(0, |(_, slot)| slot);
-        link.pending.push(Pending { database, upto, record, workload, slot, since: now });
+        let (workload, slot, party) = match by.who {
+            Committer::Inside => (None, 0, None),
+            Committer::Session(party) => (None, 0, Some(party.clone())),
+            Committer::Application(name, slot, party) => {
+                (Some(name.to_owned()), slot, Some(party.clone()))
+            }
+        };
+        link.pending.push(Pending {
+            side,
+            at: link.member(side).instance.clone(),
+            database,
+            upto,
+            mirrored,
+            until: now + by.disk,
+            record,
+            party,
+            workload,
+            slot,
+            since: now,
+        });
     }
     (lsn, waits)
 }
@@ -177,39 +250,47 @@ fn settle(
     faults: &Faults,
     now: Timestamp,
 ) {
-    let power = |side: &Side| instances.get(&link.member(*side).instance).map(Instance::power);
-    let primary = link.pending_on().filter(|side| power(side) != Some(Power::Stopped));
-    if primary.is_some_and(|side| power(&side) != Some(Power::Running)) {
-        // It answers nobody now; whoever waits goes on waiting.
-        return;
-    }
     for pending in std::mem::take(&mut link.pending) {
-        let Some(primary) = primary else {
-            // Its server is gone, or is no primary any more: the application never hears of it.
-            if let Some(workload) = named(workloads, pending.workload.as_deref()) {
-                workload.refuse(now);
+        let member = link.member(pending.side);
+        let power = instances.get(&pending.at).map(Instance::power);
+        let serves = member.role == Role::Primary && member.instance == pending.at;
+        match power {
+            // It answers nobody now; whoever waits goes on waiting.
+            Some(Power::Hung | Power::Frozen) => {
+                link.pending.push(pending);
+                continue;
             }
-            continue;
-        };
-        let copy = &link.member(primary).copies[pending.database];
-        let held = link.synchronous && copy.synchronized;
+            Some(Power::Running) if serves => {}
+            // Its server is gone, or is no primary any more: nobody ever hears of it.
+            Some(Power::Running | Power::Stopped) | None => {
+                if let Some(workload) = named(workloads, pending.workload.as_deref()) {
+                    workload.refuse(now);
+                }
+                continue;
+            }
+        }
+        let copy = &member.copies[pending.database];
+        let held = pending.mirrored && member.mode() && copy.synchronized;
         let hardened = copy.heard.is_some_and(|heard| heard.hardened >= pending.upto);
-        if held && !hardened {
+        if (held && !hardened) || now < pending.until {
             link.pending.push(pending);
             continue;
         }
-        let server = Party::Instance(link.member(primary).instance.clone());
+        let server = Party::Instance(pending.at.clone());
+        let told = pending
+            .party
+            .as_ref()
+            .is_none_or(|party| reach::reach(instances, faults, &server, party).is_open());
         let workload = named(workloads, pending.workload.as_deref());
-        let told = workload.as_ref().is_none_or(|workload| {
-            reach::reach(instances, faults, &server, &workload.party).is_open()
-        });
         let record = &mut link.databases[pending.database].records[pending.record];
         record.kind = RecordKind::Commit { acknowledged: told };
         if let Some(workload) = workload {
             if told { workload.acknowledge(now) } else { workload.refuse(now) }
         }
-        let copy = &mut link.member_mut(primary).copies[pending.database];
-        copy.mirrored.note(now.duration_since(pending.since));
+        if pending.mirrored {
+            let copy = &mut link.member_mut(pending.side).copies[pending.database];
+            copy.mirrored.note(now.duration_since(pending.since));
+        }
     }
 }
 

@@ -254,7 +254,7 @@ impl World {
         let connected = member.connected;
         let trouble = link.arm.trouble;
         let replica_state = match trouble {
-            _ if link.running.is_some() => "LinkFailoverInProgress",
+            _ if link.busy(side).is_some() => "LinkFailoverInProgress",
             Some(trouble) => trouble.replica_state,
             None => "LinkSynchronizing",
         };

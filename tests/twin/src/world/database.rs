@@ -242,10 +242,8 @@ impl World {
     pub(super) fn forget_database(&mut self, at: &str, name: &str) {
         for link in self.links.values_mut() {
             let Some(side) = link.side_of(at) else { continue };
-            if link.databases.iter().any(|database| database.name.eq_ignore_ascii_case(name))
-                && link.left_by(side)
-            {
-                link.moved_on[side.index()] = true;
+            if let Some(place) = link.place_on(side, name).filter(|_| link.left_by(side)) {
+                link.member_mut(side).copies[place].gone = true;
             }
         }
         let key = name.to_lowercase();

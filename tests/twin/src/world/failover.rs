@@ -8,15 +8,17 @@ use super::{
     Backup, BackupKind, Command, DatabaseState, Link, Lsn, Operation, OperationId, OperationKind,
     OperationStatus, Role, Side, SqlError, Statement, SuspendReason, World,
     command::{check_role, not_primary_replica},
-    groups,
+    contact, groups,
     housekeeping::blob,
-    link::{Movement, Trouble},
+    link::{Movement, Running, Trouble},
     log::{Record, RecordKind},
     operation::Phase,
     planned, replication,
     version::Ways,
 };
 
+const TIMED_OUT: &str =
+    "The operation timed out and automatically rolled back. Please retry the operation.";
 const ARM_POLL: SignedDuration = SignedDuration::from_secs(2);
 /// Bytes of log that a role change itself writes.
 pub(super) const ROLE_CHANGE_BYTES: u32 = 4_096;
@@ -77,7 +79,7 @@ impl World {
             if operation.by_arm && now.duration_since(operation.received) < patience {
                 operation.next = Some(now + ARM_POLL);
             } else if operation.by_arm {
-                operation.fail_arm(now, "OperationTimedOut", "The operation timed out and automatically rolled back. Please retry the operation.");
+                operation.fail_arm(now, "OperationTimedOut", TIMED_OUT);
             } else {
                 operation.end(
                     now,
@@ -100,6 +102,8 @@ impl World {
                 let ways = Ways::of(link, &self.instances);
                 let refusal =
                     check_role(link, side, &command, ways, operation.by_arm, operation.id);
+                let refusal =
+                    refusal.and_then(|()| self.is_part_of_a_link(&operation.link, side, &command));
                 match refusal {
                     Err(error) => operation.end(now, Err(error)),
                     Ok(()) => self.accept(operation, side),
@@ -137,18 +141,23 @@ impl World {
         }
         match &operation.kind {
             OperationKind::ForceFailover => {
-                link.running = Some(operation.id);
+                let told = replication::passes(link, side, &self.instances, &self.faults);
+                link.running = Some(Running { id: operation.id, by: side, told });
                 link.member_mut(side).set_role(Role::Resolving, now);
                 replication::stop_flight(link);
-                replication::disconnect(link, side, &self.instances, &self.faults, now);
+                contact::disconnect(link, side, &self.instances, &self.faults, now);
                 operation.phase = Phase::Accepted;
                 operation.next = Some(now + millis(link.failover.role_ms));
                 // The forced statement returns once the target has accepted it (mi-link 3.1).
                 operation.statement.returned();
             }
+            OperationKind::Demote if !operation.by_arm && fails_to_come_online(link, side) => {
+                link.member_mut(side).failed_demotions += 1;
+                operation.end(now, Err(not_online(&link.name)));
+            }
             OperationKind::Demote => {
                 demote(link, side, now);
-                replication::disconnect(link, side, &self.instances, &self.faults, now);
+                contact::disconnect(link, side, &self.instances, &self.faults, now);
                 if operation.by_arm {
                     link.arm.trouble = Some(Trouble {
                         replica_state: "LinkSynchronizationError",
@@ -159,8 +168,10 @@ impl World {
                 operation.end(now, Ok(()));
             }
             OperationKind::PlannedFailover => {
-                link.running = Some(operation.id);
-                link.synchronous = true;
+                let told = replication::passes(link, side, &self.instances, &self.faults);
+                link.running = Some(Running { id: operation.id, by: side, told });
+                link.member_mut(side).lifted = true;
+                link.member_mut(side.other()).mirrors |= told;
                 operation.phase = Phase::CatchingUp;
                 operation.next = Some(now);
             }
@@ -171,7 +182,8 @@ impl World {
                 operation.end(now, Ok(()));
             }
             OperationKind::Resume { database } => {
-                link.set_suspended(side, database, None);
+                link.resume(side, database, now);
+                contact::resume(link, &self.instances, &self.faults, now);
                 operation.end(now, Ok(()));
             }
         }
@@ -188,7 +200,10 @@ impl World {
         }
         promote(link, side, now);
         // What only the old primary has is left aside: history forks here.
-        link.databases.iter_mut().for_each(|database| database.forks += 1);
+        for place in 0..link.databases.len() {
+            link.databases[place].forks += 1;
+            link.member_mut(side).copies[place].fork = link.databases[place].forks;
+        }
         operation.phase = Phase::Recovering;
         operation.next = Some(recovered);
         if let Some(instance) = self.instances.get_mut(&operation.instance)
@@ -205,8 +220,7 @@ impl World {
         for database in 0..link.databases.len() {
             link.append(side, database, ROLE_CHANGE_BYTES, RecordKind::Background, now);
         }
-        link.running = None;
-        link.settle_commit_mode();
+        link.ended(operation.id);
         // Both forms were recorded some seconds after a forced failover (addendum 1, row 2).
         let (replica_state, error) = if self.rng.bool() {
             ("LinkSynchronizationError", Some(41_977))
@@ -232,20 +246,18 @@ impl World {
             Phase::Recovering => {
                 // The role was on disk already: the next start finishes the recovery.
                 open_databases(link, side);
-                link.running = None;
+                link.ended(operation.id);
                 operation.end(now, Ok(()));
                 return;
             }
-            Phase::CatchingUp | Phase::Draining => planned::release(link),
+            Phase::CatchingUp | Phase::Draining => planned::release(link, side, operation.id),
             // The old primary asks again; what it has given away it does not take back.
             Phase::HandingOver | Phase::Over => return,
             Phase::TakingOver => return self.complete(operation, side),
         }
-        if link.running == Some(operation.id) {
-            link.running = None;
-        }
-        let group = &operation.link;
-        operation.end(now, Err(SqlError::new(41_104, &format!("Failover of the availability group '{group}' to the local replica failed because the availability group resource did not come online due to a previous error."))));
+        link.ended(operation.id);
+        let refusal = not_online(&operation.link);
+        operation.end(now, Err(refusal));
     }
 }
 
@@ -255,6 +267,9 @@ impl Operation {
         self.finished = Some(now);
         self.next = None;
         self.phase = Phase::Over;
+        if self.given_up {
+            return;
+        }
         match outcome {
             Ok(()) => {
                 self.status = OperationStatus::Succeeded;
@@ -268,6 +283,16 @@ impl Operation {
                 self.statement.fail(error);
             }
         }
+    }
+
+    /// Says that it has failed, though it is still on its way.
+    pub(super) fn given_up(mut self) -> Operation {
+        self.statement.fail(planned::lost_contact(&self.link));
+        self.status = OperationStatus::Failed {
+            code: "OperationTimedOut".to_owned(),
+            message: TIMED_OUT.to_owned(),
+        };
+        self
     }
 
     fn fail_arm(&mut self, now: Timestamp, code: &str, message: &str) {
@@ -309,12 +334,31 @@ pub(super) fn promote(link: &mut Link, side: Side, now: Timestamp) {
     let member = link.member_mut(side);
     member.set_role(Role::Primary, now);
     member.hands_over = None;
+    member.failed_demotions = 0;
     for copy in &mut member.copies {
         copy.movement = Movement::None;
-        copy.heard = None;
+        copy.suspended = copy.suspended.filter(|reason| *reason == SuspendReason::User);
+        // Where it had its log from has all of it; what is new is kept for the other side.
+        (copy.heard, copy.held) = (None, copy.log.len());
         copy.synchronized = false;
         copy.last_background = now;
     }
+}
+
+/// Whether a stale old primary fails to become secondary, for reasons of its own (addendum 1, row
+/// 13, and 4.3).
+fn fails_to_come_online(link: &Link, side: Side) -> bool {
+    let stale = link.rightful != side;
+    stale && link.member(side).failed_demotions < link.unconfirmed.stale_demotions_fail
+}
+
+/// 41104
+fn not_online(group: &str) -> SqlError {
+    let text = format!(
+        "Failover of the availability group '{group}' to the local replica failed because the \
+         availability group resource did not come online due to a previous error."
+    );
+    SqlError::new(41_104, &text)
 }
 
 fn demote(link: &mut Link, side: Side, now: Timestamp) {
@@ -327,12 +371,17 @@ fn demote(link: &mut Link, side: Side, now: Timestamp) {
     }
     if link.member(side.other()).role == Role::Primary {
         link.rightful = side.other();
-        link.settle_commit_mode();
     }
 }
 
+/// Opens a side's databases for writing. One that was between two states of its log cannot come up
+/// as a primary: it is left restoring (mi-link 4).
 pub(super) fn open_databases(link: &mut Link, side: Side) {
     for copy in &mut link.member_mut(side).copies {
+        if copy.movement.is_between() {
+            copy.state = DatabaseState::Restoring;
+            continue;
+        }
         copy.redo.clear();
         copy.redone = copy.log.len();
         copy.sent = copy.log.len();
@@ -357,7 +406,12 @@ pub(super) fn backups_after_failover(link: &Link, now: Timestamp) -> Vec<Backup>
             Backup::automatic(name, kind, blob(name), time, (end, end))
         })
     };
-    link.databases().enumerate().flat_map(|(place, name)| of(place, name)).collect()
+    let open = |place: usize| {
+        let copy = &link.member(side).copies[place];
+        copy.state != DatabaseState::Restoring && !copy.gone
+    };
+    let all = link.databases().enumerate().filter(|(place, _)| open(*place));
+    all.flat_map(|(place, name)| of(place, name)).collect()
 }
 
 pub(super) fn millis(ms: u32) -> SignedDuration {

@@ -63,6 +63,11 @@ pub enum Fault {
         /// How long the administrator waits after each, in ms.
         pause_ms: u32,
     },
+    /// Microsoft's support repairs the databases that a managed instance has lost at a restart.
+    Repair {
+        /// Which.
+        instance: String,
+    },
     /// Ends `Hang` and `Freeze`.
     Resume {
         /// Which.
@@ -137,6 +142,34 @@ pub enum Fault {
         /// Milliseconds.
         ms: u32,
     },
+    /// The next failover at an instance or at ARM is told to have failed, outcome unknown there and
+    /// timed out here, and takes effect later all the same.
+    GiveUp {
+        /// An instance, or `arm`.
+        at: Party,
+        /// Milliseconds.
+        ms: u32,
+    },
+    /// An instance's clock is ahead of the world's time by so much; behind it, if negative.
+    Clock {
+        /// Which.
+        instance: String,
+        /// Milliseconds.
+        ahead_ms: i64,
+    },
+    /// An instance's disk needs so long for each commit; 0 ends it.
+    SlowCommits {
+        /// Which.
+        instance: String,
+        /// Milliseconds.
+        ms: u32,
+    },
+    /// A managed instance moves to another node: its connections end, its databases recover, and
+    /// its port for mirroring is another one.
+    Move {
+        /// Which.
+        instance: String,
+    },
     /// The next commands at an instance fail before effect with this error number.
     FailNext {
         /// Which.
@@ -198,12 +231,31 @@ pub(crate) struct Faults {
     pub(crate) moment: u64,
     pub(crate) lost_replies: BTreeMap<Party, u32>,
     pub(crate) delayed_deeds: BTreeMap<Party, SignedDuration>,
+    pub(crate) given_up: BTreeMap<Party, SignedDuration>,
     pub(crate) failing: BTreeMap<String, (u32, u32)>,
     pub(crate) arm_unavailable: bool,
     pub(crate) arm_throttle: (u32, u32),
     pub(crate) arm_conflicts: u32,
     pub(crate) token_service_down: bool,
     pub(crate) token_lifetime: Option<u32>,
+}
+
+impl Faults {
+    fn cut_off(&mut self, from: Party, to: Party, one_way: bool) {
+        if !one_way {
+            self.cuts.insert((to.clone(), from.clone()));
+        }
+        self.cuts.insert((from, to));
+    }
+
+    fn heal(&mut self, from: Party, to: Party) {
+        for pair in [(from.clone(), to.clone()), (to, from)] {
+            self.cuts.remove(&pair);
+            self.delays.remove(&pair);
+            self.jitters.remove(&pair);
+            self.throttles.remove(&pair);
+        }
+    }
 }
 
 impl World {
@@ -224,42 +276,39 @@ impl World {
             Fault::RollingRestart { link, down_ms, pause_ms } => {
                 self.rolling_restart(&link, millis(down_ms), millis(pause_ms))?;
             }
+            Fault::Repair { instance } => self.repair(&instance),
             Fault::Hang { instance } => self.set_power(&instance, Power::Hung),
             Fault::Freeze { instance } => self.freeze(&instance),
             Fault::Resume { instance } => self.resume(&instance),
             Fault::Refuse { instance } => self.set_refusing(&instance, true),
             Fault::Accept { instance } => self.set_refusing(&instance, false),
-            Fault::Cut { from, to, one_way } => {
-                if !one_way {
-                    self.faults.cuts.insert((to.clone(), from.clone()));
-                }
-                self.faults.cuts.insert((from, to));
-            }
-            Fault::Heal { from, to } => {
-                for pair in [(from.clone(), to.clone()), (to, from)] {
-                    self.faults.cuts.remove(&pair);
-                    self.faults.delays.remove(&pair);
-                    self.faults.jitters.remove(&pair);
-                    self.faults.throttles.remove(&pair);
-                }
-            }
-            Fault::Slow { from, to, ms } => {
-                self.faults.delays.insert((from.clone(), to.clone()), millis(ms));
-                self.faults.delays.insert((to, from), millis(ms));
-            }
-            Fault::Jitter { from, to, ms } => {
-                self.faults.jitters.insert((from.clone(), to.clone()), ms);
-                self.faults.jitters.insert((to, from), ms);
-            }
+            Fault::Cut { from, to, one_way } => self.faults.cut_off(from, to, one_way),
+            Fault::Heal { from, to } => self.faults.heal(from, to),
+            Fault::Slow { from, to, ms } => both(&mut self.faults.delays, from, to, millis(ms)),
+            Fault::Jitter { from, to, ms } => both(&mut self.faults.jitters, from, to, ms),
             Fault::Throttle { from, to, kb_per_s } => {
-                self.faults.throttles.insert((from.clone(), to.clone()), kb_per_s.max(1));
-                self.faults.throttles.insert((to, from), kb_per_s.max(1));
+                both(&mut self.faults.throttles, from, to, kb_per_s.max(1));
             }
             Fault::LoseReply { at, times } => {
                 self.faults.lost_replies.insert(at, times);
             }
             Fault::DelayDeed { at, ms } => {
                 self.faults.delayed_deeds.insert(at, millis(ms));
+            }
+            Fault::GiveUp { at, ms } => {
+                self.faults.given_up.insert(at, millis(ms));
+            }
+            Fault::Clock { instance, ahead_ms } => {
+                self.instance_mut(&instance)?.setup.clock_ahead =
+                    SignedDuration::from_millis(ahead_ms);
+            }
+            Fault::SlowCommits { instance, ms } => {
+                self.instance_mut(&instance)?.commit_delay = millis(ms);
+            }
+            Fault::Move { instance } => {
+                self.stop(&instance);
+                self.start(&instance);
+                self.instance_mut(&instance)?.moves += 1;
             }
             Fault::FailNext { instance, number, times } => {
                 self.faults.failing.insert(instance, (number, times));
@@ -272,7 +321,8 @@ impl World {
             Fault::TokenServiceDown { on } => self.faults.token_service_down = on,
             Fault::TokenLifetime { s } => self.faults.token_lifetime = Some(s),
         }
-        self.tend_local_groups();
+        let links: Vec<String> = self.links.keys().cloned().collect();
+        self.tend_local_groups(&links);
         self.note_writers();
         Ok(())
     }
@@ -350,8 +400,16 @@ impl World {
         let throttles =
             throttles.map(|((from, to), kb)| format!("throttle {from} -> {to} to {kb} KB/s"));
         let refusing = self.instances.values().filter(|i| i.refusing);
+        let slow = self.instances.values().filter(|i| i.commit_delay.is_positive());
+        let clocks = self.instances.values().filter(|i| !i.setup.clock_ahead.is_zero());
         let mut all: Vec<String> = cuts.chain(delays).chain(jitters).chain(throttles).collect();
         all.extend(refusing.map(|instance| format!("refuse {}", instance.name)));
+        all.extend(slow.map(|it| {
+            format!("slow commits at {} of {} ms", it.name, it.commit_delay.as_millis())
+        }));
+        all.extend(clocks.map(|it| {
+            format!("clock of {} ahead by {} ms", it.name, it.setup.clock_ahead.as_millis())
+        }));
         all.extend(self.faults.arm_unavailable.then(|| "arm unavailable".to_owned()));
         all.extend(self.faults.token_service_down.then(|| "token service down".to_owned()));
         all
@@ -392,11 +450,15 @@ impl World {
             Fault::Stop { instance }
             | Fault::Start { instance }
             | Fault::Restart { instance, .. }
+            | Fault::Repair { instance }
             | Fault::Hang { instance }
             | Fault::Freeze { instance }
             | Fault::Resume { instance }
             | Fault::Refuse { instance }
             | Fault::Accept { instance }
+            | Fault::Clock { instance, .. }
+            | Fault::SlowCommits { instance, .. }
+            | Fault::Move { instance }
             | Fault::FailNext { instance, .. } => self.check_instance(instance),
             Fault::Cut { from, to, .. }
             | Fault::Heal { from, to }
@@ -406,7 +468,9 @@ impl World {
                 self.check_party(from)?;
                 self.check_party(to)
             }
-            Fault::LoseReply { at, .. } | Fault::DelayDeed { at, .. } => self.check_party(at),
+            Fault::LoseReply { at, .. }
+            | Fault::DelayDeed { at, .. }
+            | Fault::GiveUp { at, .. } => self.check_party(at),
             Fault::LocalFailover { .. }
             | Fault::RollingRestart { .. }
             | Fault::ArmUnavailable { .. }
@@ -437,6 +501,12 @@ impl World {
         }
         Err(unknown("instance", name, self.instances.keys()))
     }
+}
+
+/// Notes something for both directions between two parties.
+fn both<V: Copy>(map: &mut BTreeMap<(Party, Party), V>, from: Party, to: Party, value: V) {
+    map.insert((from.clone(), to.clone()), value);
+    map.insert((to, from), value);
 }
 
 fn millis(ms: u32) -> SignedDuration {

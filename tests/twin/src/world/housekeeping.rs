@@ -32,6 +32,10 @@ pub(super) fn back_up_log(link: &mut Link, side: Side, instance: &mut Instance, 
         return;
     }
     for place in 0..link.databases.len() {
+        let copy = &link.member(side).copies[place];
+        if copy.gone || copy.state != DatabaseState::Online {
+            continue;
+        }
         let database = &mut link.databases[place];
         let last = instance.backups.iter().rev().find(|b| b.database == database.name);
         let (due, from) = match last {

@@ -1,6 +1,6 @@
 //! A SQL Server or a managed instance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
@@ -40,7 +40,13 @@ pub struct Instance {
     pub(super) recovered: Timestamp,
     pub(super) frozen_since: Option<Timestamp>,
     pub(super) restart: SignedDuration,
+    /// What its disk needs for a commit, beyond next to nothing.
+    pub(super) commit_delay: SignedDuration,
+    /// How often it has moved to another node.
+    pub(super) moves: u32,
     pub(super) sessions: BTreeMap<u16, Session>,
+    /// Numbers of sessions that nobody gets.
+    pub(super) reserved: BTreeSet<u16>,
     /// When all connections were closed last.
     pub(super) closed_at: Timestamp,
     pub(super) transactions: u64,
@@ -128,7 +134,10 @@ impl Instance {
             recovered: start - SignedDuration::from_hours(71),
             frozen_since: None,
             restart: SignedDuration::from_millis(i64::from(spec.restart_ms)),
+            commit_delay: SignedDuration::ZERO,
+            moves: 0,
             sessions: BTreeMap::new(),
+            reserved: BTreeSet::new(),
             closed_at: start - SignedDuration::from_hours(72),
             transactions: 0,
             backups: Vec::new(),
@@ -162,6 +171,13 @@ impl Instance {
             InstanceKind::SqlServer { .. } => Side::SqlServer,
             InstanceKind::ManagedInstance { .. } => Side::ManagedInstance,
         }
+    }
+
+    /// The port of its node for mirroring, of a managed instance: another one after each move to
+    /// another node (mi-link 1).
+    #[must_use]
+    pub fn node_port(&self) -> u16 {
+        11_000 + u16::try_from(self.moves.wrapping_mul(37) % 1_000).unwrap_or(0) + 2
     }
 
     /// How it is set up.

@@ -145,11 +145,12 @@ impl World {
     }
 
     /// Runs the jobs that are due; a job is back at its schedule whatever became of it.
-    pub(super) fn run_jobs(&mut self) {
+    pub(super) fn run_jobs(&mut self, at: &[String]) {
         let now = self.now;
         let due: Vec<(String, usize)> = self
             .instances
             .values()
+            .filter(|instance| at.contains(&instance.name))
             .filter(|instance| {
                 instance.is_up() && instance.has_recovered(now) && instance.agent_running
             })

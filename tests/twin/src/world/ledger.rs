@@ -125,6 +125,13 @@ impl Ledger {
         self.intervals.entry(link.to_owned()).or_insert_with(first);
     }
 
+    /// What was known as one link is from now on known by another name.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(intervals) = self.intervals.remove(from) {
+            self.intervals.insert(to.to_owned(), intervals);
+        }
+    }
+
     pub(super) fn note_writers(&mut self, link: &str, at: Timestamp, writers: Writers) {
         let Some(intervals) = self.intervals.get_mut(link) else { return };
         match intervals.last_mut() {

@@ -6,20 +6,21 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use super::movement::Movement;
 use super::{
-    ArmLink, Build, DatabaseState, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec,
-    Lsn, OperationId, Role, Side, SuspendReason,
+    ArmLink, Build, Copy, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec, Lsn,
+    OperationId, Role, Side, SuspendReason, UnconfirmedSpec,
     commit::Pending,
     housekeeping::backups_before,
     log::{Record, RecordKind},
-    room::Room,
     work::History,
 };
 
 /// One distributed availability group.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// Its name, also in ARM.
+    /// Its name, also in ARM; of one that was deleted, another one once a new link has taken it.
     pub name: String,
+    /// The name of the distributed group on its servers, for good.
+    pub(super) group: String,
     /// `group_id` of the distributed group.
     pub id: Guid,
     /// `failoverMode`: whether roles can be switched at all.
@@ -33,6 +34,7 @@ pub struct Link {
     pub(super) notice: SignedDuration,
     pub(super) log: LogSpec,
     pub(super) failover: FailoverSpec,
+    pub(super) unconfirmed: UnconfirmedSpec,
     pub(super) members: [Member; 2],
     pub(super) databases: Vec<LinkedDatabase>,
     pub(super) wire: Wire,
@@ -40,19 +42,22 @@ pub struct Link {
     /// The member that became primary last: where the data lives when both say PRIMARY.
     pub(super) rightful: Side,
     /// The role change that runs.
-    pub(super) running: Option<OperationId>,
-    /// Whether a planned failover holds writes back.
-    pub(super) draining: bool,
-    /// Whether commits are synchronous: as the primary is told, and for as long as a planned
-    /// failover takes (mi-link 3.1).
-    pub(super) synchronous: bool,
-    /// Commits that wait for the secondary, oldest first.
+    pub(super) running: Option<Running>,
+    /// Commits that wait for the other side, oldest first.
     pub(super) pending: Vec<Pending>,
     pub(super) arm: ArmMemory,
     /// When SQL Server dropped its distributed group: it has no part in the link any longer.
     pub(super) left: Option<Timestamp>,
-    /// Sides whose copies have gone over to another link.
-    pub(super) moved_on: [bool; 2],
+}
+
+/// A role change that runs, and who knows of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    pub(super) id: OperationId,
+    /// The side that was asked for it.
+    pub(super) by: Side,
+    /// Whether the other side knows.
+    pub(super) told: bool,
 }
 
 /// One side of a link.
@@ -77,10 +82,18 @@ pub struct Member {
     pub(super) hands_over: Option<OperationId>,
     /// Whether it believes that it is connected to the other.
     pub(super) connected: bool,
+    /// How often it has failed to become secondary since it became primary.
+    pub(super) failed_demotions: u32,
     /// Its local group was taken offline: until it is restarted it has no role.
     pub(super) offline: bool,
     /// Whether it is told to commit synchronously.
     pub(super) synchronous: bool,
+    /// As primary: a planned failover has it commit synchronously for its duration (mi-link 3.1).
+    pub(super) lifted: bool,
+    /// As primary: a planned failover holds writes back.
+    pub(super) draining: bool,
+    /// As secondary: whether the primary commits synchronously, as it last said.
+    pub(super) mirrors: bool,
     pub(super) last_heard: Timestamp,
     pub(super) reconnect_at: Option<Timestamp>,
     /// When the connection was found lost, until it is there again.
@@ -102,63 +115,6 @@ pub(crate) struct LinkedDatabase {
     pub(crate) forks: u32,
     /// What its tables hold.
     pub(super) history: History,
-}
-
-/// A database on one side.
-#[derive(Clone, Debug)]
-pub struct Copy {
-    /// `database_id` on its instance.
-    pub database_id: u32,
-    pub(super) state: DatabaseState,
-    pub(super) suspended: Option<SuspendReason>,
-    /// Records that are on this side's disk, in order.
-    pub(super) log: Vec<u32>,
-    /// How many of them are redone.
-    pub(super) redone: usize,
-    /// Redo that is under way: when it is done, up to which record.
-    pub(super) redo: VecDeque<(Timestamp, usize)>,
-    pub(super) redo_free: Timestamp,
-    pub(super) movement: Movement,
-    /// As primary: how many records were sent.
-    pub(super) sent: usize,
-    pub(super) sent_at: Option<Timestamp>,
-    pub(super) received_at: Option<Timestamp>,
-    pub(super) hardened_at: Option<Timestamp>,
-    pub(super) redone_at: Option<Timestamp>,
-    pub(super) last_background: Timestamp,
-    /// As primary: what it last heard of the other copy.
-    pub(super) heard: Option<Heard>,
-    /// As primary in synchronous commit: whether the other copy keeps up, so that commits wait
-    /// for it.
-    pub(super) synchronized: bool,
-    /// As primary: commits that have waited for the other copy.
-    pub(super) mirrored: Mirrored,
-    pub(super) flushed: Flushed,
-    pub(super) room: Room,
-}
-
-/// Log that this side has written as primary, since its process began.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Flushed {
-    pub(crate) flushes: u64,
-    pub(crate) commits: u64,
-    pub(crate) bytes: u64,
-}
-
-/// Commits that have waited for the other side, since the beginning.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mirrored {
-    pub(crate) commits: u64,
-    pub(crate) waited_ms: u64,
-}
-
-/// What a primary knows of the other copy.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Heard {
-    pub(crate) hardened: usize,
-    pub(crate) redone: usize,
-    pub(crate) hardened_at: Timestamp,
-    pub(crate) redone_at: Timestamp,
 }
 
 /// Log that is on its way.
@@ -190,8 +146,8 @@ pub(crate) struct ArmMemory {
     pub(crate) left: Vec<String>,
     /// When the link was deleted: the managed instance has no part in it any longer.
     pub(crate) deleted: Option<Timestamp>,
-    /// After that: its databases on the managed instance were dropped too.
-    pub(crate) dropped: bool,
+    /// It knows that SQL Server has dropped its distributed group.
+    pub(crate) knows_left: bool,
     /// The link was deleted after a failover and before the first full backup: the next start does
     /// not bring the databases up (mi-link 3.4).
     pub(crate) harmed: bool,
@@ -242,6 +198,7 @@ impl Link {
         let two_way = spec.two_way && !oldest;
         Link {
             name: spec.name.clone(),
+            group: spec.name.clone(),
             id: spec.guid(seed, "group"),
             two_way,
             session_timeout: SignedDuration::from_secs(i64::from(spec.session_timeout_s)),
@@ -250,18 +207,16 @@ impl Link {
             notice: SignedDuration::from_millis(i64::from(spec.notice_ms)),
             log: spec.log.clone(),
             failover: spec.failover.clone(),
+            unconfirmed: spec.unconfirmed.clone(),
             members,
             databases,
             wire: Wire { free: start, flight: VecDeque::new() },
             next_pulse: start + phase,
             rightful: spec.primary,
             running: None,
-            draining: false,
-            synchronous: false,
             pending: Vec::new(),
             arm: ArmMemory::default(),
             left: None,
-            moved_on: [false; 2],
         }
     }
 
@@ -279,10 +234,20 @@ impl Link {
         }
     }
 
-    /// Whether a side has its copies no more: dropped, or taken over by another link.
+    /// Whether a side has none of its copies any more.
     pub(super) fn gone_from(&self, side: Side) -> bool {
-        let dropped = side == Side::ManagedInstance && self.arm.dropped;
-        self.left_by(side) && (dropped || self.moved_on[side.index()])
+        self.member(side).copies.iter().all(|copy| copy.gone)
+    }
+
+    /// The place of a database that a side still has, by its name in any case.
+    pub(super) fn place_on(&self, side: Side, database: &str) -> Option<usize> {
+        let copies = &self.member(side).copies;
+        let mut places = self
+            .databases
+            .iter()
+            .zip(copies)
+            .map(|(database, copy)| (!copy.gone).then_some(database.name.as_str()));
+        places.position(|name| name.is_some_and(|name| name.eq_ignore_ascii_case(database)))
     }
 
     /// The member on one side.
@@ -313,7 +278,17 @@ impl Link {
     /// The role change that runs now.
     #[must_use]
     pub fn running(&self) -> Option<OperationId> {
-        self.running
+        self.running.map(|running| running.id)
+    }
+
+    /// The role change that runs, as far as a side knows of one.
+    pub(super) fn busy(&self, side: Side) -> Option<OperationId> {
+        self.running.filter(|running| running.by == side || running.told).map(|running| running.id)
+    }
+
+    /// A role change has ended; another that has taken its place goes on.
+    pub(super) fn ended(&mut self, operation: OperationId) {
+        self.running = self.running.filter(|running| running.id != operation);
     }
 
     pub(super) fn member_mut(&mut self, side: Side) -> &mut Member {
@@ -327,12 +302,6 @@ impl Link {
             (Role::Secondary, Role::Primary) => Some(Side::ManagedInstance),
             (Role::Primary | Role::Secondary | Role::Resolving, _) => None,
         }
-    }
-
-    /// The side on which commits wait: the primary, also while it gives its role away.
-    pub(super) fn pending_on(&self) -> Option<Side> {
-        let primaries = |side: &Side| self.member(*side).role == Role::Primary;
-        [self.rightful, self.rightful.other()].into_iter().find(primaries)
     }
 
     /// `last_recovery_fork_guid` of a database.
@@ -351,6 +320,19 @@ impl Link {
         let place = self.databases.iter().position(|db| db.name.eq_ignore_ascii_case(database));
         if let Some(place) = place {
             self.member_mut(side).copies[place].suspended = reason;
+        }
+    }
+
+    /// Lets a database move again, as said on one side. Where the partner was forced just now, that
+    /// is taken and does nothing (addendum 4.1).
+    pub(super) fn resume(&mut self, side: Side, database: &str, now: Timestamp) {
+        let Some(place) = self.place_on(side, database) else { return };
+        let patience = SignedDuration::from_millis(i64::from(self.unconfirmed.early_resume_ms));
+        let member = self.member_mut(side);
+        let early = now.duration_since(member.changed) < patience;
+        let copy = &mut member.copies[place];
+        if !(early && copy.suspended == Some(SuspendReason::Partner)) {
+            copy.suspended = None;
         }
     }
 
@@ -429,8 +411,12 @@ impl Member {
             changed: start - SignedDuration::from_hours(48),
             hands_over: None,
             connected: true,
+            failed_demotions: 0,
             offline: false,
             synchronous: false,
+            lifted: false,
+            draining: false,
+            mirrors: false,
             last_heard: start,
             reconnect_at: None,
             lost_at: None,
@@ -442,6 +428,15 @@ impl Member {
     pub(super) fn set_role(&mut self, role: Role, now: Timestamp) {
         if self.role != role {
             (self.role, self.changed) = (role, now);
+        }
+    }
+
+    /// The commit mode of the link as this member knows it: its own as a primary, else the one of
+    /// which the primary has told it.
+    pub(super) fn mode(&self) -> bool {
+        match self.role {
+            Role::Primary | Role::Resolving => self.synchronous || self.lifted,
+            Role::Secondary => self.mirrors,
         }
     }
 
@@ -461,54 +456,5 @@ impl Member {
     #[must_use]
     pub fn copies(&self) -> &[Copy] {
         &self.copies
-    }
-}
-
-impl Mirrored {
-    pub(super) fn note(&mut self, waited: SignedDuration) {
-        self.commits += 1;
-        self.waited_ms += u64::try_from(waited.as_millis()).unwrap_or(0);
-    }
-}
-
-impl Copy {
-    fn seeded(instance: Option<&mut Instance>, log: &LogSpec, start: Timestamp) -> Copy {
-        let database_id = instance.map_or(5, |instance| {
-            instance.next_database_id += 1;
-            instance.next_database_id - 1
-        });
-        Copy {
-            database_id,
-            state: DatabaseState::Online,
-            suspended: None,
-            log: vec![0],
-            redone: 1,
-            redo: VecDeque::new(),
-            redo_free: start,
-            movement: Movement::Flowing,
-            sent: 1,
-            sent_at: Some(start),
-            received_at: Some(start),
-            hardened_at: Some(start),
-            redone_at: Some(start),
-            last_background: start,
-            heard: Some(Heard { hardened: 1, redone: 1, hardened_at: start, redone_at: start }),
-            synchronized: false,
-            mirrored: Mirrored::default(),
-            flushed: Flushed::default(),
-            room: Room { bytes: u64::from(log.file_mb) << 20, from: Lsn::first(), wait: "NOTHING" },
-        }
-    }
-
-    /// `state` as the engine keeps it.
-    #[must_use]
-    pub fn state(&self) -> DatabaseState {
-        self.state
-    }
-
-    /// Why data movement is suspended, if it is.
-    #[must_use]
-    pub fn suspended(&self) -> Option<SuspendReason> {
-        self.suspended
     }
 }

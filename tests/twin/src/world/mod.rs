@@ -13,7 +13,9 @@ mod build;
 mod clients;
 mod command;
 mod commit;
+mod contact;
 mod control_plane;
+mod copy;
 mod database;
 pub mod directory;
 mod entrance;
@@ -69,6 +71,7 @@ pub use backup_source::Source;
 pub use clients::{RequestFacts, SessionFacts, TransactionFacts};
 pub use command::{Command, Executed, SqlError};
 pub use control_plane::{Accepted, ArmCommand, ArmDatabase, ArmError, ArmLink, FailoverType};
+pub use copy::Copy;
 pub use database::{DatabaseCommand, Others, Users};
 pub use directory::{AzureRole, Directory, DirectoryChange};
 pub use entrance::{Entry, Proof};
@@ -79,7 +82,7 @@ pub use guid::Guid;
 pub use instance::{Instance, InstanceKind, Power};
 pub use jobs::{Job, JobRun, Setting};
 pub use ledger::{CommandRecord, Commit, CommitId, Interval, Ledger, Loss, Writers};
-pub use link::{Copy, Link, Member};
+pub use link::{Link, Member};
 pub use local::{ClusterType, LocalGroup, LocalReplica, LocalSpec, ReplicaSpec};
 pub use log::Lsn;
 pub use operation::{Operation, OperationId, OperationKind, OperationStatus, Reply, Statement};
@@ -90,8 +93,8 @@ pub use restore::{RestoreOrder, RestoreRun, Restored};
 pub use role::{DatabaseState, Role, Side, SuspendReason, SyncHealth, SyncState};
 pub use sessions::{NewSession, Request, Session, Wire};
 pub use spec::{
-    Edition, FailoverSpec, InstanceSpec, JobSpec, LinkSpec, LogSpec, SpecError, Tier, UpdatePolicy,
-    WorkloadSpec, WorldSpec,
+    Edition, FailoverSpec, InstanceSpec, JobSpec, LinkSpec, LogSpec, SpecError, Tier,
+    UnconfirmedSpec, UpdatePolicy, WorkloadSpec, WorldSpec,
 };
 pub use version::{Build, Platform, Release};
 pub(crate) use work::{Barred, Fate, Mirroring};

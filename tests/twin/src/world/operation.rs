@@ -46,6 +46,8 @@ pub struct Operation {
     pub(super) phase: Phase,
     /// Whether it outlives its client even before it is accepted.
     pub(super) lands_anyway: bool,
+    /// Its failure was told before it took effect.
+    pub(super) given_up: bool,
 }
 
 /// What an operation does.

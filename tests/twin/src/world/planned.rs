@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    DatabaseState, Instance, Link, Operation, Role, Side, SqlError, World,
+    DatabaseState, Instance, Link, Operation, OperationId, Role, Side, SqlError, SyncState, World,
+    contact,
+    copy::Heard,
     failover::{ROLE_CHANGE_BYTES, backups_after_failover, millis, open_databases, promote},
     fault::Faults,
     link::{Movement, Trouble},
@@ -29,19 +31,19 @@ impl World {
         let Some(link) = self.links.get_mut(&operation.link) else { return };
         if replication::passes(link, side.other(), &self.instances, &self.faults) {
             for database in 0..link.databases.len() {
-                replication::hear(link, side, database, now);
+                contact::hear(link, side, database, now);
             }
         }
         self.settle_pending();
         let Some(link) = self.links.get_mut(&operation.link) else { return };
-        let drained = link.pending.is_empty()
+        let drained = link.pending.iter().all(|pending| pending.side != side)
             && (0..link.databases.len()).all(|database| {
                 let copy = &link.member(side).copies[database];
                 let all = copy.log.len();
                 copy.heard.is_some_and(|heard| heard.hardened == all && heard.redone == all)
             });
         if let Some(error) = late_or_cut_off(link, operation, side, now) {
-            return give_up(link, operation, now, error);
+            return give_up(link, operation, side, now, error);
         }
         if !drained {
             operation.next = Some(now + POLL);
@@ -51,6 +53,9 @@ impl World {
         let old = link.member_mut(side);
         old.set_role(Role::Resolving, now);
         old.hands_over = Some(operation.id);
+        if let Some(running) = link.running.as_mut().filter(|it| it.id == operation.id) {
+            running.told = true;
+        }
         operation.phase = Phase::HandingOver;
         operation.runs_on.clone_from(&link.member(side.other()).instance);
         let delay = reach::delay_between(link, &self.faults) + millis(link.log.latency_ms);
@@ -78,11 +83,11 @@ impl World {
             operation.phase = Phase::TakingOver;
             operation.next = Some(now + millis(link.failover.planned_online_ms));
             confirm(link, side, &self.instances, &self.faults, now);
-        } else if link.members.iter().all(|member| member.connected) {
+        } else if waits_for_answer(link, side, &self.instances) {
             operation.next = Some(now + POLL);
         } else {
             // Whether the role has arrived shows when the two are in contact again.
-            release(link);
+            release(link, side, operation.id);
             operation.end(now, Err(lost_contact(&link.name)));
         }
     }
@@ -93,21 +98,22 @@ impl World {
         let Some(link) = self.links.get_mut(&operation.link) else { return };
         let target = side.other();
         open_databases(link, target);
-        // Asynchronous from here on, even if it was synchronous before (mi-link 3.1).
-        link.members.iter_mut().for_each(|member| member.synchronous = false);
+        // Asynchronous from here on, even if it was synchronous before (mi-link 3.1); the old
+        // primary is so once it knows.
+        link.member_mut(target).synchronous = false;
         for database in 0..link.databases.len() {
             link.append(target, database, ROLE_CHANGE_BYTES, RecordKind::Background, now);
         }
-        release(link);
+        release(link, side, operation.id);
         link.arm.trouble = None;
         confirm(link, side, &self.instances, &self.faults, now);
         if link.only_primary() == Some(target) {
-            replication::handshake(link, target, now);
+            contact::handshake(link, target, now);
         }
         let ways = Ways::of(link, &self.instances);
         if !ways.carries_from(target) {
             // There is no way back: what the new primary writes, the other side cannot read.
-            replication::disconnect(link, side, &self.instances, &self.faults, now);
+            contact::disconnect(link, side, &self.instances, &self.faults, now);
             link.arm.trouble = Some(Trouble {
                 replica_state: "LinkSynchronizationError",
                 error: Some(41_984),
@@ -127,6 +133,14 @@ impl World {
         }
         operation.end(now, Ok(()));
     }
+}
+
+/// Whether the old primary still counts on an answer; where it is gone itself, whether the other
+/// side does not know that yet.
+fn waits_for_answer(link: &Link, side: Side, instances: &BTreeMap<String, Instance>) -> bool {
+    let lives = instances.get(&link.member(side).instance).is_some_and(Instance::transports);
+    let asks = if lives { side } else { side.other() };
+    link.member(asks).connected
 }
 
 /// How a role that was given away and never confirmed is settled once the two are in contact:
@@ -157,7 +171,7 @@ pub(super) fn resolve_doubt(
         }
         Role::Resolving => return,
     }
-    replication::disconnect(link, side, instances, faults, now);
+    contact::disconnect(link, side, instances, faults, now);
 }
 
 /// The old primary learns that the other has the role.
@@ -173,12 +187,14 @@ fn confirm(
         let member = link.member_mut(side);
         member.set_role(Role::Secondary, now);
         member.hands_over = None;
+        (member.synchronous, member.mirrors) = (false, false);
+        member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
     }
 }
 
 pub(super) fn catch_up(link: &mut Link, operation: &mut Operation, side: Side, now: Timestamp) {
     if let Some(error) = late_or_cut_off(link, operation, side, now) {
-        return give_up(link, operation, now, error);
+        return give_up(link, operation, side, now, error);
     }
     let redo_kb_s = u64::from(link.log.redo_kb_s);
     let ready = (0..link.databases.len()).all(|database| {
@@ -190,27 +206,32 @@ pub(super) fn catch_up(link: &mut Link, operation: &mut Operation, side: Side, n
         copy.synchronized && redo <= redo_kb_s << 10
     });
     if ready {
-        link.draining = true;
+        link.member_mut(side).draining = true;
         operation.phase = Phase::Draining;
     }
     operation.next = Some(now + POLL);
 }
 
-/// Why a planned failover cannot go on: 47514 no connection, 47515 send queue, 47516 redo queue.
+/// Why a planned failover cannot go on: 47514 no connection, 47515 send queue, 47516 redo queue,
+/// 41993 a database that does not open. The primary judges by what it last heard of the other side.
 fn late_or_cut_off(
     link: &Link,
     operation: &Operation,
     side: Side,
     now: Timestamp,
 ) -> Option<SqlError> {
-    let connected = link.member(side).connected && link.member(side.other()).connected;
-    let moves = link
-        .member(side.other())
-        .copies
-        .iter()
-        .all(|copy| copy.movement == Movement::Flowing && copy.suspended.is_none())
-        && link.member(side).copies.iter().all(|copy| copy.suspended.is_none());
-    if !connected || !moves {
+    let member = link.member(side);
+    if member.copies.iter().any(|copy| copy.state == DatabaseState::RecoveryPending) {
+        let text =
+            "The failover could not be carried out: a database of the group is inaccessible.";
+        return Some(SqlError::new(41_993, text));
+    }
+    let moves = member.copies.iter().all(|copy| {
+        let follows =
+            |heard: &Heard| heard.state == SyncState::Synchronizing && heard.suspended.is_none();
+        copy.suspended.is_none() && copy.heard.as_ref().is_some_and(follows)
+    });
+    if !member.connected || !moves {
         return Some(SqlError::new(
             47_514,
             "The failover could not be carried out: the secondary cannot catch up because of a synchronization issue.",
@@ -231,22 +252,28 @@ fn late_or_cut_off(
     })
 }
 
-fn give_up(link: &mut Link, operation: &mut Operation, now: Timestamp, error: SqlError) {
-    release(link);
+fn give_up(
+    link: &mut Link,
+    operation: &mut Operation,
+    side: Side,
+    now: Timestamp,
+    error: SqlError,
+) {
+    release(link, side, operation.id);
     operation.end(now, Err(error));
 }
 
-/// Back to the commit mode from before.
-pub(super) fn release(link: &mut Link) {
-    (link.draining, link.synchronous, link.running) = (false, false, None);
-    for member in &mut link.members {
-        member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
-    }
-    link.settle_commit_mode();
+/// The side that was to give its role away goes back to the commit mode from before; the other one
+/// learns of that as of everything else.
+pub(super) fn release(link: &mut Link, side: Side, operation: OperationId) {
+    link.ended(operation);
+    let member = link.member_mut(side);
+    (member.draining, member.lifted) = (false, false);
+    member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
 }
 
 /// The outcome is unknown to whoever gets this (addendum 5).
-fn lost_contact(group: &str) -> SqlError {
+pub(super) fn lost_contact(group: &str) -> SqlError {
     SqlError::new(
         41_149,
         &format!(

@@ -3,15 +3,20 @@
 use jiff::Timestamp;
 
 use super::{
-    DatabaseState, Instance, Link, Power, Role, Side, World,
-    link::{Flushed, Mirrored},
-    replication,
+    Copy, DatabaseState, Instance, Link, Power, Role, Side, World, contact,
+    copy::{Flushed, Mirrored},
+    failover, replication,
 };
 
 impl Link {
-    /// Whether the databases that a deleted link has left on the managed instance have no full
-    /// backup since the last failover: then Microsoft has to repair them (mi-link 3.4, 10).
+    /// Whether the databases of a managed instance that has become primary have no full backup since
+    /// then: a restart costs them, whether the link was kept or deleted, and Microsoft has to repair
+    /// them (mi-link 3.4, 10).
     fn is_unprotected(&self, side: Side, instance: &Instance, now: Timestamp) -> bool {
+        let kept = !self.left_by(side) && !self.unconfirmed.restart_before_backup;
+        if side == Side::SqlServer || self.member(side).role != Role::Primary || kept {
+            return false;
+        }
         let changed = self.member(side).changed;
         let backed_up = |name: &str| instance.has_full_backup(name, changed, now);
         self.arm.harmed || (changed > self.created && !self.databases().all(backed_up))
@@ -44,15 +49,15 @@ impl World {
             let Some(side) = link.side_of(name) else { continue };
             let Some(instance) = self.instances.get(name) else { continue };
             // A new process knows nothing of the old connection, and says so to the other end.
-            replication::disconnect(link, side, &self.instances, &self.faults, now);
-            let lost = link.left_by(side) && link.is_unprotected(side, instance, now);
-            let other = link.member(side.other()).role;
+            contact::disconnect(link, side, &self.instances, &self.faults, now);
+            let lost = link.is_unprotected(side, instance, now);
+            let before = link.unconfirmed.offline_comes_back_primary;
             let member = link.member_mut(side);
             member.last_heard = now;
             if member.offline {
-                // It comes back as what the other side has left to it (addendum 4.2).
+                // It comes back as secondary, without asking the other side (addendum 4.2).
                 member.offline = false;
-                let role = if other == Role::Primary { Role::Secondary } else { Role::Primary };
+                let role = if before { Role::Primary } else { Role::Secondary };
                 member.set_role(role, now);
             }
             for copy in &mut member.copies {
@@ -63,6 +68,26 @@ impl World {
                 copy.redo.clear();
                 // Crash recovery redoes all that was hardened.
                 copy.redone = copy.log.len();
+            }
+        }
+    }
+
+    /// What a restart has cost is there again, and is backed up.
+    pub(super) fn repair(&mut self, name: &str) {
+        let now = self.now;
+        for link in self.links.values_mut() {
+            let side = Side::ManagedInstance;
+            if link.side_of(name) != Some(side) {
+                continue;
+            }
+            link.arm.harmed = false;
+            let lost = |copy: &&mut Copy| copy.state == DatabaseState::RecoveryPending;
+            let mut repaired = false;
+            for copy in link.member_mut(side).copies.iter_mut().filter(lost) {
+                (copy.state, repaired) = (DatabaseState::Online, true);
+            }
+            if let Some(instance) = self.instances.get_mut(name).filter(|_| repaired) {
+                instance.backups.extend(failover::backups_after_failover(link, now));
             }
         }
     }
@@ -101,8 +126,11 @@ impl World {
                 copy.redo.iter_mut().for_each(|(at, _)| *at += pause);
                 copy.redo_free += pause;
             }
-            if !link.member(side.other()).connected {
-                replication::disconnect(link, side, &self.instances, &self.faults, now);
+            // Whoever gave it up meanwhile answers its first message with an end, if that arrives.
+            let told = replication::passes(link, side, &self.instances, &self.faults)
+                && replication::passes(link, side.other(), &self.instances, &self.faults);
+            if told && !link.member(side.other()).connected {
+                contact::disconnect(link, side, &self.instances, &self.faults, now);
             }
         }
     }

@@ -106,11 +106,20 @@ impl World {
         for (link, side) in self.sights(at) {
             for (place, database) in link.databases.iter().enumerate() {
                 let copy = &link.member(side).copies[place];
+                if copy.gone {
+                    continue;
+                }
                 let end = link.last_record(side, place, copy.log.len());
                 let end = end.map_or_else(Lsn::first, Record::end);
                 let taken = instance.backups(self.now).filter(|b| b.database == database.name);
                 let kept = taken.map(|backup| backup.last_lsn).max().unwrap_or_else(Lsn::first);
-                let from = truncation(link, side, place, copy).min(kept);
+                // A secondary has truncated what its primary has.
+                let from = match link.member(side).role {
+                    Role::Secondary => copy.room.from,
+                    Role::Primary | Role::Resolving => {
+                        truncation(link, side, place, copy).min(kept)
+                    }
+                };
                 facts.push(LogFacts {
                     database: database.name.clone(),
                     flushed_bytes: copy.flushed.bytes,
@@ -166,8 +175,7 @@ impl World {
     pub(super) fn lag_seconds(&self, link: &Link, primary: Side, place: usize) -> Option<u64> {
         let copy = &link.member(primary).copies[place];
         let heard = copy.heard?;
-        let other = &link.member(primary.other()).copies[place];
-        if other.suspended.is_some() || copy.suspended.is_some() {
+        if heard.suspended.is_some() || copy.suspended.is_some() {
             // Reported by a Microsoft engineer (addendum 1.16).
             return Some(0);
         }
@@ -204,7 +212,7 @@ impl World {
 
     fn own_row(&self, link: &Link, side: Side, place: usize) -> DatabaseReplicaFacts {
         let copy = &link.member(side).copies[place];
-        let state = self.sync_state(link, side, place);
+        let (state, mode) = (self.sync_state(link, side, place), link.member(side).mode());
         let primary = self.shown_role(link, side) == Role::Primary;
         let end = |upto| link.last_record(side, place, upto).map(|record| record.end().block());
         let last = link.last_commit(side, place, copy.redone);
@@ -219,7 +227,7 @@ impl World {
             is_local: true,
             is_primary_replica: primary,
             state,
-            health: health(state, link.synchronous),
+            health: health(state, mode),
             database_state: Some(self.shown_state(link, side, copy)),
             suspended: copy.suspended,
             last_sent_lsn: None,
@@ -227,8 +235,8 @@ impl World {
             last_received_lsn: on_secondary(end(copy.log.len())),
             last_received_time: copy.received_at.filter(|_| !primary),
             // NULL on a primary in asynchronous commit (mi-link 3.6).
-            last_hardened_lsn: end(copy.log.len()).filter(|_| !primary || link.synchronous),
-            last_hardened_time: copy.hardened_at.filter(|_| !primary || link.synchronous),
+            last_hardened_lsn: end(copy.log.len()).filter(|_| !primary || mode),
+            last_hardened_time: copy.hardened_at.filter(|_| !primary || mode),
             last_redone_lsn: on_secondary(last_lsn(link.last_record(side, place, copy.redone))),
             last_redone_time: copy.redone_at.filter(|_| !primary),
             log_send_queue_size: None,
@@ -246,13 +254,8 @@ impl World {
 
     fn remote_row(&self, link: &Link, side: Side, place: usize) -> DatabaseReplicaFacts {
         let copy = &link.member(side).copies[place];
-        let other = &link.member(side.other()).copies[place];
         let connected = link.member(side).connected;
-        let state = if connected {
-            self.sync_state(link, side.other(), place)
-        } else {
-            SyncState::NotSynchronizing
-        };
+        let state = heard_state(link, side, place);
         let heard = copy.heard;
         let end = |upto| link.last_record(side, place, upto).map(|record| record.end().block());
         let redone = heard.and_then(|heard| link.last_commit(side, place, heard.redone));
@@ -267,9 +270,9 @@ impl World {
             is_local: false,
             is_primary_replica: false,
             state,
-            health: health(state, link.synchronous),
+            health: health(state, link.member(side).mode()),
             database_state: None,
-            suspended: other.suspended.filter(|_| connected),
+            suspended: heard.filter(|_| connected).and_then(|heard| heard.suspended),
             last_sent_lsn: heard.and_then(|_| end(copy.sent)),
             last_sent_time: copy.sent_at.filter(|_| heard.is_some()),
             last_received_lsn: heard.and_then(|heard| end(heard.hardened)),
@@ -311,9 +314,23 @@ fn last_lsn(record: Option<&Record>) -> Option<Lsn> {
     record.map(|record| if record.is_commit() { record.lsn.commit_slot() } else { record.lsn })
 }
 
-/// A primary cannot truncate what the secondary has not hardened (mi-link 7).
+/// How the other copy moves, as a primary last heard.
+pub(super) fn heard_state(link: &Link, primary: Side, place: usize) -> SyncState {
+    let member = link.member(primary);
+    let copy = &member.copies[place];
+    match copy.heard.filter(|_| member.connected && copy.suspended.is_none()) {
+        None => SyncState::NotSynchronizing,
+        Some(heard) if heard.state == SyncState::Synchronizing && copy.synchronized => {
+            SyncState::Synchronized
+        }
+        Some(heard) => heard.state,
+    }
+}
+
+/// A primary cannot truncate what the secondary is not known to have hardened, heard of or not
+/// (mi-link 7, 10); a secondary what it has not redone.
 pub(super) fn truncation(link: &Link, side: Side, place: usize, copy: &Copy) -> Lsn {
-    let heard = copy.heard.filter(|_| !link.left_by(side));
-    let upto = heard.map_or(copy.redone, |heard| heard.hardened.min(copy.log.len()));
+    let primary = link.member(side).role == Role::Primary && !link.left_by(side);
+    let upto = if primary { copy.held.min(copy.log.len()) } else { copy.redone };
     link.last_record(side, place, upto).map_or_else(Lsn::first, |record| record.lsn)
 }

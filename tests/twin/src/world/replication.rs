@@ -1,4 +1,4 @@
-//! Log moves from the primary to the secondary, and the members notice each other's silence.
+//! Log moves from the primary to the secondary, and what happens about once a second.
 //!
 //! Sources: mi-link 1, 3, 4 and 7; addendum 4.1 and 11 (session timeout).
 
@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Instance, Link, Lsn, Side, SuspendReason,
-    azure::trusted,
+    DatabaseState, Instance, Link, Lsn, Side,
+    contact::{finish_reverting, hear, notice, reconnect, resume, tell},
     fault::Faults,
     housekeeping,
-    link::{Copy, Heard, Message, Movement},
+    link::{Message, Movement},
     log::{Record, RecordKind, SECTOR_BYTES},
     planned, reach,
-    version::Ways,
 };
 
 const SIDES: [Side; 2] = [Side::SqlServer, Side::ManagedInstance];
@@ -41,6 +40,7 @@ pub(super) fn arrive(
         }
         link.wire.flight.pop_front();
         harden(link, primary, message, now);
+        tell(link, primary, message.database);
         if !reach::is_cut_back(instances, faults, link, primary) {
             hear(link, primary, message.database, now);
         }
@@ -72,7 +72,9 @@ pub(super) fn pump(
 ) {
     let Some(primary) = link.only_primary() else { return };
     let connected = SIDES.into_iter().all(|side| link.member(side).connected);
-    if !connected || !passes(link, primary, instances, faults) {
+    // Where nothing comes back, what was sent stays unconfirmed, and no more is sent.
+    let open = SIDES.into_iter().all(|side| passes(link, side, instances, faults));
+    if !connected || !open {
         return;
     }
     let delay = reach::delay_between(link, faults);
@@ -85,7 +87,8 @@ pub(super) fn pump(
             let (source, target) = (&from.copies[database], &to.copies[database]);
             let moves = target.movement.receives()
                 && target.suspended.is_none()
-                && source.suspended.is_none();
+                && source.suspended.is_none()
+                && source.state == DatabaseState::Online;
             if !moves || source.sent >= source.log.len() {
                 break;
             }
@@ -117,13 +120,24 @@ pub(super) fn pulse(
     notice(link, instances, faults, now);
     planned::resolve_doubt(link, instances, faults, now);
     reconnect(link, instances, faults, now);
+    resume(link, instances, faults, now);
     finish_reverting(link, instances, now);
-    if let Some(primary) = link.only_primary()
-        && link.member(primary).connected
-        && passes(link, primary.other(), instances, faults)
-    {
+    // It calls, and nobody has such a group any more.
+    let unknown = link.left.is_some() && !link.arm.knows_left && link.arm.deleted.is_none();
+    if unknown && SIDES.into_iter().all(|side| passes(link, side, instances, faults)) {
+        link.find_it_left();
+    }
+    if let Some(primary) = link.only_primary() {
+        let other = primary.other();
+        let hears = link.member(primary).connected && passes(link, other, instances, faults);
+        let tells = link.member(other).connected && passes(link, primary, instances, faults);
         for database in 0..link.databases.len() {
-            hear(link, primary, database, now);
+            if hears {
+                hear(link, primary, database, now);
+            }
+            if tells {
+                tell(link, primary, database);
+            }
         }
     }
     for side in SIDES {
@@ -133,52 +147,6 @@ pub(super) fn pulse(
             housekeeping::write_background(link, side, now);
             housekeeping::back_up_log(link, side, instance, now);
         }
-    }
-}
-
-/// Takes the connection of a side down, and the other's too if it can learn of it.
-pub(super) fn disconnect(
-    link: &mut Link,
-    side: Side,
-    instances: &BTreeMap<String, Instance>,
-    faults: &Faults,
-    now: Timestamp,
-) {
-    let told = passes(link, side, instances, faults);
-    lose(link, side, now);
-    if told {
-        lose(link, side.other(), now);
-    }
-    stop_flight(link);
-}
-
-/// Makes the copies of a fresh pair of primary and secondary agree on where to go on.
-pub(super) fn handshake(link: &mut Link, primary: Side, now: Timestamp) {
-    for database in 0..link.databases.len() {
-        let source = &link.member(primary).copies[database].log;
-        let target = &link.member(primary.other()).copies[database];
-        // Record numbers are handed out once, and a copy's log only grows or is cut at its end:
-        // what the two have in common is where they begin alike.
-        let alike = source.iter().zip(&target.log).take_while(|(here, there)| here == there);
-        let common = alike.count();
-        let divergent = link.bytes_between(primary.other(), database, common, target.log.len());
-        let undo = transfer(divergent, link.log.undo_kb_s) + SignedDuration::from_secs(2);
-        let too_far = divergent > u64::from(link.log.undo_mb) << 20;
-        let secondary = &mut link.member_mut(primary.other()).copies[database];
-        let lost = secondary.suspended == Some(SuspendReason::Undo);
-        secondary.movement = if too_far {
-            secondary.suspended = Some(SuspendReason::Undo);
-            Movement::Apart
-        } else if secondary.log.len() > common {
-            Movement::Reverting { until: now + undo }
-        } else {
-            secondary.suspended = secondary.suspended.filter(|_| !lost);
-            Movement::Flowing
-        };
-        let redone = secondary.redone.min(common);
-        let source = &mut link.member_mut(primary).copies[database];
-        source.sent = common;
-        source.heard = Some(Heard { hardened: common, redone, hardened_at: now, redone_at: now });
     }
 }
 
@@ -285,127 +253,4 @@ fn harden(link: &mut Link, primary: Side, message: Message, now: Timestamp) {
     let done = begin.max(target.redo_free) + transfer(message.bytes, link.log.redo_kb_s);
     target.redo_free = done;
     target.redo.push_back((done, target.log.len()));
-}
-
-pub(super) fn hear(link: &mut Link, primary: Side, database: usize, now: Timestamp) {
-    let secondary = &link.member(primary.other()).copies[database];
-    // Before both agree on where to go on, the other copy's length says nothing about this log.
-    if !secondary.movement.receives() {
-        return;
-    }
-    let heard = Heard {
-        hardened: secondary.log.len(),
-        redone: secondary.redone,
-        hardened_at: secondary.hardened_at.unwrap_or(now),
-        redone_at: secondary.redone_at.unwrap_or(now),
-    };
-    let behind = link.bytes_between(
-        primary,
-        database,
-        heard.hardened,
-        link.member(primary).copies[database].log.len(),
-    );
-    let keeps_up = behind <= u64::from(link.log.bandwidth_kb_s) << 7;
-    let synchronous = link.synchronous;
-    let copy = &mut link.member_mut(primary).copies[database];
-    copy.heard = Some(heard);
-    // Whoever has caught up once is waited for from then on, until the connection is lost.
-    copy.synchronized = synchronous && (copy.synchronized || keeps_up);
-}
-
-pub(super) fn lose(link: &mut Link, side: Side, now: Timestamp) {
-    let member = link.member_mut(side);
-    if member.connected {
-        member.connected = false;
-        member.lost_at = Some(now);
-    }
-    // Nobody waits for a secondary that is not there.
-    member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
-    member.reconnect_at = None;
-}
-
-fn notice(
-    link: &mut Link,
-    instances: &BTreeMap<String, Instance>,
-    faults: &Faults,
-    now: Timestamp,
-) {
-    let patience = link.session_timeout + link.notice;
-    for side in SIDES {
-        let alive = instances.get(&link.member(side).instance).is_some_and(Instance::transports);
-        let hears = passes(link, side.other(), instances, faults);
-        if hears {
-            link.member_mut(side).last_heard = now;
-        }
-        let member = link.member(side);
-        let timed_out = now.duration_since(member.last_heard) >= patience;
-        // Two primaries, or none, have nothing to say to each other (mi-link 4), once they know.
-        let switching = link.members.iter().any(|member| member.hands_over.is_some());
-        let mismatch = hears && link.only_primary().is_none() && !switching;
-        if alive && member.connected && (timed_out || mismatch) {
-            disconnect(link, side, instances, faults, now);
-        }
-    }
-}
-
-fn reconnect(
-    link: &mut Link,
-    instances: &BTreeMap<String, Instance>,
-    faults: &Faults,
-    now: Timestamp,
-) {
-    let both_up = SIDES
-        .into_iter()
-        .all(|side| link.acts(side, instances, now) && passes(link, side, instances, faults));
-    let connected = SIDES.into_iter().all(|side| link.member(side).connected);
-    let apart = SIDES.into_iter().any(|side| link.left_by(side));
-    let [sql, managed] = SIDES.map(|side| instances.get(&link.member(side).instance));
-    let known = sql.zip(managed).is_some_and(|(sql, other)| trusted(sql, other, now).is_ok());
-    let possible = both_up && known && !connected && link.running.is_none() && !apart;
-    let ways = Ways::of(link, instances);
-    let primary = link.only_primary().filter(|primary| possible && ways.carries_from(*primary));
-    let Some(primary) = primary else {
-        link.members.iter_mut().for_each(|member| member.reconnect_at = None);
-        return;
-    };
-    let wait = SignedDuration::from_millis(i64::from(link.log.reconnect_ms));
-    let due = *link.members[0].reconnect_at.get_or_insert(now + wait);
-    if due > now {
-        return;
-    }
-    for member in &mut link.members {
-        (member.connected, member.lost_at, member.reconnect_at) = (true, None, None);
-        member.last_heard = now;
-    }
-    link.arm.trouble = None;
-    stop_flight(link);
-    handshake(link, primary, now);
-}
-
-/// The divergent tail of a demoted side is gone when it has been undone (mi-link 4.1).
-fn finish_reverting(link: &mut Link, instances: &BTreeMap<String, Instance>, now: Timestamp) {
-    let Some(primary) = link.only_primary() else { return };
-    let secondary = link.member(primary.other());
-    let alive = instances.get(&secondary.instance).is_some_and(Instance::transports);
-    if !alive || !secondary.connected {
-        return;
-    }
-    for database in 0..link.databases.len() {
-        let source = &link.member(primary).copies[database];
-        let (sent, end) = (source.sent, source.log.len());
-        let copy = &mut link.member_mut(primary.other()).copies[database];
-        let done = matches!(copy.movement, Movement::Reverting { until } if until <= now);
-        if done {
-            cut_back(copy, sent, end);
-        }
-    }
-}
-
-/// What the secondary has undone it now gets anew, as far as the primary's log goes at this moment.
-fn cut_back(copy: &mut Copy, upto: usize, end: usize) {
-    copy.log.truncate(upto);
-    copy.redo.retain(|(_, to)| *to <= upto);
-    copy.redone = copy.redone.min(upto);
-    copy.movement =
-        if end > upto { Movement::Initializing { upto: end } } else { Movement::Flowing };
 }

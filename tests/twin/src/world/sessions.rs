@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    OperationId, World,
+    Instance, OperationId, World,
     clients::{APPLICATIONS, FIRST_FREE},
     work::Work,
 };
@@ -91,7 +91,8 @@ impl World {
     pub fn open_session(&mut self, at: &str, new: NewSession) -> Option<u16> {
         let now = self.now;
         let instance = self.instances.get_mut(at).filter(|instance| instance.is_up())?;
-        let id = (FIRST_FREE..APPLICATIONS).find(|id| !instance.sessions.contains_key(id))?;
+        let taken = |id: &u16| instance.sessions.contains_key(id) || instance.reserved.contains(id);
+        let id = (FIRST_FREE..APPLICATIONS).find(|id| !taken(id))?;
         let session = Session {
             id,
             login: new.login,
@@ -115,6 +116,16 @@ impl World {
     pub fn close_session(&mut self, at: &str, id: u16) {
         if let Some(instance) = self.instances.get_mut(at) {
             instance.sessions.remove(&id);
+        }
+    }
+
+    /// Ends all sessions that came in by TDS, in a world that takes the place of another: those of
+    /// that one are no sessions here, and their numbers are not given to others.
+    pub fn end_sessions(&mut self, instead_of: &World) {
+        for (name, instance) in &mut self.instances {
+            instance.sessions.clear();
+            let there = instead_of.instances.get(name).into_iter().flat_map(Instance::sessions);
+            instance.reserved = there.map(|session| session.id).collect();
         }
     }
 

@@ -175,6 +175,31 @@ pub struct LinkSpec {
     /// How long role changes take.
     #[serde(default)]
     pub failover: FailoverSpec,
+    /// What the engine does where nothing that was read says so.
+    #[serde(default)]
+    pub unconfirmed: UnconfirmedSpec,
+}
+
+/// Readings of what is not known for certain: by default the harsher one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnconfirmedSpec {
+    /// A managed instance that is restarted after a failover to it and before its first full backup
+    /// loses its databases also where the link was kept (mi-link 3.4 and 11.6; of a dropped link it
+    /// is documented).
+    pub restart_before_backup: bool,
+    /// A local group that was taken offline comes back with the role that it had; else as secondary
+    /// (addendum 4.2, seen with a plain group that had another primary meanwhile).
+    pub offline_comes_back_primary: bool,
+    /// The databases of an old primary whose partner was forced are suspended when they meet it
+    /// again (SUSPEND_FROM_PARTNER), until somebody resumes them. Known of plain groups; Microsoft's
+    /// repair of a link names no such step (addendum 4.1).
+    pub suspended_after_force: bool,
+    /// For how long after it has become secondary such a resume is taken and does nothing, in ms.
+    pub early_resume_ms: u32,
+    /// How often `SET (ROLE = SECONDARY)` fails with 41104 on an old primary whose partner was
+    /// forced, before it succeeds (addendum 1, row 13).
+    pub stale_demotions_fail: u32,
 }
 
 /// How the log of a link's databases moves.
@@ -309,6 +334,7 @@ impl Default for WorldSpec {
                 notice_ms: default_notice(),
                 log: LogSpec::default(),
                 failover: FailoverSpec::default(),
+                unconfirmed: UnconfirmedSpec::default(),
             }],
             workloads: vec![WorkloadSpec {
                 name: "shop".into(),
@@ -342,6 +368,18 @@ impl Default for LogSpec {
             backup_mb_s: 100,
             background_ms: 30_000,
             reconnect_ms: 4_000,
+        }
+    }
+}
+
+impl Default for UnconfirmedSpec {
+    fn default() -> UnconfirmedSpec {
+        UnconfirmedSpec {
+            restart_before_backup: true,
+            offline_comes_back_primary: false,
+            suspended_after_force: true,
+            early_resume_ms: 3_000,
+            stale_demotions_fail: 1,
         }
     }
 }
@@ -435,6 +473,7 @@ impl LinkSpec {
             notice_ms: default_notice(),
             log: LogSpec::default(),
             failover: FailoverSpec::default(),
+            unconfirmed: UnconfirmedSpec::default(),
             local: None,
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub use super::progress::{DatabaseReplicaFacts, LogFacts};
 use super::{
     ClusterType, Copy, DatabaseState, Guid, Link, Role, Side, SqlError, SyncHealth, SyncState,
-    World, link::Movement,
+    World, link::Movement, progress::heard_state,
 };
 
 /// A row of `sys.availability_groups`.
@@ -134,7 +134,7 @@ impl World {
                 GroupFacts { group_id, name, is_distributed: false, required: 0, cluster, several };
             let distributed = GroupFacts {
                 group_id: link.id,
-                name: link.name.clone(),
+                name: link.group.clone(),
                 is_distributed: true,
                 required: link.required,
                 cluster: ClusterType::None,
@@ -175,7 +175,7 @@ impl World {
                     group_id: link.id,
                     replica_server_name: member.group.clone(),
                     endpoint_url: member.endpoint_url.clone(),
-                    synchronous: link.synchronous || own.synchronous,
+                    synchronous: own.mode() || own.synchronous,
                     automatic: false,
                     session_timeout: seconds(link),
                     created: link.created,
@@ -223,6 +223,9 @@ impl World {
         for (link, side) in self.sights(at) {
             let member = link.member(side);
             for (database, copy) in link.databases.iter().zip(&member.copies) {
+                if copy.gone {
+                    continue;
+                }
                 let state = self.shown_state(link, side, copy);
                 let primary = self.shown_role(link, side) == Role::Primary;
                 let left = link.left_by(side);
@@ -262,7 +265,7 @@ impl World {
     /// What a session may do in a database of an instance.
     ///
     /// # Errors
-    /// The engine's own: 911 no such database, 922 recovering, 976 a secondary that is not
+    /// The engine's own: 911 no such database, 922 recovering, 927 restoring, 976 a secondary that is not
     /// readable, 983 role resolving.
     pub fn access(&self, at: &str, database: &str) -> Result<Access, SqlError> {
         if ["master", "tempdb", "model", "msdb"]
@@ -285,7 +288,7 @@ impl World {
         }
         let write = if made.read_only { Access::Read } else { Access::Write };
         let found = self.sights(at).find_map(|(link, side)| {
-            let place = link.databases().position(|name| name.eq_ignore_ascii_case(database))?;
+            let place = link.place_on(side, database)?;
             Some((link, side, &link.member(side).copies[place]))
         });
         let Some((link, side, copy)) = found else {
@@ -305,26 +308,9 @@ impl World {
         if role == Role::Resolving {
             return Err(in_no_role(database));
         }
-        if self.shown_state(link, side, copy) == DatabaseState::RecoveryPending {
-            let text = format!(
-                "Database '{database}' cannot be opened due to inaccessible files or insufficient \
-                 memory or disk space. See the SQL Server errorlog for details."
-            );
-            return Err(SqlError::new(945, &text));
-        }
-        if self.shown_state(link, side, copy) != DatabaseState::Online {
-            return Err(SqlError {
-                class: 14,
-                ..SqlError::new(
-                    922,
-                    &format!(
-                        "Database '{database}' is being recovered. Waiting until recovery is finished."
-                    ),
-                )
-            });
-        }
+        not_open(database, self.shown_state(link, side, copy))?;
         match (role, side) {
-            (Role::Primary, _) if link.draining => Ok(Access::Read),
+            (Role::Primary, _) if link.member(side).draining => Ok(Access::Read),
             (Role::Primary, _) => Ok(write),
             (Role::Secondary | Role::Resolving, Side::ManagedInstance) => Ok(Access::Read),
             // The group on SQL Server is made without SECONDARY_ROLE (mi-link 1.1): not readable.
@@ -363,13 +349,14 @@ impl World {
             return SyncState::NotSynchronizing;
         }
         // In asynchronous commit the healthy state is SYNCHRONIZING (mi-link 7).
-        let moving = if World::keeps_up(link, place) {
+        let moving = if copy.synchronized && link.member(side).mode() {
             SyncState::Synchronized
         } else {
             SyncState::Synchronizing
         };
         match self.shown_role(link, side) {
             Role::Resolving => SyncState::NotSynchronizing,
+            Role::Primary if copy.suspended.is_some() => SyncState::NotSynchronizing,
             Role::Primary => moving,
             Role::Secondary => {
                 if copy.suspended.is_some() || !link.member(side).connected {
@@ -385,21 +372,16 @@ impl World {
         }
     }
 
-    /// Whether commits of a database wait for the other side.
-    fn keeps_up(link: &Link, place: usize) -> bool {
-        let primary = link.only_primary().map(|primary| &link.member(primary).copies[place]);
-        link.synchronous && primary.is_some_and(|primary| primary.synchronized)
-    }
-
     fn states_of(&self, link: &Link, side: Side) -> Vec<ReplicaStateFacts> {
         let member = link.member(side);
         let role = self.shown_role(link, side);
         let up = role != Role::Resolving;
-        let worst = |side| {
-            let states = (0..link.databases.len()).map(|place| self.sync_state(link, side, place));
-            states.map(|state| health(state, link.synchronous)).min()
+        let worst = |state: &dyn Fn(usize) -> SyncState| {
+            let states = (0..link.databases.len()).map(state);
+            let health = states.map(|state| health(state, member.mode())).min();
+            health.unwrap_or(SyncHealth::NotHealthy)
         };
-        let own = worst(side).unwrap_or(SyncHealth::NotHealthy);
+        let own = worst(&|place| self.sync_state(link, side, place));
         let row = |replica_id, group_id, role, connected, health| ReplicaStateFacts {
             replica_id,
             group_id,
@@ -422,17 +404,17 @@ impl World {
         let peers = if side == Side::SqlServer && up { self.peer_states(link) } else { Vec::new() };
         if role == Role::Primary {
             let partner = link.member(side.other());
-            let heard = if member.connected {
-                worst(side.other()).unwrap_or(SyncHealth::NotHealthy)
-            } else {
-                SyncHealth::NotHealthy
-            };
+            let heard = worst(&|place| heard_state(link, side, place));
+            // Of one that it has not heard of since it became primary it knows that it was no
+            // primary when it was made.
+            let first = member.copies.first().and_then(|copy| copy.heard);
+            let partner_role = first.map_or(Role::Secondary, |heard| heard.role);
             rows.push(ReplicaStateFacts {
                 is_local: false,
                 online: None,
                 recovered: None,
                 connect_error: self.connect_error(link, side),
-                ..row(partner.replica_id, link.id, Role::Secondary, member.connected, heard)
+                ..row(partner.replica_id, link.id, partner_role, member.connected, heard)
             });
         } else if !connected && let Some(distributed) = rows.last_mut() {
             distributed.connect_error = self.connect_error(link, side);
@@ -455,6 +437,32 @@ impl World {
             ),
             at,
         })
+    }
+}
+
+/// Why a database cannot be used in a state: 922, 927, 945.
+fn not_open(database: &str, state: DatabaseState) -> Result<(), SqlError> {
+    match state {
+        DatabaseState::Online => Ok(()),
+        DatabaseState::RecoveryPending | DatabaseState::Suspect | DatabaseState::Offline => {
+            let text = format!(
+                "Database '{database}' cannot be opened due to inaccessible files or insufficient \
+                 memory or disk space. See the SQL Server errorlog for details."
+            );
+            Err(SqlError::new(945, &text))
+        }
+        DatabaseState::Restoring => {
+            let text = format!(
+                "Database '{database}' cannot be opened. It is in the middle of a restore."
+            );
+            Err(SqlError { class: 14, ..SqlError::new(927, &text) })
+        }
+        DatabaseState::Recovering => {
+            let text = format!(
+                "Database '{database}' is being recovered. Waiting until recovery is finished."
+            );
+            Err(SqlError { class: 14, ..SqlError::new(922, &text) })
+        }
     }
 }
 

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    Instance, Link, Party, Session, Side, SqlError, World, commit::write, log::RecordKind, reach,
+    Instance, Link, Party, Session, Side, SqlError, World,
+    commit::{By, Committer, write},
+    log::RecordKind,
+    reach,
     views::Access,
 };
 use crate::tables::{Changes, Contents, Table};
@@ -167,6 +170,7 @@ impl World {
             let contents = Arc::new(contents.changed(&changed.tables));
             let Some(instance) = self.instances.get(at) else { continue };
             let told = reach::reach(&self.instances, &self.faults, &instance.party, party);
+            let disk = instance.commit_delay;
             let Some((link, side, database)) = place(&mut self.links, at, &changed.name) else {
                 if let Some(instance) = self.instances.get_mut(at) {
                     instance.contents.insert(lower(&changed.name), contents);
@@ -174,7 +178,8 @@ impl World {
                 continue;
             };
             let bytes = u32::try_from(changed.bytes).unwrap_or(u32::MAX).max(512);
-            let (_, waits) = write(link, side, database, bytes, None, told.is_open(), now);
+            let by = By { who: Committer::Session(party), told: told.is_open(), disk };
+            let (_, waits) = write(link, side, database, bytes, by, now);
             let record = link.databases[database].records.len() - 1;
             link.remember(database, record, contents);
             if waits {
@@ -267,10 +272,9 @@ impl World {
 
     /// What a database holds, whether or not anybody may read it.
     pub(super) fn contents_of(&self, at: &str, database: &str) -> Option<Arc<Contents>> {
-        let linked = self.sights(at).find_map(|(link, side)| {
-            let place = link.databases().position(|name| name.eq_ignore_ascii_case(database))?;
-            Some((link, side, place))
-        });
+        let linked = self
+            .sights(at)
+            .find_map(|(link, side)| Some((link, side, link.place_on(side, database)?)));
         match linked {
             Some((link, side, place)) => {
                 let copy = &link.member(side).copies[place];
@@ -306,9 +310,7 @@ impl World {
     }
 
     fn role_since(&self, at: &str, database: &str) -> Timestamp {
-        let linked = self
-            .sights(at)
-            .find(|(link, _)| link.databases().any(|name| name.eq_ignore_ascii_case(database)));
+        let linked = self.sights(at).find(|(link, side)| link.place_on(*side, database).is_some());
         match linked {
             Some((link, side)) => link.member(side).changed,
             None => self.instance(at).map_or(Timestamp::MIN, Instance::started),
@@ -356,10 +358,7 @@ fn place<'l>(
 ) -> Option<(&'l mut Link, Side, usize)> {
     links.values_mut().find_map(|link| {
         let side = link.side_of(at)?;
-        if link.gone_from(side) {
-            return None;
-        }
-        let place = link.databases().position(|name| name.eq_ignore_ascii_case(database))?;
+        let place = link.place_on(side, database)?;
         Some((link, side, place))
     })
 }

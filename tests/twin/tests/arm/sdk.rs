@@ -113,13 +113,20 @@ async fn demote(twin: &Twin) {
     let who = Origin::new(Party::Operator, "operator", "test");
     let done = twin.world.until(Duration::from_secs(60), |world| {
         let order = Sql::SetRoleSecondary { group: LINK.to_owned() };
-        let role = world.link(LINK)?.member(Side::SqlServer).role();
-        if role == Role::Secondary {
-            return Some(());
+        let member = world.link(LINK)?.member(Side::SqlServer);
+        // Refused while it is starting: then again at the next tick. Its database has to be let
+        // follow after that.
+        if member.role() != Role::Secondary {
+            let _ = world.execute("sql01", &who, order);
+            return None;
         }
-        // Refused while it is starting: then again at the next tick.
-        let _ = world.execute("sql01", &who, order);
-        None
+        if !member.connected() {
+            return None;
+        }
+        let resume = Sql::Resume { database: "Sales".to_owned() };
+        let suspended = member.copies()[0].suspended().is_some();
+        let _ = world.execute("sql01", &who, resume);
+        (!suspended).then_some(())
     });
     assert!(done.await.is_some(), "it becomes secondary");
 }

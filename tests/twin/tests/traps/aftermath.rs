@@ -107,7 +107,9 @@ fn a_tail_that_is_too_long_cannot_be_undone_and_the_link_has_to_be_seeded_anew()
     site.sql(MI, &alter("FORCE_FAILOVER_ALLOW_DATA_LOSS")).expect("taken");
     site.wait(60);
     site.world.repoint("shop", MI).expect("both exist");
-    site.sql(SQL, &alter("SET (ROLE = SECONDARY)")).expect("taken");
+    site.demote(SQL);
+    site.wait(10);
+    site.sql(SQL, "ALTER DATABASE [Sales] SET HADR RESUME").expect("taken");
     site.wait(120);
     let query = "SELECT synchronization_state_desc, suspend_reason_desc
                  FROM sys.dm_hadr_database_replica_states drs

@@ -57,8 +57,9 @@ fn trap_12_a_hyphen_in_the_name_of_a_link_is_nothing_to_the_servers() {
     let bare = "ALTER AVAILABILITY GROUP link-sales-01 FAILOVER";
     assert_eq!(site.sql(SQL, bare), Err(102));
     assert_eq!(
-        site.sql(SQL, "ALTER AVAILABILITY GROUP [link-sales-01] SET (ROLE = SECONDARY)"),
-        Ok(vec![])
+        site.sql(SQL, "ALTER AVAILABILITY GROUP [link-sales-01] FORCE_FAILOVER_ALLOW_DATA_LOSS"),
+        Err(41_122),
+        "it is understood"
     );
 }
 

@@ -109,7 +109,9 @@ fn trap_11_a_secondary_that_is_reverting_cannot_be_forced() {
     site.wait(60);
     assert_eq!(site.roles(), ("PRIMARY".into(), "PRIMARY".into()), "split brain");
     site.world.repoint("shop", MI).expect("both exist");
-    site.sql(SQL, &alter("SET (ROLE = SECONDARY)")).expect("taken");
+    site.demote(SQL);
+    site.wait(10);
+    site.sql(SQL, "ALTER DATABASE [Sales] SET HADR RESUME").expect("taken");
     let mut seen = Vec::new();
     for _ in 0..60 {
         let state = site.value(SQL, Q4);

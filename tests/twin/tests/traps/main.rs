@@ -2,6 +2,7 @@
 //! here: only statements and requests, and what comes of them.
 
 mod aftermath;
+mod apart;
 mod azure;
 mod client;
 mod failover;

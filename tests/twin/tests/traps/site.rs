@@ -92,6 +92,35 @@ impl Site {
         panic!("{batch} never ends");
     }
 
+    /// Runs a batch until it waits for something, and lets nothing of its answer arrive from then on.
+    pub(crate) fn unheard(&mut self, at: &str, batch: &str) {
+        let new = NewSession { login: "sa".to_owned(), ..NewSession::default() };
+        let id = self.world.open_session(at, new).expect("it is up");
+        let login = Login::sysadmin("sa", "S3cret!");
+        let mut session = Session::new(id, &login, "sqlcmd", "desk", "master");
+        let mut run = Run::batch(batch, Vec::new(), &mut session).expect("it can be read");
+        for _ in 0..100 {
+            if let Step::Wait(_) = run.next(&mut self.world, at, &mut session) {
+                let from = Party::Instance(at.to_owned());
+                self.fault(Fault::Cut { from, to: session.party.clone(), one_way: true });
+                return;
+            }
+        }
+        panic!("{batch} does not wait");
+    }
+
+    /// Makes an old primary secondary: the statement, as often as it needs.
+    pub(crate) fn demote(&mut self, at: &str) {
+        for _ in 0..5 {
+            match self.sql(at, &alter("SET (ROLE = SECONDARY)")) {
+                Ok(_) => return,
+                Err(number) => assert_eq!(number, 41_104),
+            }
+            self.wait(10);
+        }
+        panic!("it never becomes secondary");
+    }
+
     /// The only value of a query.
     pub(crate) fn value(&mut self, at: &str, query: &str) -> String {
         let rows = self.sql(at, query).expect("it answers");

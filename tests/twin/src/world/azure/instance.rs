@@ -286,8 +286,8 @@ impl World {
         // Of a link that was deleted, this is the last that the instance had.
         let ended = self.links.values_mut().filter(|link| link.arm.deleted.is_some());
         for link in ended.filter(|link| link.side_of(instance).is_some()) {
-            if link.databases().any(|database| database.eq_ignore_ascii_case(name)) {
-                link.arm.dropped = true;
+            if let Some(place) = link.place_on(Side::ManagedInstance, name) {
+                link.member_mut(Side::ManagedInstance).copies[place].gone = true;
             }
         }
         if let Some(found) = self.instances.get_mut(instance) {

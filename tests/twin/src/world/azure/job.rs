@@ -86,6 +86,8 @@ pub(super) enum Effect {
 pub(super) struct Jobs(Vec<Job>);
 
 const KEPT: usize = 1_000;
+/// When a job that has to wait is looked at again.
+const AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 impl Jobs {
     pub(super) fn find(&self, guid: &str) -> Option<&Job> {
@@ -208,6 +210,12 @@ impl World {
         let due = |job: &Job| job.due.is_some_and(|due| due <= now);
         while let Some(place) = self.azure.jobs.0.iter().position(due) {
             let job = self.azure.jobs.0[place].clone();
+            // What begins between the request and the deed is waited for: its length is bounded.
+            let deletes = matches!(job.effect, Effect::DropLink);
+            if deletes && self.holds_deletion(&job.subject).is_some() {
+                self.azure.jobs.0[place].due = Some(now + AGAIN);
+                continue;
+            }
             let outcome = self.carry_out(&job);
             let status = match outcome {
                 Ok(()) => JobStatus::Succeeded,

@@ -8,7 +8,7 @@ use super::{
     making::Making,
 };
 use crate::world::{
-    ArmError, Link, OwnDatabase, Role, Side, World, failover, planned, replication,
+    ArmError, Link, OperationId, OwnDatabase, Role, Side, World, contact, failover,
 };
 
 /// Until a job that has nothing to do, or only the metadata of a link, has ended.
@@ -71,6 +71,12 @@ impl World {
         self.conflicts(instance, &order.name)?;
         let name = order.name.clone();
         let kind = (Family::Links, creation(&order));
+        let elsewhere =
+            |found: &Link| found.arm.deleted.is_none() && found.side_of(instance).is_none();
+        if self.links.get(&name).is_some_and(elsewhere) {
+            let message = "The twin keeps one link of a name, over all its managed instances.";
+            return Err(ArmError::new(501, "NotImplemented", message));
+        }
         // A second PUT changes nothing (addendum 12.2).
         if self.live_link(instance, &name).is_some() || self.azure.makings.contains_key(&name) {
             let after = SignedDuration::ZERO;
@@ -171,9 +177,14 @@ impl World {
             .instances
             .get(instance)
             .is_some_and(|it| found.databases().all(|name| it.has_full_backup(name, changed, now)));
-        replication::disconnect(found, side, &self.instances, &self.faults, now);
-        planned::release(found);
-        found.member_mut(side).set_role(Role::Primary, now);
+        contact::disconnect(found, side, &self.instances, &self.faults, now);
+        // The other side learns of it by the end of the connection, or by silence.
+        if role != Role::Primary {
+            found.rightful = side;
+        }
+        let member = found.member_mut(side);
+        (member.lifted, member.draining, member.hands_over) = (false, false, None);
+        member.set_role(Role::Primary, now);
         failover::open_databases(found, side);
         found.arm.deleted = Some(now);
         found.arm.trouble = None;
@@ -200,6 +211,11 @@ impl World {
         Ok(())
     }
 
+    /// The role change of a link that its deletion has to wait for.
+    pub(super) fn holds_deletion(&self, link: &str) -> Option<OperationId> {
+        self.links.get(link)?.busy(Side::ManagedInstance)
+    }
+
     /// A link that ARM still knows.
     pub(super) fn live_link(&self, instance: &str, link: &str) -> Option<&Link> {
         let found = self.links.get(link).filter(|found| found.arm.deleted.is_none())?;
@@ -220,7 +236,8 @@ impl World {
             self.faults.arm_conflicts -= 1;
             return Err(ArmError::conflict());
         }
-        let running = self.links.get(link).is_some_and(|found| found.running.is_some());
+        let busy = |found: &Link| found.busy(Side::ManagedInstance).is_some();
+        let running = self.links.get(link).is_some_and(busy);
         if running { Err(ArmError::conflict()) } else { Ok(()) }
     }
 }

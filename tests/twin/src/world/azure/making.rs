@@ -4,9 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{LinkOrder, job::JobStatus, partner::DATABASE};
-use crate::world::{
-    ArmError, ArmLink, Guid, Link, LinkSpec, LogSpec, Role, Side, World, replication,
-};
+use crate::world::{ArmError, ArmLink, Guid, Link, LinkSpec, Role, Side, World, contact};
 
 /// Until the two sides have found each other. Whole creations were seen to take 36 to 61 s
 /// (addendum 2.9).
@@ -36,6 +34,11 @@ pub(crate) struct Making {
     pub(super) seeded_kb: u64,
     /// When seeding began.
     pub(super) seeding: Option<Timestamp>,
+    /// How many records each database had then: what was committed since then is still to be sent.
+    pub(super) seeded: Vec<usize>,
+    /// How log moves, what is not confirmed and how long things take: as in the other links of the
+    /// instance.
+    pub(super) like: LinkSpec,
     /// What keeps it from going on, by the engine's number, and since when.
     trouble: Option<(u32, Timestamp)>,
 }
@@ -105,6 +108,8 @@ impl Making {
             partner: None,
             seeded_kb: 0,
             seeding: None,
+            seeded: Vec::new(),
+            like: world.like_other_links(instance),
             trouble: None,
         }
     }
@@ -126,7 +131,7 @@ impl Making {
     }
 
     pub(super) fn total_kb(&self) -> u64 {
-        u64::from(LogSpec::default().data_mb) * 1_024 * self.order.databases.len() as u64
+        u64::from(self.like.log.data_mb) * 1_024 * self.order.databases.len() as u64
     }
 
     fn read(&self, now: Timestamp) -> AzureLink {
@@ -166,7 +171,7 @@ impl Making {
             primary: if self.order.from_instance { Side::ManagedInstance } else { Side::SqlServer },
             // Left out of a creation from the instance, it reads back as Manual (addendum 12.6).
             two_way: self.order.two_way.unwrap_or(self.order.from_instance),
-            ..LinkSpec::plain()
+            ..self.like.clone()
         }
     }
 }
@@ -248,10 +253,11 @@ impl World {
             if making.order.several && now.duration_since(making.begun) < LISTED + HANDSHAKE {
                 return false;
             }
+            making.seeded = self.lengths(making, &partner);
             (making.partner, making.seeding) = (Some(partner), Some(now));
             return false;
         }
-        making.seeded_kb += u64::from(LogSpec::default().bandwidth_kb_s);
+        making.seeded_kb += u64::from(making.like.log.bandwidth_kb_s);
         if making.seeded_kb < making.total_kb() {
             return false;
         }
@@ -262,6 +268,7 @@ impl World {
     fn finish(&mut self, making: &Making, partner: &str) {
         let now = self.now;
         let spec = making.spec(partner);
+        self.rename_former(&spec.name);
         let kept: Vec<_> = [partner, making.instance.as_str()]
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), self.instances.get(name)?.backups.len())))
@@ -283,8 +290,8 @@ impl World {
                 }
             }
         }
-        self.take_over_copies(&mut link, spec.primary);
-        replication::handshake(&mut link, spec.primary, now);
+        self.take_over_copies(&mut link, spec.primary, &making.seeded);
+        contact::handshake(&mut link, spec.primary, now);
         self.ledger.open(&spec.name, now);
         self.links.insert(spec.name.clone(), link);
         self.azure.jobs.end(making.job, JobStatus::Succeeded);

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::making::{Making, authority};
-use crate::world::{Instance, Link, LogSpec, SeedingFacts, Side, World, link::Heard, reach};
+use crate::world::{Instance, Link, LinkSpec, SeedingFacts, Side, World, copy::Heard, reach};
 
 /// The database does not answer.
 pub(super) const DATABASE: u32 = 41_977;
@@ -109,15 +109,14 @@ impl World {
 
     /// A database that an earlier link has left behind brings its log, its number and its
     /// applications along: the new link goes on where it stands.
-    pub(super) fn take_over_copies(&mut self, link: &mut Link, primary: Side) {
+    pub(super) fn take_over_copies(&mut self, link: &mut Link, primary: Side, seeded: &[usize]) {
         let owner = link.member(primary).instance.clone();
         for place in 0..link.databases.len() {
             let name = link.databases[place].name.clone();
             let had = |old: &&mut Link| {
                 old.side_of(&owner) == Some(primary)
                     && old.left_by(primary)
-                    && !old.gone_from(primary)
-                    && old.databases().any(|other| other == name)
+                    && old.place_on(primary, &name).is_some()
             };
             let Some(old) = self.links.values_mut().find(had) else {
                 // Its tables come along: they are there with the first record of its log.
@@ -127,24 +126,25 @@ impl World {
                 }
                 continue;
             };
-            let Some(from) = old.databases().position(|other| other == name) else { continue };
+            let Some(from) = old.place_on(primary, &name) else { continue };
             link.databases[place].records = old.databases[from].records.clone();
             link.databases[place].history = old.databases[from].history.clone();
             link.databases[place].log_kept = old.databases[from].log_kept;
             let left = &old.member(primary).copies[from];
             let all = left.log.len();
-            for side in [primary, primary.other()] {
+            // The other side has what there was when seeding began, and gets the rest.
+            let there = seeded.get(place).copied().unwrap_or(all).min(all);
+            for (side, upto) in [(primary, all), (primary.other(), there)] {
                 let copy = &mut link.member_mut(side).copies[place];
-                copy.log.clone_from(&left.log);
-                (copy.redone, copy.sent) = (all, all);
+                copy.log = left.log[..upto].to_vec();
+                (copy.redone, copy.sent) = (upto, upto);
             }
             let (now, copy) = (self.now, &mut link.member_mut(primary).copies[place]);
             copy.database_id = left.database_id;
             copy.flushed = left.flushed;
-            copy.heard =
-                Some(Heard { hardened: all, redone: all, hardened_at: now, redone_at: now });
+            (copy.heard, copy.held) = (Some(Heard::at(all, all, now)), all);
             let old_name = old.name.clone();
-            old.moved_on[primary.index()] = true;
+            old.member_mut(primary).copies[from].gone = true;
             for workload in self.workloads.values_mut() {
                 if workload.link == old_name && workload.database == from {
                     workload.link.clone_from(&link.name);
@@ -152,11 +152,52 @@ impl World {
                 }
             }
         }
-        let used: Vec<String> = self.workloads.values().map(|it| it.link.clone()).collect();
-        self.links.retain(|name, old| {
-            let gone = old.gone_from(Side::SqlServer) && old.gone_from(Side::ManagedInstance);
-            !gone || used.contains(name)
-        });
+    }
+
+    /// How much log the databases of a link have that is about to be seeded.
+    pub(super) fn lengths(&self, making: &Making, partner: &str) -> Vec<usize> {
+        let from_instance = making.order.from_instance;
+        let primary = if from_instance { Side::ManagedInstance } else { Side::SqlServer };
+        let owner = if from_instance { &making.instance } else { partner };
+        let left = |name: &String| {
+            self.links.values().find_map(|link| {
+                let here = link.side_of(owner) == Some(primary) && link.left_by(primary);
+                let place = link.place_on(primary, name).filter(|_| here)?;
+                Some(link.member(primary).copies[place].log.len())
+            })
+        };
+        making.order.databases.iter().map(|name| left(name).unwrap_or(usize::MAX)).collect()
+    }
+
+    /// What a new link of an instance has in common with those that it has already.
+    pub(super) fn like_other_links(&self, instance: &str) -> LinkSpec {
+        let plain = LinkSpec::plain();
+        let other = self.links.values().find(|link| link.side_of(instance).is_some());
+        other.map_or(plain.clone(), |other| LinkSpec {
+            log: other.log.clone(),
+            failover: other.failover.clone(),
+            unconfirmed: other.unconfirmed.clone(),
+            ..plain
+        })
+    }
+
+    /// An earlier link of that name is known by another one from now on: what it has left on its
+    /// instances is still there, and so is the truth about it.
+    pub(super) fn rename_former(&mut self, name: &str) {
+        let Some(mut former) = self.links.remove(name) else { return };
+        let mut numbered = (1_u32..).map(|number| format!("{name}~{number}"));
+        let free = numbered.find(|name| !self.links.contains_key(name)).unwrap_or_default();
+        for workload in self.workloads.values_mut().filter(|it| it.link == name) {
+            workload.link.clone_from(&free);
+        }
+        for id in &self.active {
+            if let Some(operation) = self.operations.get_mut(id).filter(|it| it.link == name) {
+                operation.link.clone_from(&free);
+            }
+        }
+        self.ledger.rename(name, &free);
+        former.name.clone_from(&free);
+        self.links.insert(free, former);
     }
 
     /// What an instance is sending, or getting, to begin a link.
@@ -195,7 +236,7 @@ impl World {
                     is_source,
                     start,
                     bytes: (making.seeded_kb * 1_024 / count, making.total_kb() * 1_024 / count),
-                    rate: u64::from(LogSpec::default().bandwidth_kb_s) * 1_024,
+                    rate: u64::from(making.like.log.bandwidth_kb_s) * 1_024,
                 });
             }
         }

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::{ClusterType, Link, MemberClause, OwnGroup, Side, SqlError, World, unknown};
-use crate::world::{Role, failover, link::Trouble, planned, replication};
+use crate::world::{Role, contact, failover, link::Trouble, replication};
 
 impl World {
     /// Commit mode and session timeout; nothing else of a link can be changed (addendum 1, row 17).
@@ -23,7 +23,7 @@ impl World {
             waits.session_timeout = timeout.unwrap_or(waits.session_timeout);
             return Ok(());
         };
-        if link.running.is_some() {
+        if link.busy(side).is_some() {
             let text = format!("The option of '{name}' cannot be changed during a failover.");
             return Err(SqlError::new(47_512, &text));
         }
@@ -76,7 +76,7 @@ impl World {
             let text = format!(
                 "AG '{name}' {what} is not supported because AG participates in distributed \
                  availability group '{}' with secondary on Azure SQL Managed Instance.",
-                link.name
+                link.group
             );
             return Err(SqlError::new(number, &text));
         }
@@ -129,13 +129,13 @@ impl World {
         }
         let name = link.name.clone();
         let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
-        if link.running.is_some() {
+        if link.busy(Side::SqlServer).is_some() {
             return Err(failover_runs(&name));
         }
         let member = link.member_mut(Side::SqlServer);
         member.set_role(Role::Resolving, now);
         member.offline = true;
-        replication::disconnect(link, Side::SqlServer, &self.instances, &self.faults, now);
+        contact::disconnect(link, Side::SqlServer, &self.instances, &self.faults, now);
         self.settle_pending();
         Ok(())
     }
@@ -146,7 +146,7 @@ impl World {
             return self.leave_link(at, &name);
         }
         if let Some(link) = self.linked_group(at, name) {
-            return Err(in_distributed(name, &link.name));
+            return Err(in_distributed(name, &link.group));
         }
         let Some(groups) = self.instances.get_mut(at).map(|found| &mut found.groups) else {
             return Ok(());
@@ -172,28 +172,28 @@ impl World {
     fn leave_link(&mut self, at: &str, name: &str) -> Result<(), SqlError> {
         let now = self.now;
         let Some(link) = self.links.get_mut(name) else { return Ok(()) };
-        if link.running.is_some() {
+        if link.busy(Side::SqlServer).is_some() {
             return Err(failover_runs(name));
         }
         let side = Side::SqlServer;
-        replication::disconnect(link, side, &self.instances, &self.faults, now);
-        planned::release(link);
+        let told = replication::passes(link, side, &self.instances, &self.faults);
+        contact::disconnect(link, side, &self.instances, &self.faults, now);
         let member = link.member_mut(side);
         let was_primary = member.role == Role::Primary;
         member.set_role(Role::Primary, now);
+        (member.lifted, member.draining) = (false, false);
         (member.hands_over, member.offline) = (None, false);
         if !was_primary {
             failover::open_databases(link, side);
+            link.rightful = side;
         }
         for copy in &mut link.member_mut(side).copies {
             copy.suspended = None;
         }
         link.left = Some(now);
-        link.arm.trouble = Some(Trouble {
-            replica_state: "LinkSynchronizationError",
-            error: Some(41_976),
-            healthy: false,
-        });
+        if told {
+            link.find_it_left();
+        }
         let member = link.member(side);
         let group = OwnGroup {
             name: member.group.clone(),
@@ -216,6 +216,18 @@ impl World {
     fn short<'a>(&self, link: &'a Link) -> &'a str {
         let name = &link.member(Side::ManagedInstance).instance;
         name.split('.').next().unwrap_or(name)
+    }
+}
+
+impl Link {
+    /// The managed instance learns that the other group is gone, and Azure of it.
+    pub(in crate::world) fn find_it_left(&mut self) {
+        self.arm.knows_left = true;
+        self.arm.trouble = Some(Trouble {
+            replica_state: "LinkSynchronizationError",
+            error: Some(41_976),
+            healthy: false,
+        });
     }
 }
 

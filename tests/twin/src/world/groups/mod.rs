@@ -231,10 +231,9 @@ impl World {
     }
 
     /// The link whose distributed group has this name here.
-    fn link_here(&self, at: &str, name: &str) -> Option<(&Link, Side)> {
-        let link = self.links.values().find(|link| link.name.eq_ignore_ascii_case(name))?;
-        let side = link.side_with(at).filter(|side| !link.left_by(*side))?;
-        Some((link, side))
+    pub(super) fn link_here(&self, at: &str, name: &str) -> Option<(&Link, Side)> {
+        let mut named = self.links.values().filter(|link| link.group.eq_ignore_ascii_case(name));
+        named.find_map(|link| Some((link, link.side_with(at).filter(|side| !link.left_by(*side))?)))
     }
 }
 

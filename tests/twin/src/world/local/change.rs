@@ -2,9 +2,9 @@
 //! has lost it.
 
 use super::super::{
-    OperationId, UnknownName,
+    OperationId, UnknownName, contact,
+    copy::{Flushed, Mirrored},
     fault::{Faults, unknown},
-    link::{Flushed, Mirrored},
     operation::Phase,
     reach, replication,
 };
@@ -39,16 +39,16 @@ impl World {
         Ok(())
     }
 
-    /// Looks after all local groups; what the cluster has to do is done.
-    pub(in super::super) fn tend_local_groups(&mut self) {
+    /// Looks after the local groups of these links; what the cluster has to do is done.
+    pub(in super::super) fn tend_local_groups(&mut self, links: &[String]) {
         let (instances, faults, now) = (&self.instances, &self.faults, self.now);
-        let due: Vec<(String, String)> = self
-            .links
-            .values_mut()
-            .filter_map(|link| Some((tend(link, instances, faults, now)?, link.name.clone())))
-            .collect();
+        let mut due = Vec::new();
+        for name in links {
+            let Some(link) = self.links.get_mut(name) else { continue };
+            due.extend(tend(link, instances, faults, now).map(|to| (to, name)));
+        }
         for (to, link) in due {
-            self.change_primary(&link, &to, None);
+            self.change_primary(link, &to, None);
         }
     }
 
@@ -62,9 +62,9 @@ impl World {
         let lives = self.instances.get(&old).is_some_and(Instance::transports);
         if lives {
             // It closes its connections itself, so the other side knows at once.
-            replication::disconnect(link, Side::SqlServer, &self.instances, &self.faults, now);
+            contact::disconnect(link, Side::SqlServer, &self.instances, &self.faults, now);
         } else {
-            replication::lose(link, Side::SqlServer, now);
+            contact::lose(link, Side::SqlServer, now);
             replication::stop_flight(link);
         }
         let had = lengths(link);
