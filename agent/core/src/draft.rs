@@ -15,6 +15,7 @@ use crate::{
     plan::{
         PLANNED_ATTEMPTS, PlanKind, REPAIR_ATTEMPTS, forced_failover, planned_failover, repair,
     },
+    policy::Policy,
     proposal::{self, End, Origin, Proposal, Status, Terms},
     rules::View,
 };
@@ -85,12 +86,17 @@ pub(crate) fn draft(
         execute_within_ms: ms(policy.execute_within),
         stuck_after_ms: ms(policy.stuck_after),
         retry_after_ms: ms(policy.retry_after),
-        attempts: match kind {
-            PlanKind::ForcedFailover => policy.attempts,
-            PlanKind::PlannedFailover => policy.attempts.min(PLANNED_ATTEMPTS),
-            PlanKind::Repair => policy.attempts.min(REPAIR_ATTEMPTS),
-        },
+        attempts: attempts(policy, kind),
         notes,
     };
     Proposal::write(&plan, terms)
+}
+
+/// Tries of one step at the most.
+fn attempts(policy: &Policy, kind: PlanKind) -> u32 {
+    match kind {
+        PlanKind::ForcedFailover => policy.attempts,
+        PlanKind::PlannedFailover => policy.attempts.min(PLANNED_ATTEMPTS),
+        PlanKind::Repair => policy.attempts.min(REPAIR_ATTEMPTS),
+    }
 }
