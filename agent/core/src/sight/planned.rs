@@ -16,6 +16,9 @@ use crate::{
     plan::{Action, Quiet, Route},
 };
 
+/// A lag in whole seconds that counts as none. More is in the way; 0 proves nothing, for it is 0 too
+/// while data movement is suspended.
+const LAG_S: u64 = 1;
 /// Of those who are still at work so many are named.
 const NAMED_USERS: usize = 3;
 
@@ -190,8 +193,7 @@ fn hears(connected: Option<bool>, copy: &DatabaseReading) -> Vec<String> {
     missing
 }
 
-/// What the primary misses in its secondary. A lag of 0 s is not asked for: it is 0 while data
-/// movement is suspended.
+/// What the primary misses in its secondary. No lag is needed to be told, and none proves anything.
 fn told(partner: Option<&PartnerReading>, quiet: Quiet) -> Vec<String> {
     let Some(partner) = partner else {
         return vec!["the primary says nothing of it".into()];
@@ -212,6 +214,9 @@ fn told(partner: Option<&PartnerReading>, quiet: Quiet) -> Vec<String> {
             Some(kb) => missing.push(format!("by the primary {kb} KB are to be {what}")),
             None => missing.push(format!("the primary can't say how much is to be {what}")),
         }
+    }
+    if let Some(lag_s) = partner.lag_s.filter(|lag_s| *lag_s > LAG_S) {
+        missing.push(format!("by the primary it is {lag_s} s behind"));
     }
     missing
 }

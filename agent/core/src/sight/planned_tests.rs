@@ -213,6 +213,8 @@ fn caught_up_is_all_of_the_log_on_a_side_that_follows() {
         almost(|primary, _| partner(primary).sync_health = Some(SyncHealth::PartiallyHealthy)),
         almost(|primary, _| partner(primary).suspended = Some(true)),
         almost(|primary, _| partner(primary).log_send_queue_kb = Some(300)),
+        almost(|primary, _| partner(primary).lag_s = Some(2)),
+        almost(|primary, _| partner(primary).lag_s = Some(1)),
         almost(|primary, _| partner(primary).redo_queue_kb = Some(300)),
         almost(|primary, _| primary.server_time = at(4)),
         almost(|primary, _| {
@@ -226,24 +228,26 @@ fn caught_up_is_all_of_the_log_on_a_side_that_follows() {
     check(
         sights,
         &expect![[r#"
-        HOLDS   sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it has all of the log, up to 39000000057600001
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it has 39000000057600000 of 39000000057600001
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it has 39000000057600001 of 39000000057600002
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; 257 KB are to be redone
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING (suspended); its data movement is suspended
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it is not connected
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY NOT SYNCHRONIZING; it is not synchronizing
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the primary does not call it connected
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the primary does not call it HEALTHY
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the primary does not call its data movement running
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; by the primary 300 KB are to be sent
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; by the primary 300 KB are to be redone
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the log is still for 4.0 s of 5.0 s
-        COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the log is still for 0.0 s of 5.0 s
-        UNFIT   sql is PRIMARY, shop ONLINE READ_ONLY SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING, which is not a primary that serves and its secondary
-        UNFIT   sql is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; mi is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING, which is not a primary that serves and its secondary
-        UNFIT   sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is RESOLVING, shop ONLINE READ_ONLY SYNCHRONIZING, which is not a primary that serves and its secondary
-    "#]],
+            HOLDS   sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it has all of the log, up to 39000000057600001
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it has 39000000057600000 of 39000000057600001
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it has 39000000057600001 of 39000000057600002
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; 257 KB are to be redone
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING (suspended); its data movement is suspended
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it is not connected
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY NOT SYNCHRONIZING; it is not synchronizing
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the primary does not call it connected
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the primary does not call it HEALTHY
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the primary does not call its data movement running
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; by the primary 300 KB are to be sent
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; by the primary it is 2 s behind
+            HOLDS   sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; it has all of the log, up to 39000000057600001
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; by the primary 300 KB are to be redone
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the log is still for 4.0 s of 5.0 s
+            COMING  sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; the log is still for 0.0 s of 5.0 s
+            UNFIT   sql is PRIMARY, shop ONLINE READ_ONLY SYNCHRONIZING; mi is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING, which is not a primary that serves and its secondary
+            UNFIT   sql is SECONDARY, shop ONLINE READ_ONLY SYNCHRONIZING; mi is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING, which is not a primary that serves and its secondary
+            UNFIT   sql is PRIMARY, shop ONLINE READ_WRITE SYNCHRONIZING; mi is RESOLVING, shop ONLINE READ_ONLY SYNCHRONIZING, which is not a primary that serves and its secondary
+        "#]],
     );
 }
 
