@@ -43,8 +43,11 @@ GRANT SELECT ON dbo.sysjobsteps TO dr_agent;
 GRANT SELECT ON dbo.sysjobschedules TO dr_agent;
 GRANT SELECT ON dbo.sysschedules TO dr_agent;
 
--- Only if the agent takes the full backup itself (`links.planned.backup`): BACKUP DATABASE asks for
--- a user in the database. Run this on the side that is the primary. A user is part of the database
+-- On a managed instance only if a repair may save what it has (`links.repair.save_azure`):
+--     USE msdb; CREATE USER dr_agent FOR LOGIN dr_agent; GRANT SELECT ON dbo.backupset TO dr_agent;
+
+-- Only if the agent takes backups itself (`links.planned.backup`, `links.repair`): BACKUP DATABASE
+-- asks for a user in the database. Run this on the side that is the primary. A user is part of the database
 -- and replicates to the other side, where it belongs to nobody unless the login there has the same
 -- SID: read it here with
 --     SELECT sid FROM sys.server_principals WHERE name = N'dr_agent';

@@ -58,10 +58,13 @@ pub(crate) fn explain(view: &View<'_>) -> Explanation {
         forecast: forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down),
         would_propose: because.is_empty(),
         because,
-        ways: ways(&Facts::of(view.evidence, view.record.primary), view.record.health)
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        ways: ways(
+            &Facts::of(view.evidence, view.record.primary).with(view.spec),
+            view.record.health,
+        )
+        .iter()
+        .map(ToString::to_string)
+        .collect(),
     }
 }
 
@@ -96,7 +99,12 @@ pub(crate) fn why_not(view: &View<'_>) -> Vec<String> {
     if !by.is_empty() {
         because.push(Refusal::PrimarySeen { by }.to_string());
     }
-    because.extend(capability::obstacle(view.evidence, PlanKind::ForcedFailover, primary.other()));
+    because.extend(capability::obstacle(
+        view.evidence,
+        view.spec,
+        PlanKind::ForcedFailover,
+        primary.other(),
+    ));
     earlier_proposals(view, &mut because);
     if view.braked {
         because.push(

@@ -59,8 +59,12 @@ pub(super) fn commands(episode: &Episode) -> Vec<String> {
         return Vec::new();
     }
     let link = word(episode.link.as_str());
+    let mend = (episode.health == Health::SplitBrain)
+        .then(|| format!("dr-agent propose {link} --kind repair --by YOU"));
     let Some(proposed) = &episode.proposal else {
-        return vec!["dr-agent status".to_owned(), format!("dr-agent explain {link}")];
+        let mut commands = vec!["dr-agent status".to_owned(), format!("dr-agent explain {link}")];
+        commands.extend(mend);
+        return commands;
     };
     let id = proposed.id();
     let mut commands = vec![format!("dr-agent show {id}")];
@@ -87,6 +91,9 @@ pub(super) fn commands(episode: &Episode) -> Vec<String> {
             commands.push(format!("dr-agent explain {link}"));
             commands.push(format!("dr-agent acknowledge {link} --by YOU --note 'WHAT YOU SAW'"));
         }
+    }
+    if matches!(proposed.status, Status::Closed(_)) {
+        commands.extend(mend);
     }
     commands
 }

@@ -69,6 +69,10 @@ pub(super) fn check(file: &File, found: &mut Findings) {
     for (place, rule) in file.alert_rules.iter().enumerate() {
         let key = Key::new("alert_rules").nth(place);
         name(&rule.name, &key, found);
+        if rule.kind == PlanKind::Repair {
+            let what = "a repair takes data from a side: only people ask for one";
+            found.add(&key.at("kind"), what, "`forced_failover` or `planned_failover`");
+        }
         if !names.insert(&rule.name) {
             let what = format!("another rule is named `{}` too", rule.name);
             found.add(&key.at("name"), what, "a name of its own for each rule");

@@ -106,6 +106,12 @@ fn roles(
                 How::Sql,
                 format!("the losing side ({sql_at} or {managed_at})"),
                 format!("ALTER AVAILABILITY GROUP {name} SET (ROLE = SECONDARY);"),
+            )
+            .mend(
+                How::Words,
+                "a human",
+                "41104 is an old primary that does not come online as a secondary yet: send it again. \
+                 `dr-agent propose LINK --kind repair` does all of it, and saves what only the loser has",
             ),
         ("SECONDARY", "SECONDARY") => ROLES
             .wrong(subject, format!("{evidence}: nobody takes writes"))

@@ -7,6 +7,7 @@ mod ways;
 use alloc::{
     format,
     string::{String, ToString},
+    vec::Vec,
 };
 
 pub use self::{
@@ -17,6 +18,7 @@ use crate::{
     evidence::{ControlReading, Evidence, Role, SideReading, SyncState, Vantage},
     names::Side,
     plan::PlanKind,
+    policy::LinkSpec,
 };
 
 impl Facts {
@@ -35,13 +37,26 @@ impl Facts {
             others: link.map(|link| link.other_databases.clone()).unwrap_or_default(),
             not_ready: control.and_then(not_ready),
             unfit: Side::BOTH.map(|side| reading(side).and_then(unfit)),
+            unsaved: Vec::new(),
         }
+    }
+
+    /// The same, with what the configuration says of the link.
+    #[must_use]
+    pub fn with(self, spec: &LinkSpec) -> Self {
+        let unsaved = Side::BOTH.into_iter().filter(|side| spec.repair.place(*side).is_none());
+        Self { unsaved: unsaved.collect(), ..self }
     }
 }
 
 /// Why a plan of this kind can't be made for `target`, or nothing if it can as far as is known.
-pub(crate) fn obstacle(evidence: &Evidence, kind: PlanKind, target: Side) -> Option<String> {
-    let facts = Facts::of(evidence, Some(target.other()));
+pub(crate) fn obstacle(
+    evidence: &Evidence,
+    spec: &LinkSpec,
+    kind: PlanKind,
+    target: Side,
+) -> Option<String> {
+    let facts = Facts::of(evidence, Some(target.other())).with(spec);
     match kind {
         PlanKind::ForcedFailover => facts.against_forced(target),
         PlanKind::PlannedFailover => facts.against_planned(target),
@@ -101,8 +116,6 @@ fn unfit(target: &SideReading) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use super::*;
 
     fn facts(change: impl Fn(&mut Facts)) -> Facts {
@@ -126,8 +139,23 @@ mod tests {
     #[test]
     fn a_link_of_several_databases_has_no_plan() {
         let several = facts(|facts| facts.others = Vec::from(["Stock", "Prices"].map(Into::into)));
-        let why = several.against_forced(Side::SqlServer);
-        assert!(why.expect("there are others").starts_with("the link carries Stock, Prices too"));
+        for why in [
+            several.against_forced(Side::SqlServer),
+            several.against_planned(Side::ManagedInstance),
+            several.against_repair(Side::SqlServer),
+            several.against_repair(Side::ManagedInstance),
+        ] {
+            let why = why.expect("there are others");
+            assert!(why.starts_with("the link carries Stock, Prices too"), "{why}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_from_a_side_that_can_not_be_saved() {
+        let facts = facts(|facts| facts.unsaved = Vec::from([Side::ManagedInstance]));
+        let why = facts.against_repair(Side::SqlServer).expect("its loser is not saved");
+        assert!(why.contains("links.repair.save_azure"), "{why}");
+        assert_eq!(facts.against_repair(Side::ManagedInstance), None);
     }
 
     #[test]

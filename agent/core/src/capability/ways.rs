@@ -28,6 +28,8 @@ pub struct Facts {
     pub not_ready: Option<String>,
     /// Why a side's copy could not be primary: SQL Server's, then the managed instance's.
     pub unfit: [Option<String>; 2],
+    /// Sides for which there is no place to save what only they have.
+    pub unsaved: Vec<Side>,
 }
 
 /// Something that can be done about a link.
@@ -133,7 +135,11 @@ impl Facts {
 
     /// Why the other side can't become the secondary of `winner`: it receives its log from then on.
     pub(super) fn against_repair(&self, winner: Side) -> Option<String> {
-        self.never(winner.other()).or_else(|| self.unreadable(winner.other()))
+        let loser = winner.other();
+        self.never(loser)
+            .or_else(|| self.unreadable(loser))
+            .or_else(|| self.several())
+            .or_else(|| self.unsaved.contains(&loser).then(|| no_place(loser)))
     }
 
     /// What no waiting mends: versions, formats and one-way links do not change by themselves.
@@ -215,9 +221,13 @@ impl Facts {
                 "the managed instance is {state} by Azure Resource Manager, not Ready"
             ));
         }
+        self.several()
+    }
+
+    fn several(&self) -> Option<String> {
         (!self.others.is_empty()).then(|| {
             format!(
-                "the link carries {} too: a failover moves every database of a group, and no plan of this version looks after more than one",
+                "the link carries {} too: a change of roles takes every database of a group, and no plan of this version looks after more than one",
                 self.others.join(", ")
             )
         })
@@ -289,6 +299,17 @@ impl Facts {
         };
         Way { over: Over::Establish, target: primary, offer: people(0, against), back }
     }
+}
+
+/// Why nothing is taken from a side.
+fn no_place(loser: Side) -> String {
+    let key = match loser {
+        Side::SqlServer => "save",
+        Side::ManagedInstance => "save_azure",
+    };
+    format!(
+        "what only {loser} has would be gone, and there is no place to save it: configure `links.repair.{key}`, or go by part 7 of the runbook"
+    )
 }
 
 fn plan(against: Option<String>) -> Offer {

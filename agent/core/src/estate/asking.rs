@@ -77,7 +77,7 @@ impl Estate {
                 Err(because) => return no_way(because),
             },
         };
-        if let Some(because) = capability::obstacle(view.evidence, kind, target) {
+        if let Some(because) = capability::obstacle(view.evidence, view.spec, kind, target) {
             return no_way(because);
         }
         let texts = draft(&view, kind, target, origin);
@@ -112,15 +112,6 @@ fn repairs(view: &View<'_>, winner: Option<Side>) -> Result<Side, String> {
     let lost = fresh_reading(view.evidence, view.spec, loser, view.now);
     if lost.is_none_or(|reading| reading.role != Role::Primary) {
         return Err(format!("{loser} is not seen as PRIMARY now"));
-    }
-    if view.spec.repair.place(loser).is_none() {
-        let key = match loser {
-            Side::SqlServer => "save",
-            Side::ManagedInstance => "save_azure",
-        };
-        return Err(format!(
-            "what only {loser} has would be gone, and there is no place to save it: configure `links.repair.{key}`, or go by part 7 of the runbook"
-        ));
     }
     Ok(winner)
 }

@@ -86,7 +86,7 @@ impl Writer<'_> {
             self.page.text("What is left otherwise is to move by giving up the link (the end of part 9, with its own stop, gate and order): both copies take writes then, and there is no way back over it.");
             return false;
         }
-        if let Some(because) = capability::obstacle(evidence, kind, target) {
+        if let Some(because) = capability::obstacle(evidence, &self.sheet.spec, kind, target) {
             self.page.text(&format!("When this was made there stood in the way: {because}."));
         }
         if let Some(words) = capability::way_back(evidence, target) {

@@ -410,6 +410,8 @@ impl World {
         all.extend(clocks.map(|it| {
             format!("clock of {} ahead by {} ms", it.name, it.setup.clock_ahead.as_millis())
         }));
+        let replies = self.faults.lost_replies.iter().filter(|(_, times)| **times > 0);
+        all.extend(replies.map(|(at, times)| format!("lose the next {times} replies of {at}")));
         all.extend(self.faults.arm_unavailable.then(|| "arm unavailable".to_owned()));
         all.extend(self.faults.token_service_down.then(|| "token service down".to_owned()));
         all
