@@ -88,7 +88,7 @@ const OWN: [&Check; 11] = [
     &endpoint::PARTNER,
 ];
 /// Of the login that carries out steps.
-const ACTING: [&Check; 2] = [&login::ACTION_LOGIN, &server::ALTER_DATABASE];
+const ACTING: [&Check; 3] = [&login::ACTION_LOGIN, &server::ALTER_DATABASE, &server::END_SESSIONS];
 /// Of each link on this side.
 const LINK: [&Check; 4] = [&server::FIRST_QUERY, &link::GROUP, &link::CONNECTED, &database::ONLINE];
 /// Of each link on the side that is a SQL Server, beside these.

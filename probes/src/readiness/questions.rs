@@ -31,6 +31,7 @@ pub(crate) struct Rights {
     pub(crate) any_database: bool,
     pub(crate) alter_any_group: bool,
     pub(crate) alter_any_database: bool,
+    pub(crate) alter_any_connection: bool,
     pub(crate) control_server: bool,
 }
 
@@ -127,6 +128,7 @@ pub(crate) async fn rights(session: &mut Session, within: Duration) -> Result<Ri
             any_database: may("any_database")?,
             alter_any_group: may("alter_any_group")?,
             alter_any_database: may("alter_any_database")?,
+            alter_any_connection: may("alter_any_connection")?,
             control_server: may("control_server")?,
         })
     };

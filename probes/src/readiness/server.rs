@@ -40,6 +40,13 @@ pub const ALTER_DATABASE: Check = Check {
     question: "May the login that carries out steps alter databases?",
     source: "HAS_PERMS_BY_NAME; Microsoft asks for ALTER ANY DATABASE beside the right on the group",
 };
+/// May it end sessions?
+pub const END_SESSIONS: Check = Check {
+    id: "sql.right_end_sessions",
+    stage: Stage::Rights,
+    question: "May it end sessions, as the repair of a split brain does?",
+    source: "HAS_PERMS_BY_NAME: ALTER ANY CONNECTION",
+};
 /// May it fail this group over?
 pub const ALTER_GROUP: Check = Check {
     id: "sql.right_alter_group",
@@ -125,13 +132,23 @@ pub(crate) fn looking(door: &Door<'_>, user: &str, rights: Rights) -> Vec<Findin
 }
 
 /// What the login that carries out steps may do on the whole server.
-pub(crate) fn acting(door: &Door<'_>, user: &str, rights: Rights) -> Finding {
-    if rights.alter_any_database || rights.control_server {
-        return ALTER_DATABASE.ok(door.subject, "ALTER ANY DATABASE is granted");
-    }
-    ALTER_DATABASE
-        .warning(door.subject, "ALTER ANY DATABASE is not granted: a failover may be refused")
-        .mend(How::Sql, door.host, format!("GRANT ALTER ANY DATABASE TO {};", bracketed(user)))
+pub(crate) fn acting(door: &Door<'_>, user: &str, rights: Rights) -> [Finding; 2] {
+    let one = |check: &Check, has: bool, right: &str, why: &str| {
+        if has || rights.control_server {
+            return check.ok(door.subject, format!("{right} is granted"));
+        }
+        check.warning(door.subject, format!("{right} is not granted: {why}")).mend(
+            How::Sql,
+            door.host,
+            format!("GRANT {right} TO {};", bracketed(user)),
+        )
+    };
+    let refused = "a failover may be refused";
+    let stay = "whoever works on an old primary stays there, and a repair waits in vain";
+    [
+        one(&ALTER_DATABASE, rights.alter_any_database, "ALTER ANY DATABASE", refused),
+        one(&END_SESSIONS, rights.alter_any_connection, "ALTER ANY CONNECTION", stay),
+    ]
 }
 
 /// What it may do to one group. `granted` is `None` where it does not see such a group.

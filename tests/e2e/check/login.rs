@@ -87,6 +87,13 @@ pub(super) const CASES: &[Case] = &[
         broken: |bench| take(bench, SQL, "ALTER ANY DATABASE"),
         mend: Mend::Sql,
     },
+    Case {
+        id: "sql.right_end_sessions",
+        subject: "SQL Server sql01",
+        words: "a repair waits in vain",
+        broken: |bench| take(bench, SQL, "ALTER ANY CONNECTION"),
+        mend: Mend::Sql,
+    },
 ];
 
 /// Windows accounts and tokens. Each case leaves the login that it has mended.

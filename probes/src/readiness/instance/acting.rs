@@ -46,7 +46,7 @@ impl Asking<'_> {
         };
         let words = format!("{} is logged in", plain(user));
         self.found.push(login::ACTION_LOGIN.ok(door.subject, words));
-        self.found.push(server::acting(door, user, rights));
+        self.found.extend(server::acting(door, user, rights));
         for target in &question.act.links {
             let subject = self.link_subject(target);
             let answer = questions::group_right(&mut session, &target.dag, self.limits.each).await;
