@@ -70,7 +70,8 @@ fn the_old_primary_is_saved_and_becomes_the_secondary() {
     let said = |what: &str| {
         commands.iter().filter(|command| command.effective && command.words.contains(what)).count()
     };
-    assert_eq!(said("SET (ROLE = SECONDARY)"), 1, "{commands:#?}");
+    // The first one may meet 41104, as old primaries do.
+    assert!((1..=2).contains(&said("SET (ROLE = SECONDARY)")), "{commands:#?}");
     assert!(said("COPY_ONLY") >= 1, "{commands:#?}");
     rig.commits(5);
 }

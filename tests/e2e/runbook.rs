@@ -1,7 +1,7 @@
 //! The paper runbook, used as people would use it: the agent is dead, and what stands on the page is
 //! typed into a plain client, word for word.
 
-use std::{collections::BTreeMap, process::Output};
+use std::{cell::RefCell, collections::BTreeMap, process::Output};
 
 use tests::harness::{ours, wait};
 use tiberius::Row;
@@ -89,17 +89,29 @@ struct Person<'r> {
     rig: &'r Rig,
     runtime: tokio::runtime::Runtime,
     paper: Paper,
+    /// What had data movement go on, and where: one that came too early did nothing.
+    resumed: RefCell<Option<(String, String)>>,
 }
 
 impl<'r> Person<'r> {
     fn new(rig: &'r Rig, text: String) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        Self { rig, runtime: runtime.expect("a runtime"), paper: Paper::read(text) }
+        let runtime = runtime.expect("a runtime");
+        Self { rig, runtime, paper: Paper::read(text), resumed: RefCell::default() }
     }
 
     fn run(&self, on: &str, statement: &str) -> Vec<Row> {
-        let answer = self.runtime.block_on(query(self.rig, on, statement));
-        answer.unwrap_or_else(|error| panic!("{on}: {statement}: {error}"))
+        if statement.contains("SET HADR RESUME") {
+            *self.resumed.borrow_mut() = Some((on.to_owned(), statement.to_owned()));
+        }
+        // The page says of 41104: again, a few times.
+        wait::until("the statement to be taken", LIMIT, || {
+            match self.runtime.block_on(query(self.rig, on, statement)) {
+                Ok(rows) => Some(rows),
+                Err(error) if error.to_string().contains("41104") => None,
+                Err(error) => panic!("{on}: {statement}: {error}"),
+            }
+        })
     }
 
     fn ask(&self, question: &str, on: &str) -> Vec<Row> {
@@ -193,6 +205,11 @@ impl<'r> Person<'r> {
                     row.get::<&str, _>("connected_state_desc") == Some("CONNECTED")
                         && row.get::<&str, _>("synchronization_health_desc") == Some("HEALTHY")
                 });
+                // As the page says: if that does nothing, again after some seconds.
+                let resumed = self.resumed.borrow().clone();
+                if let Some((on, statement)) = resumed.filter(|_| !healthy) {
+                    self.run(&on, &statement);
+                }
                 healthy.then_some(())
             });
         } else if let Some(rest) = words.strip_prefix("FULL BACKUPS on ") {
