@@ -113,6 +113,7 @@ impl Universe {
             Half::Admitted(status) => sight::admitted(action, status, self.side(&main).0),
             Half::CaughtUp { primary, target, quiet } => {
                 let copy = self.side(&target).0.map(|reading| self.flattered(reading));
+                let primary = primary.map(|reading| self.flattered(reading));
                 let Some(doing) = self.doing(work.step) else { return gone() };
                 sight::caught_up(action, primary, copy, quiet, &mut doing.steady)
             }
@@ -180,7 +181,7 @@ impl Universe {
         sight::quiesced(work.route.as_ref(), activity, quiet, &mut doing.still)
     }
 
-    /// A reading of the target in which it claims to have all of the log, for those who break the
+    /// A reading in which the target is said to have all of the log, for those who break the
     /// house on purpose.
     fn flattered(&self, reading: SideReading) -> SideReading {
         let mut reading = reading;
@@ -188,6 +189,10 @@ impl Universe {
             (self.settings.sabotage, reading.database.as_mut())
         {
             copy.last_hardened_lsn = Some(Lsn(u128::MAX));
+            // Nor does the primary tell how far behind it is.
+            if let Some(partner) = reading.partner.as_mut() {
+                partner.lag_s = None;
+            }
         }
         reading
     }
