@@ -90,6 +90,7 @@ fn subcommands_change_the_world_and_tell_of_it() {
         "slow agent -> arm by 5 ms",
         "slow arm -> agent by 5 ms",
         "refuse sql01",
+        "lose the next 1 replies of mi-dr",
         "arm unavailable"
     ]);
     assert_eq!(state["faults"], faults);
