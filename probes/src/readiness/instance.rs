@@ -34,6 +34,8 @@ pub struct InstanceQuestion {
     pub look: InstanceTarget,
     /// With the login that carries out steps.
     pub act: InstanceTarget,
+    /// The links whose database the agent itself backs up on this side.
+    pub backs_up: Vec<LinkId>,
     /// Why the login that looks can't be tried, for example because its password can't be read.
     pub look_withheld: Option<String>,
     /// The same of the login that carries out steps.
@@ -342,9 +344,9 @@ impl<'q> Asking<'q> {
             leave_unasked(&mut self.found, &OWN, subject, &because);
         }
         leave_unasked(&mut self.found, &ACTING, subject, &because);
-        let mut checks = self.link_checks();
-        checks.push(&server::ALTER_GROUP);
+        let of_side = self.link_checks();
         for target in &self.question.look.links {
+            let checks = [self.acting_checks(target), of_side.clone()].concat();
             let subject = self.link_subject(target);
             leave_unasked(&mut self.found, &checks, &subject, &because);
         }

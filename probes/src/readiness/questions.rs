@@ -146,6 +146,17 @@ pub(crate) async fn group_right(
     first(ask(session, include_str!("sql/group_right.sql"), Some(&named), within, read).await?)
 }
 
+/// Whether the login may back up one database; `None` if it is not open to it.
+pub(crate) async fn backup_right(
+    session: &mut Session,
+    database: &str,
+    within: Duration,
+) -> Result<Option<bool>, TdsError> {
+    let named = super::login::bracketed(database);
+    let read = |row: &Row| flag(row, "back_up");
+    first(ask(session, include_str!("sql/backup_right.sql"), Some(&named), within, read).await?)
+}
+
 pub(crate) async fn endpoint(
     session: &mut Session,
     within: Duration,

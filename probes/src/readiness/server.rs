@@ -6,11 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     finding::{Check, Finding, How, Stage},
-    login::bracketed,
+    login::{bracketed, quoted},
     questions::{Engine, Rights},
     reach::Door,
     versions::{Build, Support},
 };
+use crate::text::plain;
 
 /// May the login that looks read the management views?
 pub const SERVER_STATE: Check = Check {
@@ -53,6 +54,21 @@ pub const ALTER_GROUP: Check = Check {
     stage: Stage::Rights,
     question: "May the login that carries out steps fail the group over?",
     source: "HAS_PERMS_BY_NAME: ALTER on the group, ALTER ANY AVAILABILITY GROUP or CONTROL SERVER",
+};
+/// May it back the database up?
+pub const BACK_UP: Check = Check {
+    id: "sql.right_backup",
+    stage: Stage::Rights,
+    question: "May the login that carries out steps back the database up, as the configuration \
+               has it do?",
+    source: "HAS_PERMS_BY_NAME: BACKUP DATABASE, asked where the database is open",
+};
+/// May it see who backs up?
+pub const SEE_BACKUPS: Check = Check {
+    id: "sql.right_msdb",
+    stage: Stage::Rights,
+    question: "May it see in msdb what is backed up, and by which jobs?",
+    source: "the very question that a run asks after a move to SQL Server",
 };
 /// Is the answer to the agent's own first question complete?
 pub const FIRST_QUERY: Check = Check {
@@ -171,6 +187,49 @@ pub(crate) fn acting_on(
         How::Sql,
         door.host,
         format!("GRANT ALTER ON AVAILABILITY GROUP::{group} TO {name};"),
+    )
+}
+
+/// Whether it may back one database up. `granted` is `None` where the database is not open to it.
+pub(crate) fn backing_up(
+    door: &Door<'_>,
+    user: &str,
+    database: &str,
+    granted: Option<bool>,
+) -> Finding {
+    let (database, name) = (bracketed(database), bracketed(user));
+    let evidence = match granted {
+        Some(true) => return BACK_UP.ok(door.subject, format!("it may back up {database}")),
+        None => {
+            let words = format!("{database} is not open here: ask again where it is primary");
+            return BACK_UP.unasked(door.subject, words);
+        }
+        Some(false) => format!("it may not back up {database}: the backup would fail with 262"),
+    };
+    BACK_UP.warning(door.subject, evidence).mend(
+        How::Sql,
+        door.host,
+        format!(
+            "USE {database}; IF USER_ID({}) IS NULL CREATE USER {name} FOR LOGIN {name}; \
+             GRANT BACKUP DATABASE TO {name};",
+            quoted(user)
+        ),
+    )
+}
+
+/// What the missing right to see msdb means, and the statement that gives it.
+pub(crate) fn backups_unseen(door: &Door<'_>, user: &str, detail: &str) -> Finding {
+    let name = bracketed(user);
+    let tables = ["backupset", "sysjobs", "sysjobsteps", "sysjobschedules", "sysschedules"];
+    let grants = tables.map(|table| format!("GRANT SELECT ON dbo.{table} TO {name};")).join(" ");
+    let words = "after a move to SQL Server nobody is told whether the log is backed up";
+    SEE_BACKUPS.warning(door.subject, format!("{}: {words}", plain(detail))).mend(
+        How::Sql,
+        door.host,
+        format!(
+            "USE msdb; IF USER_ID({}) IS NULL CREATE USER {name} FOR LOGIN {name}; {grants}",
+            quoted(user)
+        ),
     )
 }
 

@@ -94,6 +94,24 @@ pub(super) const CASES: &[Case] = &[
         broken: |bench| take(bench, SQL, "ALTER ANY CONNECTION"),
         mend: Mend::Sql,
     },
+    Case {
+        id: "sql.right_backup",
+        subject: "link LinkSales on SQL Server sql01",
+        words: "the backup would fail with 262",
+        broken: |bench| {
+            let place = [("to".to_owned(), "/var/opt/mssql/backup/".into())];
+            bench.set("links.0.planned.backup", place.into_iter().collect::<toml::Table>());
+            take(bench, SQL, "BACKUP DATABASE");
+        },
+        mend: Mend::Sql,
+    },
+    Case {
+        id: "sql.right_msdb",
+        subject: "link LinkSales on SQL Server sql01",
+        words: "nobody is told whether the log is backed up",
+        broken: |bench| take(bench, SQL, "SELECT"),
+        mend: Mend::Sql,
+    },
 ];
 
 /// Windows accounts and tokens. Each case leaves the login that it has mended.

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use agent_core::{LinkSpec, Side};
+use agent_core::{LinkId, LinkSpec, Side};
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use probes::{
@@ -149,6 +149,9 @@ fn instance_questions(
     let act_withheld = withheld(problems, &format!("{key}.action_login"));
     let act_withheld = act_withheld.or_else(|| look_withheld.clone().filter(|_| same));
     let alone = settings.look.replicas.is_empty();
+    let own = |link: &&LinkSpec| link.instance(side).as_str() == name && backs_up(link, side);
+    let backs_up: Vec<LinkId> =
+        config.links.iter().filter(own).map(|link| link.id.clone()).collect();
     let ways = settings.look.apart().into_iter().zip(settings.act.apart());
     let one = |((way, look), (_, act))| InstanceQuestion {
         subject: if alone {
@@ -158,11 +161,18 @@ fn instance_questions(
         },
         look,
         act,
+        backs_up: backs_up.clone(),
         look_withheld: look_withheld.clone(),
         act_withheld: act_withheld.clone(),
         key: key.clone(),
     };
     ways.map(one).collect()
+}
+
+/// Whether a run of ours may take a backup of the database on this side.
+fn backs_up(link: &LinkSpec, side: Side) -> bool {
+    let after_a_move = side == Side::SqlServer && link.planned.backup.is_some();
+    after_a_move || link.repair.place(side).is_some()
 }
 
 fn control_question(

@@ -1,13 +1,17 @@
 //! The login that carries out steps: whether it comes in, and may do what steps need.
 
+use agent_core::Side;
+
 use super::{ACTING, Asking};
 use crate::{
+    LinkTarget,
     readiness::{
-        finding::{Finding, leave_unasked},
+        finding::{Check, Finding, leave_unasked},
         login, questions,
         reach::Door,
         server,
     },
+    tds::{Session, TdsError, log_backups},
     text::plain,
 };
 
@@ -55,13 +59,59 @@ impl Asking<'_> {
                 self.found.push(Finding { subject, ..finding });
             }
         }
+        for target in &question.act.links {
+            self.backing_up(door, &mut session, user, target).await;
+        }
+    }
+
+    /// Whether it may take the backups that the configuration has it take, and see those of others.
+    async fn backing_up(
+        &mut self,
+        door: &Door<'_>,
+        session: &mut Session,
+        user: &str,
+        target: &LinkTarget,
+    ) {
+        let (subject, each) = (self.link_subject(target), self.limits.each);
+        if self.question.backs_up.contains(&target.link) {
+            let answer = questions::backup_right(session, &target.database, each).await;
+            if let Some(granted) = self.answered_of(answer, &server::BACK_UP, &subject) {
+                let finding = server::backing_up(door, user, &target.database, granted);
+                self.found.push(Finding { subject: subject.clone(), ..finding });
+            }
+        }
+        if self.question.act.side != Side::SqlServer {
+            return;
+        }
+        let finding = match log_backups(session, &target.database, each).await {
+            Ok(_) => server::SEE_BACKUPS.ok(&subject, "msdb tells it of backups and of jobs"),
+            // 229 is a missing right on the table, 916 a missing user in msdb.
+            Err(TdsError::Server { number: 229 | 916, message, .. }) => {
+                server::backups_unseen(door, user, &message)
+            }
+            Err(error) => server::SEE_BACKUPS.unasked(&subject, error.to_string()),
+        };
+        self.found.push(Finding { subject, ..finding });
+    }
+
+    /// What is asked of it for the sake of one link.
+    pub(super) fn acting_checks(&self, target: &LinkTarget) -> Vec<&'static Check> {
+        let mut checks = vec![&server::ALTER_GROUP];
+        if self.question.backs_up.contains(&target.link) {
+            checks.push(&server::BACK_UP);
+        }
+        if self.question.act.side == Side::SqlServer {
+            checks.push(&server::SEE_BACKUPS);
+        }
+        checks
     }
 
     fn unasked_acting(&mut self, door: &Door<'_>, because: &str) {
         leave_unasked(&mut self.found, &ACTING, door.subject, because);
         for target in &self.question.act.links {
             let subject = self.link_subject(target);
-            leave_unasked(&mut self.found, &[&server::ALTER_GROUP], &subject, because);
+            let checks = self.acting_checks(target);
+            leave_unasked(&mut self.found, &checks, &subject, because);
         }
     }
 }

@@ -39,6 +39,15 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
             None => session.login.clone().into(),
             Some(_) => Value::Null,
         },
+        Function::UserId => {
+            let own = arguments.is_empty();
+            let named = match own {
+                true if session.may(Permission::ControlServer) => "dbo",
+                true => session.login.as_str(),
+                false => text(0),
+            };
+            views::principals::user_id(env, named).map_or(Value::Null, Value::Int)
+        }
         Function::IsSrvRoleMember => {
             let other = arguments.len() > 1 && !text(1).eq_ignore_ascii_case(&session.login);
             match text(0).to_ascii_lowercase().as_str() {

@@ -61,6 +61,7 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
             (Type::VarChar(Length::Of(128)), false)
         }
         Function::HasPermsByName
+        | Function::UserId
         | Function::IsSrvRoleMember
         | Function::ObjectId
         | Function::Ascii
@@ -178,6 +179,7 @@ fn parameters(function: Function) -> Vec<Parameter> {
         | Function::ConnectionProperty
         | Function::DbId
         | Function::HasPermsByName
+        | Function::UserId
         | Function::IsSrvRoleMember
         | Function::HadrIsPrimaryReplica
         | Function::HadrBackupIsPreferredReplica

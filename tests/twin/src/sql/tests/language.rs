@@ -168,10 +168,10 @@ fn functions_of_the_server() {
     check(
         "SELECT @@SERVERNAME a, @@SPID b, DB_ID() c, DB_ID(N'MSDB') d, DB_ID(N'nowhere') e, DB_NAME() f, DB_NAME(4) g, SUSER_SNAME() h, \
          APP_NAME() i, HOST_NAME() j, IS_SRVROLEMEMBER('sysadmin') k, HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE') l, \
-         @@TRANCOUNT m, sys.fn_hadr_is_primary_replica('master') n",
+         @@TRANCOUNT m, sys.fn_hadr_is_primary_replica('master') n, USER_ID() o, USER_ID(N'nobody') p",
         expect![[r#"
-            a nvarchar(128) | b smallint not null | c smallint | d smallint | e smallint | f nvarchar(128) | g nvarchar(128) | h nvarchar(128) | i nvarchar(128) | j nvarchar(128) | k int | l int | m int not null | n bit
-            SQL01 | 53 | 1 | 4 | NULL | master | msdb | sa | bench | host | 1 | 1 | 0 | NULL
+            a nvarchar(128) | b smallint not null | c smallint | d smallint | e smallint | f nvarchar(128) | g nvarchar(128) | h nvarchar(128) | i nvarchar(128) | j nvarchar(128) | k int | l int | m int not null | n bit | o int | p int
+            SQL01 | 53 | 1 | 4 | NULL | master | msdb | sa | bench | host | 1 | 1 | 0 | NULL | 1 | NULL
         "#]],
     );
     check(

@@ -12,7 +12,7 @@ mod files;
 mod groups;
 mod jobs;
 mod performance;
-mod principals;
+pub(crate) mod principals;
 mod replicas;
 mod security;
 mod seeding;

@@ -121,6 +121,17 @@ pub(super) fn credentials(env: &Env<'_>, view: &View) -> Vec<Row> {
     .collect()
 }
 
+/// `USER_ID`: each login has a user of its name in each database.
+pub(crate) fn user_id(env: &Env<'_>, name: &str) -> Option<i64> {
+    const OWN: [&str; 4] = ["dbo", "guest", "INFORMATION_SCHEMA", "sys"];
+    const FIRST_OWN: i64 = 5;
+    if let Some((id, _)) = (1..).zip(OWN).find(|(_, known)| known.eq_ignore_ascii_case(name)) {
+        return Some(id);
+    }
+    let (id, _) = all(env).find(|(_, login)| login.name.eq_ignore_ascii_case(name))?;
+    Some(id - FIRST + FIRST_OWN)
+}
+
 fn of_login<'v>(env: &Env<'_>, row: RowBuilder<'v>, id: i64, login: &Principal) -> RowBuilder<'v> {
     let kind = match login.kind {
         PrincipalKind::Sql => ("S", "SQL_LOGIN"),
