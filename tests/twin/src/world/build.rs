@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    Build, Edition, Guid, Instance, InstanceKind, InstanceSpec, Job, JobSpec, Ledger, Link,
-    LinkSpec, PreparedSpec, Side, SpecError, Workload, WorkloadSpec, World, WorldSpec,
-    fault::Faults, housekeeping::backups_before, local,
+    Build, Guid, Instance, InstanceKind, InstanceSpec, Job, JobSpec, Ledger, Link, LinkSpec,
+    PreparedSpec, Side, SpecError, Workload, WorkloadSpec, World, WorldSpec,
+    azure::{Pairing, most_databases},
+    fault::Faults,
+    housekeeping::backups_before,
+    local,
 };
 
 pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
@@ -34,6 +37,7 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
             return Err(wrong(place(), TWO));
         }
     }
+    check_room(&spec.links, &instances)?;
     let mut workloads = BTreeMap::new();
     for (place, given) in (0..).zip(&spec.workloads) {
         let whose = || format!("workloads, {:?}", given.name);
@@ -107,6 +111,11 @@ fn instances(
         }
         if given.kind == Side::SqlServer && Build::parse(&given.product_version).is_none() {
             let problem = "product_version is none; \"16.0.4125.3\" would be one";
+            return Err(wrong(place(), problem));
+        }
+        if given.kind == Side::SqlServer && !instance.build().is_known() {
+            let problem = "product_version is of no release that the twin knows; 13.0 (2016), 14.0 \
+                           (2017), 15.0 (2019), 16.0 (2022) or 17.0 (2025) would be";
             return Err(wrong(place(), problem));
         }
         if instance.on_linux() && instance.build().release().major < 14 {
@@ -187,13 +196,42 @@ fn check_link(given: &LinkSpec, instances: &BTreeMap<String, Instance>) -> Resul
                 build.release().name
             ));
         }
-        let standard =
-            matches!(instance.kind, InstanceKind::SqlServer { edition: Edition::Standard, .. });
-        if standard && given.databases.len() > 1 {
-            return Err(format!(
-                "{name:?} is a Standard Edition, whose groups hold one database; name one, or \
-                 make it Enterprise"
-            ));
+        let pairing = Pairing {
+            from_instance: given.primary == Side::ManagedInstance,
+            several: given.databases.len() > 1,
+            // Where the versions leave no way back, a link is one-way whatever was asked for.
+            two_way: None,
+        };
+        let other = instances.get(&given.managed_instance);
+        if let Some(mismatch) = other.and_then(|other| pairing.mismatch(instance, other)) {
+            return Err(mismatch.told(name));
+        }
+    }
+    Ok(())
+}
+
+/// What all links of a managed instance together may not be: two of one database, or too many.
+fn check_room(links: &[LinkSpec], instances: &BTreeMap<String, Instance>) -> Result<(), SpecError> {
+    for instance in instances.values().filter(|instance| instance.is_managed()) {
+        let place = || format!("instances, {:?}", instance.name);
+        let mut names = BTreeSet::new();
+        let own = instance.resource().databases.iter().map(|own| own.name.as_str());
+        let here = links.iter().filter(|link| link.managed_instance == instance.name);
+        let linked = here.flat_map(|link| link.databases.iter().map(String::as_str));
+        for name in own.chain(linked) {
+            if !names.insert(name.to_lowercase()) {
+                let problem = format!("it would have two databases {name:?}; names must differ");
+                return Err(wrong(place(), &problem));
+            }
+        }
+        let most = most_databases(instance);
+        if names.len() > most {
+            let problem = format!(
+                "it would have {} databases, and {most} it may; with the tier \
+                 NextGenGeneralPurpose it may have 500",
+                names.len()
+            );
+            return Err(wrong(place(), &problem));
         }
     }
     Ok(())

@@ -63,7 +63,18 @@ pub(super) static RELEASES: [Release; 5] = [
         // CU31 with the Azure Connect pack.
         first_linkable: Build([14, 0, 3490, 10]),
         format: 869,
-        updates: &[(3451, 30), (3456, 31)],
+        updates: &[
+            (3356, 22),
+            (3381, 23),
+            (3391, 24),
+            (3401, 25),
+            (3411, 26),
+            (3421, 27),
+            (3430, 28),
+            (3436, 29),
+            (3451, 30),
+            (3456, 31),
+        ],
     },
     Release {
         major: 15,
@@ -114,6 +125,13 @@ pub(super) static RELEASES: [Release; 5] = [
             (4185, 18),
             (4195, 19),
             (4205, 20),
+            (4215, 21),
+            (4225, 22),
+            (4235, 23),
+            (4245, 24),
+            (4255, 25),
+            (4265, 26),
+            (4275, 27),
         ],
     },
     Release {
@@ -122,7 +140,18 @@ pub(super) static RELEASES: [Release; 5] = [
         level: "RTM",
         first_linkable: Build([17, 0, 1000, 7]),
         format: 998,
-        updates: &[],
+        // From the fifth on by the distance of the first four, and by a build that was seen.
+        updates: &[
+            (4005, 1),
+            (4015, 2),
+            (4025, 3),
+            (4035, 4),
+            (4045, 5),
+            (4055, 6),
+            (4065, 7),
+            (4075, 8),
+            (4085, 9),
+        ],
     },
 ];
 
@@ -152,17 +181,35 @@ impl Build {
         RELEASES.iter().rfind(|release| release.major <= self.0[0]).unwrap_or(&RELEASES[0])
     }
 
+    /// Whether it is of a release that is known.
+    pub(super) fn is_known(self) -> bool {
+        let [major, minor, ..] = self.0;
+        minor == 0 && RELEASES.iter().any(|release| release.major == major)
+    }
+
     pub(super) fn takes_several(self) -> bool {
         SEVERAL.iter().any(|first| first.0[0] == self.0[0] && self >= *first)
     }
 }
 
 impl Release {
-    /// `SERVERPROPERTY('ProductUpdateLevel')`: the last cumulative update in a build.
+    /// `SERVERPROPERTY('ProductUpdateLevel')`: the last cumulative update in a build; of one that is
+    /// newer than all that are known nobody can say.
     #[must_use]
     pub fn update(&self, build: Build) -> Option<String> {
-        let update = self.updates.iter().rfind(|update| update.0 <= build.0[2])?;
+        let next = self.updates.iter().position(|update| update.0 > build.0[2]);
+        let last = self.updates.last().filter(|last| build.0[2] < last.0 + self.stays_for());
+        let update = match next {
+            Some(next) => self.updates.get(next.checked_sub(1)?)?,
+            None => last?,
+        };
         Some(format!("CU{}", update.1))
+    }
+
+    /// For how many builds security fixes of the last update go on. SQL Server 2017 and 2019 get
+    /// nothing else any more.
+    fn stays_for(&self) -> u32 {
+        if self.major < 16 { 1_000 } else { 10 }
     }
 
     /// The highest compatibility level: that of new databases.

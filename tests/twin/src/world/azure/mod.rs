@@ -25,7 +25,11 @@ pub use self::{
     switch::{RoleChange, RoleOrder},
 };
 use self::{job::Jobs, making::Making};
-pub(super) use self::{making::authority, partner::trusted};
+pub(super) use self::{
+    making::authority,
+    partner::trusted,
+    refusal::{Pairing, most_databases},
+};
 use super::{
     ArmError, CommandRecord, Guid, OperationStatus, Origin, Party, Reply, World,
     ledger::CommandWords,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{LinkOrder, making::authority};
 use crate::world::{
-    ArmError, Edition, InstanceKind, Side, Tier, UpdatePolicy, World,
+    ArmError, Edition, Instance, InstanceKind, Side, Tier, UpdatePolicy, World,
     version::{FROM_INSTANCE, reads_back},
 };
 
@@ -33,15 +33,11 @@ impl World {
     }
 
     fn too_many(&self, instance: &str, order: &LinkOrder) -> Option<ArmError> {
-        let own = self.instances.get(instance)?.resource.databases.len();
+        let found = self.instances.get(instance)?;
+        let own = found.resource.databases.len();
         let coming = if order.from_instance { 0 } else { order.databases.len() };
         let all = self.linked_databases(instance).count() + own + coming;
-        let most = match self.instances.get(instance)?.kind {
-            InstanceKind::ManagedInstance { tier: Tier::NextGenGeneralPurpose, .. } => {
-                MOST_OF_NEXT_GENERATION
-            }
-            InstanceKind::ManagedInstance { .. } | InstanceKind::SqlServer { .. } => MOST_DATABASES,
-        };
+        let most = most_databases(found);
         let message = format!("The instance would have {all} databases; {most} it may.");
         let error = || ArmError::new(400, "DatabaseNumberLimitReached", &message);
         (all > most).then(error)
@@ -67,38 +63,103 @@ impl World {
         let wanted = authority(&order.partner_endpoint)?;
         let mut all = self.instances.values();
         let partner = all.find(|it| it.side() == Side::SqlServer && it.answers_at(&wanted))?;
-        let sql = partner.build();
-        let InstanceKind::ManagedInstance { update_policy, .. } =
-            self.instances.get(instance)?.kind
-        else {
-            return None;
+        let pairing = Pairing {
+            from_instance: order.from_instance,
+            several: order.several,
+            two_way: order.two_way,
         };
-        let same = reads_back(sql, update_policy);
-        let engine = |message: &str| Some(ArmError::new(500, "InternalServerError", message));
-        if !order.from_instance && sql.0[0] > 16 && update_policy == UpdatePolicy::SQLServer2022 {
-            let message = "The database has a newer format than the managed instance takes.";
-            let code = "ManagedInstanceRestoreToInstanceWithOlderVersionEdition";
-            return Some(ArmError::new(400, code, message));
-        }
-        // The number for a build without what a link needs is not known (mi-link 2.1).
-        if sql < sql.release().first_linkable {
-            return engine("41986: The connection failed, or the secondary is not responsive.");
-        }
-        if order.several && !(sql.takes_several() && takes_groups(partner.kind)) {
-            return engine("47502: The link takes one database only.");
-        }
-        if order.from_instance && (!same || sql < FROM_INSTANCE) {
-            return engine("41984: The database format of the managed instance is incompatible.");
-        }
-        if order.two_way == Some(true) && !same {
-            return engine("41988: A two-way link needs the same database format on both sides.");
-        }
-        None
+        let mismatch = pairing.mismatch(partner, self.instances.get(instance)?)?;
+        Some(match mismatch.number {
+            Some(number) => {
+                let message = format!("{number}: {}", mismatch.words);
+                ArmError::new(500, "InternalServerError", &message)
+            }
+            None => {
+                let code = "ManagedInstanceRestoreToInstanceWithOlderVersionEdition";
+                ArmError::new(400, code, mismatch.words)
+            }
+        })
     }
 
     fn linked_databases<'a>(&'a self, instance: &'a str) -> impl Iterator<Item = &'a str> {
         let live = self.links.values().filter(|link| link.arm.deleted.is_none());
         live.filter(|link| link.side_of(instance).is_some()).flat_map(|link| link.databases())
+    }
+}
+
+/// What a link is to be, as far as versions and editions have a say in it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::world) struct Pairing {
+    /// The managed instance begins as primary.
+    pub(in crate::world) from_instance: bool,
+    /// It takes several databases.
+    pub(in crate::world) several: bool,
+    /// Whether roles can be switched; `None` where nothing was said.
+    pub(in crate::world) two_way: Option<bool>,
+}
+
+/// Why two servers do not go together.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::world) struct Mismatch {
+    /// The engine's number, if it is the engine that says so.
+    number: Option<u32>,
+    words: &'static str,
+    /// What would be right.
+    pub(in crate::world) remedy: &'static str,
+}
+
+impl Pairing {
+    /// Why a SQL Server and a managed instance cannot have such a link (mi-link 1.2, 2.1, 2.2).
+    pub(in crate::world) fn mismatch(self, sql: &Instance, other: &Instance) -> Option<Mismatch> {
+        let InstanceKind::ManagedInstance { update_policy, .. } = other.kind else { return None };
+        let build = sql.build();
+        let same = reads_back(build, update_policy);
+        let engine = |number, words, remedy| Some(Mismatch { number: Some(number), words, remedy });
+        let newer = build.0[0] > 16 && update_policy == UpdatePolicy::SQLServer2022;
+        if !self.from_instance && newer {
+            return Some(Mismatch {
+                number: None,
+                words: "The database has a newer format than the managed instance takes.",
+                remedy: "update_policy SQLServer2025 or AlwaysUpToDate would take it",
+            });
+        }
+        // The number for a build without what a link needs is not known (mi-link 2.1).
+        if build < build.release().first_linkable {
+            let words = "The connection failed, or the secondary is not responsive.";
+            return engine(41_986, words, "a newer build of SQL Server has what a link needs");
+        }
+        if self.several && !(build.takes_several() && takes_groups(sql.kind)) {
+            let remedy = "several need Enterprise or Developer Edition of 2022 CU27 or 2025 CU9";
+            return engine(47_502, "The link takes one database only.", remedy);
+        }
+        if self.from_instance && (!same || build < FROM_INSTANCE) {
+            let words = "The database format of the managed instance is incompatible.";
+            let remedy = "a managed instance as the first primary needs SQL Server 2022 CU10 or \
+                          later and the update policy of its version";
+            return engine(41_984, words, remedy);
+        }
+        if self.two_way == Some(true) && !same {
+            let words = "A two-way link needs the same database format on both sides.";
+            return engine(41_988, words, "the update policy of SQL Server's version would do");
+        }
+        None
+    }
+}
+
+impl Mismatch {
+    /// For whoever has described a world in which the two have a link.
+    pub(in crate::world) fn told(&self, sql: &str) -> String {
+        format!("with {sql:?} there can be no such link: {} {}", self.words, self.remedy)
+    }
+}
+
+/// How many databases a managed instance may have.
+pub(in crate::world) fn most_databases(instance: &Instance) -> usize {
+    match instance.kind {
+        InstanceKind::ManagedInstance { tier: Tier::NextGenGeneralPurpose, .. } => {
+            MOST_OF_NEXT_GENERATION
+        }
+        InstanceKind::ManagedInstance { .. } | InstanceKind::SqlServer { .. } => MOST_DATABASES,
     }
 }
 

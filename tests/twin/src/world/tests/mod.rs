@@ -124,6 +124,7 @@ fn a_world_can_be_written_as_toml_with_defaults_left_out() {
         name = "one"
         kind = "sql_server"
         server_name = "ONE"
+        product_version = "16.0.4275.1"
         [[instances]]
         name = "two"
         kind = "managed_instance"
