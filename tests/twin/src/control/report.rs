@@ -91,12 +91,22 @@ pub(super) fn truth(world: &World) -> Value {
         .links()
         .map(|link| {
             let intervals = world.ledger().intervals(&link.name);
+            let databases: Vec<Value> = link
+                .databases()
+                .enumerate()
+                .map(|(place, name)| {
+                    let intervals = world.ledger().intervals_of(&link.name, place);
+                    let writers = intervals.last().map(|interval| interval.writers);
+                    json!({ "name": name, "writers": writers, "intervals": intervals })
+                })
+                .collect();
             json!({
                 "name": link.name,
                 "rightful": link.rightful(),
                 "loss": world.loss(&link.name),
                 "writers": intervals.last().map(|interval| interval.writers),
                 "intervals": intervals,
+                "databases": databases,
             })
         })
         .collect();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     Link, Side, Workload, World, Writers,
-    commit::{attempt, takes_any_writes},
+    commit::{attempt, takes_writes},
     replication,
 };
 
@@ -69,12 +69,13 @@ impl World {
 
     fn note_writers_of(&mut self, names: &[String]) {
         for link in names.iter().filter_map(|name| self.links.get(name)) {
-            let takes = |side| takes_any_writes(link, side, &self.instances, self.now);
-            let writers = Writers {
-                sql_server: takes(Side::SqlServer),
-                managed_instance: takes(Side::ManagedInstance),
+            let takes = |side, place| takes_writes(link, side, place, &self.instances, self.now);
+            let of = |place| Writers {
+                sql_server: takes(Side::SqlServer, place),
+                managed_instance: takes(Side::ManagedInstance, place),
             };
-            self.ledger.note_writers(&link.name, self.now, writers);
+            let each: Vec<Writers> = (0..link.databases.len()).map(of).collect();
+            self.ledger.note_writers(&link.name, self.now, &each);
         }
     }
 

@@ -323,6 +323,7 @@ pub(super) fn check_role(
         Command::ForceFailover { .. } if side == Side::SqlServer && !ways.back => {
             Err(other_version(group))
         }
+        Command::ForceFailover { .. } if link.is_inaccessible(side) => Err(planned::inaccessible()),
         Command::ForceFailover { .. } => {
             if !link.member(side).copies.iter().any(|copy| copy.movement.is_between()) {
                 return Ok(());

@@ -127,16 +127,6 @@ impl Link {
     }
 }
 
-/// Whether a side of a link would commit what is sent to it for any of its databases.
-pub(super) fn takes_any_writes(
-    link: &Link,
-    side: Side,
-    instances: &BTreeMap<String, Instance>,
-    now: Timestamp,
-) -> bool {
-    (0..link.databases.len()).any(|place| takes_writes(link, side, place, instances, now))
-}
-
 /// Whether a side of a link would commit what an application sends it for a database.
 pub(super) fn takes_writes(
     link: &Link,
@@ -150,6 +140,7 @@ pub(super) fn takes_writes(
     member.role == Role::Primary
         && !member.draining
         && member.copies.get(database).is_some_and(open)
+        && link.has_log_room(side, database)
         && instances.get(&member.instance).is_some_and(|instance| {
             let name = &link.databases[database].name;
             let made = instance.setup.database(name).takes_writes();

@@ -46,17 +46,19 @@ pub(super) fn hear(link: &mut Link, primary: Side, database: usize, now: Timesta
     let other = link.member(primary.other());
     let secondary = &other.copies[database];
     let (role, state, suspended) = (other.role, reported(secondary), secondary.suspended);
+    let shut = secondary.state.is_shut();
     let Some(before) = link.member(primary).copies[database].heard else { return };
     // Before both agree on where to go on, the other copy's length says nothing about this log.
     if !secondary.movement.receives() {
         let copy = &mut link.member_mut(primary).copies[database];
-        copy.heard = Some(Heard { role, state, suspended, ..before });
+        copy.heard = Some(Heard { role, state, suspended, shut, ..before });
         return;
     }
     let heard = Heard {
         role,
         state,
         suspended,
+        shut,
         hardened: secondary.log.len(),
         redone: secondary.redone,
         hardened_at: secondary.hardened_at.unwrap_or(now),
@@ -82,12 +84,13 @@ pub(super) fn tell(link: &mut Link, primary: Side, database: usize) {
     let from = link.member(primary);
     let (mode, source) = (from.mode(), &from.copies[database]);
     let (synchronized, kept) = (source.synchronized, source.room.from);
+    let fed = !source.state.is_shut();
     let redone = link.member(primary.other()).copies[database].redone;
     let redone = link.last_record(primary.other(), database, redone).map(|record| record.lsn);
     let other = link.member_mut(primary.other());
     other.mirrors = mode;
     let copy = &mut other.copies[database];
-    copy.synchronized = synchronized;
+    (copy.synchronized, copy.fed) = (synchronized, fed);
     // A secondary truncates what its primary has truncated, and what it needs itself it keeps.
     copy.room.from = kept.min(redone.unwrap_or(kept)).max(copy.room.from);
     copy.room.wait = "NOTHING";
@@ -126,7 +129,8 @@ fn agree(link: &mut Link, primary: Side, database: usize, now: Timestamp) {
         }
     }
     let lost = secondary.suspended == Some(SuspendReason::Undo);
-    secondary.movement = if secondary.suspended == Some(SuspendReason::Partner) {
+    let stays = secondary.state.is_shut();
+    secondary.movement = if stays || secondary.suspended == Some(SuspendReason::Partner) {
         Movement::None
     } else if too_far {
         secondary.suspended = Some(SuspendReason::Undo);
@@ -157,7 +161,9 @@ pub(super) fn resume(
     let ready = SIDES
         .into_iter()
         .all(|side| link.member(side).connected && passes(link, side, instances, faults));
-    let waits = |copy: &Copy| copy.movement == Movement::None && copy.suspended.is_none();
+    let waits = |copy: &Copy| {
+        copy.movement == Movement::None && copy.suspended.is_none() && !copy.state.is_shut()
+    };
     for database in 0..link.databases.len() {
         if ready && waits(&link.member(primary.other()).copies[database]) {
             agree(link, primary, database, now);

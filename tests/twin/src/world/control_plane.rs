@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     CommandRecord, Guid, Link, Lsn, Operation, OperationId, OperationKind, Origin, Party, Reply,
     Role, Side, SyncHealth, World, command::NewOperation, ledger::CommandWords,
+    progress::heard_state, views::health,
 };
 
 /// What ARM can be asked to do.
@@ -258,8 +259,11 @@ impl World {
             Some(trouble) => trouble.replica_state,
             None => "LinkSynchronizing",
         };
-        let flows = connected && copy.suspended.is_none();
-        let healthy = trouble.map_or(flows, |trouble| trouble.healthy);
+        let health = match trouble {
+            Some(trouble) if trouble.healthy && !copy.state.is_shut() => SyncHealth::Healthy,
+            Some(_) => SyncHealth::NotHealthy,
+            None => self.instance_health(link, place),
+        };
         let end = |upto| link.last_record(side, place, upto).map(|record| record.end().block());
         let placeholder = Lsn(1);
         let (moved_lsn, moved_time) = match (primary, connected) {
@@ -285,7 +289,7 @@ impl World {
             instance_replica: member.replica_id,
             partner_replica: partner.replica_id,
             replica_state: replica_state.to_owned(),
-            health: if healthy { SyncHealth::Healthy } else { SyncHealth::NotHealthy },
+            health,
             connected,
             primary,
             moved_lsn: moved_lsn.unwrap_or(placeholder),
@@ -298,6 +302,17 @@ impl World {
             error: trouble.and_then(|trouble| trouble.error),
             send_lag,
             redo_lag: 0,
+        }
+    }
+
+    /// The health of a database as the managed instance has it: of both copies where it is primary.
+    fn instance_health(&self, link: &Link, place: usize) -> SyncHealth {
+        let side = Side::ManagedInstance;
+        let member = link.member(side);
+        let own = health(self.sync_state(link, side, place), member.mode());
+        match member.role {
+            Role::Primary => own.min(health(heard_state(link, side, place), member.mode())),
+            Role::Secondary | Role::Resolving => own,
         }
     }
 

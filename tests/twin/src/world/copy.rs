@@ -41,11 +41,15 @@ pub struct Copy {
     /// As primary in synchronous commit: whether the other copy keeps up, so that commits wait
     /// for it. As secondary: what the primary last said of that.
     pub(super) synchronized: bool,
+    /// As secondary: whether the primary's database is open, as it last said.
+    pub(super) fed: bool,
     /// Dropped, or taken over by another link: the instance has it no more as part of this one.
     pub(super) gone: bool,
     /// As primary: commits that have waited for the other copy.
     pub(super) mirrored: Mirrored,
     pub(super) flushed: Flushed,
+    /// On a managed instance: nothing is to be backed up of itself before that.
+    pub(super) next_backup: Timestamp,
     pub(super) room: Room,
 }
 
@@ -70,6 +74,8 @@ pub(crate) struct Heard {
     pub(crate) role: Role,
     pub(crate) state: SyncState,
     pub(crate) suspended: Option<SuspendReason>,
+    /// Whether it cannot be opened.
+    pub(crate) shut: bool,
     pub(crate) hardened: usize,
     pub(crate) redone: usize,
     pub(crate) hardened_at: Timestamp,
@@ -83,6 +89,7 @@ impl Heard {
             role: Role::Secondary,
             state: SyncState::Synchronizing,
             suspended: None,
+            shut: false,
             hardened,
             redone,
             hardened_at: now,
@@ -123,9 +130,11 @@ impl Copy {
             heard: Some(Heard::at(1, 1, start)),
             held: 1,
             synchronized: false,
+            fed: true,
             gone: false,
             mirrored: Mirrored::default(),
             flushed: Flushed::default(),
+            next_backup: start,
             room: Room { bytes: u64::from(log.file_mb) << 20, from: Lsn::first(), wait: "NOTHING" },
         }
     }

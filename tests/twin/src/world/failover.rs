@@ -196,8 +196,8 @@ impl World {
         for copy in &mut link.member_mut(side).copies {
             // All that was hardened is redone before the database opens.
             recovered = recovered.max(copy.redo.back().map_or(now, |(at, _)| *at));
-            copy.state = DatabaseState::Recovering;
         }
+        begin_recovery(link, side);
         promote(link, side, now);
         // What only the old primary has is left aside: history forks here.
         for place in 0..link.databases.len() {
@@ -366,7 +366,9 @@ fn demote(link: &mut Link, side: Side, now: Timestamp) {
     member.set_role(Role::Secondary, now);
     member.hands_over = None;
     for copy in &mut member.copies {
-        copy.state = DatabaseState::Online;
+        if !copy.state.is_shut() {
+            copy.state = DatabaseState::Online;
+        }
         copy.movement = Movement::None;
     }
     if link.member(side.other()).role == Role::Primary {
@@ -374,10 +376,23 @@ fn demote(link: &mut Link, side: Side, now: Timestamp) {
     }
 }
 
+/// A side's databases recover in a new role; one that a restart has cost does not.
+pub(super) fn begin_recovery(link: &mut Link, side: Side) {
+    for copy in &mut link.member_mut(side).copies {
+        if !copy.state.is_shut() {
+            copy.state = DatabaseState::Recovering;
+        }
+    }
+}
+
 /// Opens a side's databases for writing. One that was between two states of its log cannot come up
-/// as a primary: it is left restoring (mi-link 4).
+/// as a primary: it is left restoring (mi-link 4). One that a restart has cost stays as it is: only
+/// Microsoft's support mends it (mi-link 3.4).
 pub(super) fn open_databases(link: &mut Link, side: Side) {
     for copy in &mut link.member_mut(side).copies {
+        if copy.state.is_shut() {
+            continue;
+        }
         if copy.movement.is_between() {
             copy.state = DatabaseState::Restoring;
             continue;
@@ -408,7 +423,7 @@ pub(super) fn backups_after_failover(link: &Link, now: Timestamp) -> Vec<Backup>
     };
     let open = |place: usize| {
         let copy = &link.member(side).copies[place];
-        copy.state != DatabaseState::Restoring && !copy.gone
+        !copy.state.is_shut() && !copy.gone
     };
     let all = link.databases().enumerate().filter(|(place, _)| open(*place));
     all.flat_map(|(place, name)| of(place, name)).collect()

@@ -7,7 +7,8 @@ use super::{
     log::{Record, RecordKind},
 };
 
-/// The managed instance backs up the log about this often.
+/// A managed instance backs up in full, and its log, about this often.
+const FULL_BACKUP_EVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
 const LOG_BACKUP_EVERY: SignedDuration = SignedDuration::from_mins(10);
 const BACKGROUND_BYTES: u32 = 512;
 
@@ -26,35 +27,60 @@ pub(super) fn write_background(link: &mut Link, side: Side, now: Timestamp) {
     }
 }
 
-/// The managed instance backs its log up, also as secondary; a SQL Server has jobs for it.
-pub(super) fn back_up_log(link: &mut Link, side: Side, instance: &mut Instance, now: Timestamp) {
+/// The managed instance backs itself up, also as secondary: in full once a week, the log every ten
+/// minutes, and nothing in between, for there are no differential backups of what is linked
+/// (mi-link 1). Without a full backup there is no chain that a log backup could belong to. A SQL
+/// Server has jobs for all that.
+pub(super) fn back_up(link: &mut Link, side: Side, instance: &mut Instance, now: Timestamp) {
     if side == Side::SqlServer {
         return;
     }
     for place in 0..link.databases.len() {
         let copy = &link.member(side).copies[place];
-        if copy.gone || copy.state != DatabaseState::Online {
-            continue;
+        if !copy.gone && copy.state == DatabaseState::Online && copy.next_backup <= now {
+            back_up_one(link, place, instance, now);
         }
-        let database = &mut link.databases[place];
-        let last = instance.backups.iter().rev().find(|b| b.database == database.name);
-        let (due, from) = match last {
-            Some(last) => (last.finish + LOG_BACKUP_EVERY <= now, last.last_lsn),
-            None => (true, Lsn::first()),
-        };
-        if !due {
-            continue;
-        }
-        let name = database.name.clone();
-        let upto = link.member(side).copies[place].log.len();
-        let end = link.last_record(side, place, upto).map_or_else(Lsn::first, Record::end);
+    }
+}
+
+fn back_up_one(link: &mut Link, place: usize, instance: &mut Instance, now: Timestamp) {
+    let side = Side::ManagedInstance;
+    let name = link.databases[place].name.clone();
+    let own = || instance.backups.iter().rev().filter(|backup| backup.database == name);
+    let mut fulls = own().filter(|backup| backup.kind == BackupKind::Full && !backup.copy_only);
+    let full = fulls.next();
+    let chain =
+        full.is_some_and(|full| full.finish <= now) || fulls.any(|backup| backup.finish <= now);
+    let log = own().find(|backup| backup.kind == BackupKind::Log);
+    let (finish, last) = (full.map(|full| full.finish), log.map(|log| log.finish));
+    let from = log.or(full).map_or_else(Lsn::first, |last| last.last_lsn);
+    let upto = link.member(side).copies[place].log.len();
+    let end = link.last_record(side, place, upto).map_or_else(Lsn::first, Record::end);
+    // After a deletion that came too early nobody takes the backup that would be the first.
+    let mut next_full = finish.map_or(now, |finish| finish + FULL_BACKUP_EVERY);
+    if next_full <= now && !link.arm.harmed {
+        let takes = SignedDuration::from_millis(
+            i64::from(link.log.data_mb) * 1_000 / i64::from(link.log.backup_mb_s.max(1)),
+        );
+        // The very first one has to wait for its turn.
+        let first = SignedDuration::from_millis(i64::from(link.failover.first_backup_ms));
+        let finish = if finish.is_none() { now + first.max(takes) } else { now + takes };
+        let (kind, time) = (BackupKind::Full, (finish - takes, finish));
+        instance.backups.push(Backup::automatic(&name, kind, blob(&name), time, (end, end)));
+        next_full = finish;
+    }
+    let mut next_log = last.map_or(now, |last| last + LOG_BACKUP_EVERY);
+    if next_log <= now && chain {
         if link.member(side).role == Role::Primary {
             link.databases[place].log_kept = end;
         }
+        let (kind, log) = (BackupKind::Log, (from.min(end), end));
         let time = (now, now + SignedDuration::from_secs(2));
-        let log = (from.min(end), end);
-        instance.backups.push(Backup::automatic(&name, BackupKind::Log, blob(&name), time, log));
+        instance.backups.push(Backup::automatic(&name, kind, blob(&name), time, log));
+        next_log = time.1 + LOG_BACKUP_EVERY;
     }
+    let next = if chain { next_log.min(next_full) } else { finish.unwrap_or(next_full) };
+    link.member_mut(side).copies[place].next_backup = next;
 }
 
 /// A full backup was a prerequisite of the link (mi-link 2.3), and both sides take log backups.

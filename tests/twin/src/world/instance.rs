@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
-    Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Party, Platform, Principal, Restored,
-    Session, Side, Tier, UpdatePolicy,
+    Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Lsn, Party, Platform, Principal,
+    Restored, Session, Side, Tier, UpdatePolicy,
     azure::{Resource, authority},
     groups::Groups,
     restore::Restoring,
@@ -243,6 +243,16 @@ impl Instance {
             let counts = backup.kind == BackupKind::Full && !backup.copy_only;
             counts && backup.database == name && backup.finish > since
         })
+    }
+
+    /// Up to where the log of a database is in backups, so that it can be truncated: only backups of
+    /// the log count, and before the first of them the full backup that begins the chain.
+    pub(super) fn log_saved(&self, name: &str, now: Timestamp) -> Lsn {
+        let counts = |backup: &&Backup| backup.database == name && !backup.copy_only;
+        let of = |kind| self.backups(now).filter(counts).filter(move |it| it.kind == kind);
+        let log = of(BackupKind::Log).map(|backup| backup.last_lsn).max();
+        let first = || of(BackupKind::Full).map(|backup| backup.last_lsn).min();
+        log.or_else(first).unwrap_or_else(Lsn::first)
     }
 
     /// Jobs of its agent.

@@ -92,20 +92,35 @@ pub struct CommandWords(pub String);
 #[derive(Clone, Debug)]
 pub struct Ledger {
     intervals: BTreeMap<String, Vec<Interval>>,
+    /// The same of each database of a link, in the order of its databases.
+    databases: BTreeMap<String, Vec<Vec<Interval>>>,
     commands: Vec<CommandRecord>,
 }
 
 impl Ledger {
     pub(super) fn new(links: impl Iterator<Item = String>, start: Timestamp) -> Ledger {
-        let nobody = Writers { sql_server: false, managed_instance: false };
-        let first = |link| (link, vec![Interval { from: start, to: None, writers: nobody }]);
-        Ledger { intervals: links.map(first).collect(), commands: Vec::new() }
+        let first = |link| (link, vec![Interval::nobody(start)]);
+        Ledger {
+            intervals: links.map(first).collect(),
+            databases: BTreeMap::new(),
+            commands: Vec::new(),
+        }
     }
 
-    /// Who could take writes in a link, from the beginning; the last interval is open.
+    /// Who could take writes in a link, from the beginning, for any of its databases; the last
+    /// interval is open. Of a link with several databases [`Ledger::intervals_of`] says more: two
+    /// sides here may have served one database each.
     #[must_use]
     pub fn intervals(&self, link: &str) -> &[Interval] {
         self.intervals.get(link).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who could take writes to one database of a link, by its place among them; from the beginning,
+    /// and the last interval is open.
+    #[must_use]
+    pub fn intervals_of(&self, link: &str, place: usize) -> &[Interval] {
+        let database = self.databases.get(link).and_then(|databases| databases.get(place));
+        database.map_or(&[], Vec::as_slice)
     }
 
     /// Every command that reached the world, oldest first.
@@ -120,9 +135,7 @@ impl Ledger {
 
     /// A link begins.
     pub(super) fn open(&mut self, link: &str, at: Timestamp) {
-        let writers = Writers { sql_server: false, managed_instance: false };
-        let first = || vec![Interval { from: at, to: None, writers }];
-        self.intervals.entry(link.to_owned()).or_insert_with(first);
+        self.intervals.entry(link.to_owned()).or_insert_with(|| vec![Interval::nobody(at)]);
     }
 
     /// What was known as one link is from now on known by another name.
@@ -130,21 +143,53 @@ impl Ledger {
         if let Some(intervals) = self.intervals.remove(from) {
             self.intervals.insert(to.to_owned(), intervals);
         }
+        if let Some(databases) = self.databases.remove(from) {
+            self.databases.insert(to.to_owned(), databases);
+        }
     }
 
-    pub(super) fn note_writers(&mut self, link: &str, at: Timestamp, writers: Writers) {
+    /// Who can take writes to each of a link's databases from now on.
+    pub(super) fn note_writers(&mut self, link: &str, at: Timestamp, each: &[Writers]) {
         let Some(intervals) = self.intervals.get_mut(link) else { return };
-        match intervals.last_mut() {
-            Some(last) if last.writers == writers => return,
-            Some(last) if last.from == at => {
-                last.writers = writers;
-                return;
-            }
-            Some(last) => last.to = Some(at),
-            None => {}
+        let writers = Writers {
+            sql_server: each.iter().any(|one| one.sql_server),
+            managed_instance: each.iter().any(|one| one.managed_instance),
+        };
+        let begun = intervals.first().map_or(at, |first| first.from);
+        note(intervals, at, writers);
+        // One that joins later has no time before that.
+        let fresh = !self.databases.contains_key(link);
+        if fresh {
+            self.databases.insert(link.to_owned(), Vec::new());
         }
-        intervals.push(Interval { from: at, to: None, writers });
+        let Some(databases) = self.databases.get_mut(link) else { return };
+        for (place, writers) in each.iter().enumerate() {
+            if databases.len() <= place {
+                databases.push(vec![Interval::nobody(if fresh { begun } else { at })]);
+            }
+            note(&mut databases[place], at, *writers);
+        }
     }
+}
+
+impl Interval {
+    fn nobody(from: Timestamp) -> Interval {
+        let writers = Writers { sql_server: false, managed_instance: false };
+        Interval { from, to: None, writers }
+    }
+}
+
+fn note(intervals: &mut Vec<Interval>, at: Timestamp, writers: Writers) {
+    match intervals.last_mut() {
+        Some(last) if last.writers == writers => return,
+        Some(last) if last.from == at => {
+            last.writers = writers;
+            return;
+        }
+        Some(last) => last.to = Some(at),
+        None => {}
+    }
+    intervals.push(Interval { from: at, to: None, writers });
 }
 
 impl Writers {

@@ -234,6 +234,12 @@ impl Link {
         }
     }
 
+    /// Whether a side is a managed instance with a database that no role change opens.
+    pub(super) fn is_inaccessible(&self, side: Side) -> bool {
+        let shut = |copy: &Copy| !copy.gone && copy.state.is_shut();
+        side == Side::ManagedInstance && self.member(side).copies.iter().any(shut)
+    }
+
     /// Whether a side has none of its copies any more.
     pub(super) fn gone_from(&self, side: Side) -> bool {
         self.member(side).copies.iter().all(|copy| copy.gone)

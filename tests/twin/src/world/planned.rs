@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    DatabaseState, Instance, Link, Operation, OperationId, Role, Side, SqlError, SyncState, World,
-    contact,
+    Copy, Instance, Link, Operation, OperationId, Role, Side, SqlError, SyncState, World, contact,
     copy::Heard,
-    failover::{ROLE_CHANGE_BYTES, backups_after_failover, millis, open_databases, promote},
+    failover::{
+        ROLE_CHANGE_BYTES, backups_after_failover, begin_recovery, millis, open_databases, promote,
+    },
     fault::Faults,
     link::{Movement, Trouble},
     log::RecordKind,
@@ -74,9 +75,7 @@ impl World {
             && replication::passes(link, side, &self.instances, &self.faults);
         if taken {
             promote(link, target, now);
-            for copy in &mut link.member_mut(target).copies {
-                copy.state = DatabaseState::Recovering;
-            }
+            begin_recovery(link, target);
             for copy in &mut link.member_mut(side).copies {
                 copy.movement = Movement::None;
             }
@@ -221,10 +220,12 @@ fn late_or_cut_off(
     now: Timestamp,
 ) -> Option<SqlError> {
     let member = link.member(side);
-    if member.copies.iter().any(|copy| copy.state == DatabaseState::RecoveryPending) {
-        let text =
-            "The failover could not be carried out: a database of the group is inaccessible.";
-        return Some(SqlError::new(41_993, text));
+    let told = |copy: &Copy| {
+        let shut = |heard: Heard| heard.shut && side == Side::SqlServer;
+        member.connected && copy.heard.is_some_and(shut)
+    };
+    if member.copies.iter().any(|copy| copy.state.is_shut() || told(copy)) {
+        return Some(inaccessible());
     }
     let moves = member.copies.iter().all(|copy| {
         let follows =
@@ -250,6 +251,12 @@ fn late_or_cut_off(
     } else {
         SqlError::new(47_516, "The failover could not be carried out: the redo queue is too large.")
     })
+}
+
+/// 41993
+pub(super) fn inaccessible() -> SqlError {
+    let text = "The failover could not be carried out: a database of the group is inaccessible.";
+    SqlError::new(41_993, text)
 }
 
 fn give_up(

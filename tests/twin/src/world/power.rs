@@ -61,7 +61,7 @@ impl World {
                 member.set_role(role, now);
             }
             for copy in &mut member.copies {
-                if lost {
+                if lost && !copy.state.is_shut() {
                     copy.state = DatabaseState::RecoveryPending;
                 }
                 (copy.flushed, copy.mirrored) = (Flushed::default(), Mirrored::default());

@@ -111,8 +111,7 @@ impl World {
                 }
                 let end = link.last_record(side, place, copy.log.len());
                 let end = end.map_or_else(Lsn::first, Record::end);
-                let taken = instance.backups(self.now).filter(|b| b.database == database.name);
-                let kept = taken.map(|backup| backup.last_lsn).max().unwrap_or_else(Lsn::first);
+                let kept = instance.log_saved(&database.name, self.now);
                 // A secondary has truncated what its primary has.
                 let from = match link.member(side).role {
                     Role::Secondary => copy.room.from,
@@ -318,7 +317,8 @@ fn last_lsn(record: Option<&Record>) -> Option<Lsn> {
 pub(super) fn heard_state(link: &Link, primary: Side, place: usize) -> SyncState {
     let member = link.member(primary);
     let copy = &member.copies[place];
-    match copy.heard.filter(|_| member.connected && copy.suspended.is_none()) {
+    let sends = copy.state == DatabaseState::Online && copy.suspended.is_none();
+    match copy.heard.filter(|_| member.connected && sends) {
         None => SyncState::NotSynchronizing,
         Some(heard) if heard.state == SyncState::Synchronizing && copy.synchronized => {
             SyncState::Synchronized

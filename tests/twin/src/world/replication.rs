@@ -86,6 +86,7 @@ pub(super) fn pump(
             let (from, to) = (link.member(primary), link.member(primary.other()));
             let (source, target) = (&from.copies[database], &to.copies[database]);
             let moves = target.movement.receives()
+                && !target.state.is_shut()
                 && target.suspended.is_none()
                 && source.suspended.is_none()
                 && source.state == DatabaseState::Online;
@@ -145,7 +146,7 @@ pub(super) fn pulse(
         if instance.is_up() && link.member(side).acts_by(instance, now) {
             link.truncate(side, instance, now);
             housekeeping::write_background(link, side, now);
-            housekeeping::back_up_log(link, side, instance, now);
+            housekeeping::back_up(link, side, instance, now);
         }
     }
 }

@@ -123,6 +123,17 @@ impl Role {
 }
 
 impl DatabaseState {
+    /// Whether no change of roles opens it: only a repair or another restore does (mi-link 3.4).
+    pub(super) fn is_shut(self) -> bool {
+        match self {
+            DatabaseState::Restoring
+            | DatabaseState::RecoveryPending
+            | DatabaseState::Suspect
+            | DatabaseState::Offline => true,
+            DatabaseState::Online | DatabaseState::Recovering => false,
+        }
+    }
+
     /// The value of the `state` column.
     #[must_use]
     pub fn code(self) -> u8 {

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::{
-    BackupKind, Instance, Link, Lsn, Side, SqlError,
+    Instance, Link, Lsn, Side, SqlError,
     log::{Record, SECTOR_BYTES},
     progress::truncation,
 };
@@ -24,6 +24,8 @@ pub(crate) struct Room {
 
 /// Below so much of the file nobody asks what could be truncated.
 const SMALL: u64 = 16;
+/// A block of the log holds at most 60 KB.
+const LARGEST_BLOCK: u64 = 60 << 10;
 /// A virtual log file: the log is truncated by them.
 const VIRTUAL_FILE: u64 = 64 << 20;
 
@@ -37,10 +39,7 @@ impl Link {
             }
             let name = self.databases[place].name.as_str();
             let simple = instance.setup().database(name).simple;
-            let taken = instance.backups(now).filter(|backup| {
-                backup.database == name && (backup.kind == BackupKind::Log || !backup.copy_only)
-            });
-            let saved = taken.map(|backup| backup.last_lsn).max().unwrap_or_else(Lsn::first);
+            let saved = instance.log_saved(name, now);
             let sent = truncation(self, side, place, copy);
             let saved = if simple { sent } else { saved };
             let (from, cause) =
@@ -51,6 +50,16 @@ impl Link {
             let wait = if kept > VIRTUAL_FILE { cause } else { "NOTHING" };
             self.member_mut(side).copies[place].room.wait = wait;
         }
+    }
+
+    /// Whether the log has room for another whole block, so that any commit gets through.
+    pub(super) fn has_log_room(&self, side: Side, place: usize) -> bool {
+        let room = self.member(side).copies[place].room;
+        let most = match self.log.growth_mb {
+            0 => room.bytes,
+            _ => room.bytes.max(u64::from(self.log.max_mb) << 20),
+        };
+        self.used(side, place) + LARGEST_BLOCK <= most
     }
 
     /// Makes room for a record, growing the files if they may.

@@ -359,7 +359,7 @@ impl World {
             Role::Primary if copy.suspended.is_some() => SyncState::NotSynchronizing,
             Role::Primary => moving,
             Role::Secondary => {
-                if copy.suspended.is_some() || !link.member(side).connected {
+                if copy.suspended.is_some() || !link.member(side).connected || !copy.fed {
                     return SyncState::NotSynchronizing;
                 }
                 match copy.movement {

@@ -1,22 +1,10 @@
 //! What is left after a failover or a deletion, and what harms later.
 
-use twin::world::{DatabaseState, FailoverType, Fault, JobStatus, Party};
+use twin::world::{DatabaseState, FailoverType, JobStatus, Party};
 
 use crate::site::{MI, SQL, Site, alter};
 
 const FIRST_FULL_BACKUP: i64 = 250;
-
-fn restart(site: &mut Site, instance: &str) {
-    site.fault(Fault::Stop { instance: instance.to_owned() });
-    site.wait(5);
-    site.fault(Fault::Start { instance: instance.to_owned() });
-    site.wait(60);
-}
-
-fn state(site: &Site, at: &str) -> DatabaseState {
-    let databases = site.world.databases(at);
-    databases.iter().find(|database| database.name == "Sales").expect("it is there").state
-}
 
 #[test]
 fn trap_4_deleting_a_link_leaves_two_writable_copies() {
@@ -40,12 +28,12 @@ fn trap_6_a_link_dropped_before_the_first_full_backup_costs_the_database_at_a_re
     site.wait(30);
     site.delete_link();
     site.wait(3_600);
-    assert_eq!(state(&site, MI), DatabaseState::Online, "nothing shows until the restart");
-    restart(&mut site, MI);
-    assert_eq!(state(&site, MI), DatabaseState::RecoveryPending);
+    assert_eq!(site.state(MI), DatabaseState::Online, "nothing shows until the restart");
+    site.restart(MI);
+    assert_eq!(site.state(MI), DatabaseState::RecoveryPending);
     assert_eq!(site.sql(MI, "USE [Sales]"), Err(945));
-    restart(&mut site, MI);
-    assert_eq!(state(&site, MI), DatabaseState::RecoveryPending, "no restart mends it");
+    site.restart(MI);
+    assert_eq!(site.state(MI), DatabaseState::RecoveryPending, "no restart mends it");
 }
 
 #[test]
@@ -56,8 +44,8 @@ fn trap_6_after_the_first_full_backup_dropping_and_restarting_are_safe() {
     let full = "SELECT COUNT(*) FROM msdb.dbo.backupset WHERE type = 'D' AND is_copy_only = 0";
     assert_eq!(site.value(MI, full), "2", "the one from before, and the first after it");
     site.delete_link();
-    restart(&mut site, MI);
-    assert_eq!(state(&site, MI), DatabaseState::Online);
+    site.restart(MI);
+    assert_eq!(site.state(MI), DatabaseState::Online);
 }
 
 #[test]
@@ -66,8 +54,8 @@ fn trap_6_restarting_soon_after_a_cutover_by_deletion_costs_the_database_too() {
         let mut site = Site::of_build("15.0.4312.2");
         site.delete_link();
         site.wait(wait);
-        restart(&mut site, MI);
-        state(&site, MI)
+        site.restart(MI);
+        site.state(MI)
     };
     assert_eq!(cut_over(30), DatabaseState::RecoveryPending);
     assert_eq!(cut_over(FIRST_FULL_BACKUP), DatabaseState::Online);
@@ -118,7 +106,7 @@ fn a_tail_that_is_too_long_cannot_be_undone_and_the_link_has_to_be_seeded_anew()
     let apart = [["NOT SYNCHRONIZING".to_owned(), "SUSPEND_FROM_UNDO".to_owned()]];
     assert_eq!(site.sql(SQL, query).expect("it answers"), apart);
     site.sql(SQL, "ALTER DATABASE [Sales] SET HADR RESUME").expect("taken");
-    restart(&mut site, SQL);
+    site.restart(SQL);
     assert_eq!(site.sql(SQL, query).expect("it answers"), apart, "resuming does not help");
     assert_eq!(site.sql(MI, &alter("FAILOVER")), Err(47_514));
 }

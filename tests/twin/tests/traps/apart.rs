@@ -26,18 +26,6 @@ fn ask_for_deletion(site: &mut Site) {
     site.world.azure(&dba(), MI, AzureCommand::DeleteLink(LINK.to_owned())).expect("taken");
 }
 
-fn restart(site: &mut Site, instance: &str) {
-    site.fault(Fault::Stop { instance: instance.to_owned() });
-    site.wait(5);
-    site.fault(Fault::Start { instance: instance.to_owned() });
-    site.wait(60);
-}
-
-fn state(site: &Site, at: &str) -> DatabaseState {
-    let databases = site.world.databases(at);
-    databases.iter().find(|database| database.name == "Sales").expect("it is there").state
-}
-
 #[test]
 fn going_over_by_deleting_the_link_costs_what_had_not_arrived() {
     let mut site = Site::new();
@@ -170,7 +158,7 @@ fn a_link_deleted_while_the_copy_reverts_leaves_a_database_that_does_not_open() 
     site.wait(5);
     assert_eq!(site.sql(MI, OWN).expect("it answers")[0][0], "REVERTING");
     site.delete_link();
-    assert_eq!(state(&site, MI), DatabaseState::Restoring);
+    assert_eq!(site.state(MI), DatabaseState::Restoring);
     assert_eq!(site.sql(MI, "USE [Sales]"), Err(927));
     assert_eq!(site.writers(), (true, false), "only SQL Server's copy takes writes");
 }
@@ -189,22 +177,22 @@ fn trap_6_restarting_before_the_first_full_backup_costs_the_database_of_a_kept_l
     let mut site = Site::new();
     site.sql(SQL, &alter("FAILOVER")).expect("taken");
     site.wait(60);
-    restart(&mut site, MI);
-    assert_eq!(state(&site, MI), DatabaseState::RecoveryPending);
+    site.restart(MI);
+    assert_eq!(site.state(MI), DatabaseState::RecoveryPending);
     assert_eq!(site.sql(MI, "USE [Sales]"), Err(945));
     assert_eq!(site.writers(), (false, false), "and there is no other");
     assert_eq!(site.sql(MI, &alter("FAILOVER")), Err(41_993));
     site.fault(Fault::Repair { instance: MI.to_owned() });
     assert_eq!(site.writers(), (false, true), "support has mended it");
     site.wait(250);
-    restart(&mut site, MI);
-    assert_eq!(state(&site, MI), DatabaseState::Online, "now it has its backup");
+    site.restart(MI);
+    assert_eq!(site.state(MI), DatabaseState::Online, "now it has its backup");
 
     let mut kinder = Site::with(|spec| spec.links[0].unconfirmed.restart_before_backup = false);
     kinder.sql(SQL, &alter("FAILOVER")).expect("taken");
     kinder.wait(60);
-    restart(&mut kinder, MI);
-    assert_eq!(state(&kinder, MI), DatabaseState::Online);
+    kinder.restart(MI);
+    assert_eq!(kinder.state(MI), DatabaseState::Online);
 }
 
 #[test]
@@ -237,7 +225,7 @@ fn a_group_that_was_offline_comes_back_as_secondary_whatever_the_other_side_is()
     let mut site = Site::new();
     site.sql(SQL, "ALTER AVAILABILITY GROUP [AG_Sales] OFFLINE").expect("taken");
     site.wait(5);
-    restart(&mut site, SQL);
+    site.restart(SQL);
     assert_eq!(site.roles(), ("SECONDARY".into(), "SECONDARY".into()));
     assert_eq!(site.writers(), (false, false), "somebody has to force one of them");
     site.sql(SQL, &alter("FORCE_FAILOVER_ALLOW_DATA_LOSS")).expect("taken");

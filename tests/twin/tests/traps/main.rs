@@ -4,9 +4,12 @@
 mod aftermath;
 mod apart;
 mod azure;
+mod backups;
 mod client;
 mod failover;
 mod groups;
 mod log;
+mod shut;
 mod site;
+mod versions;
 mod views;

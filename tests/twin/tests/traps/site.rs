@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use twin::{
     sql::{Login, Output, Run, Session, Step, Value},
     world::{
-        ArmCommand, ArmError, AzureCommand, AzureLink, FailoverType, Fault, JobStatus, NewSession,
-        Origin, Party, World, WorldSpec,
+        ArmCommand, ArmError, AzureCommand, AzureLink, DatabaseState, FailoverType, Fault,
+        JobStatus, NewSession, Origin, Party, UpdatePolicy, World, WorldSpec,
     },
 };
 
@@ -37,9 +37,14 @@ impl Site {
         site
     }
 
-    /// With a SQL Server of this build.
+    /// With a SQL Server of this build, and a managed instance that takes its databases.
     pub(crate) fn of_build(build: &str) -> Site {
-        Site::with(|spec| spec.instances[0].product_version = build.to_owned())
+        Site::with(|spec| {
+            spec.instances[0].product_version = build.to_owned();
+            if build.starts_with("17.") {
+                spec.instances[1].update_policy = UpdatePolicy::SQLServer2025;
+            }
+        })
     }
 
     pub(crate) fn wait(&mut self, seconds: i64) {
@@ -119,6 +124,20 @@ impl Site {
             self.wait(10);
         }
         panic!("it never becomes secondary");
+    }
+
+    /// Stops an instance, starts it again and waits until it has recovered.
+    pub(crate) fn restart(&mut self, instance: &str) {
+        self.fault(Fault::Stop { instance: instance.to_owned() });
+        self.wait(5);
+        self.fault(Fault::Start { instance: instance.to_owned() });
+        self.wait(60);
+    }
+
+    /// The state of the database, as an instance shows it.
+    pub(crate) fn state(&self, at: &str) -> DatabaseState {
+        let databases = self.world.databases(at);
+        databases.iter().find(|database| database.name == "Sales").expect("it is there").state
     }
 
     /// The only value of a query.
