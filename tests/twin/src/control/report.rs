@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::world::{Instance, Link, Role, Side, World};
+use crate::world::{CommandRecord, Instance, Link, Role, Side, Statement, World};
 
 /// What can be seen from outside, all sides at once.
 pub(super) fn state(world: &World) -> Value {
@@ -110,12 +110,23 @@ pub(super) fn truth(world: &World) -> Value {
             })
         })
         .collect();
+    let commands: Vec<Value> = world.ledger().commands().iter().map(|c| told(world, c)).collect();
     let operations: Vec<Value> = world.operations().map(|operation| json!(operation)).collect();
     json!({
         "now": world.now(),
         "links": links,
-        "commands": world.ledger().commands(),
+        "commands": commands,
         "operations": operations,
         "logins": world.entries().collect::<Vec<_>>(),
     })
+}
+
+/// A command with the error that its statement has ended with, if it was not refused at once.
+fn told(world: &World, command: &CommandRecord) -> Value {
+    let mut told = json!(command);
+    let operation = command.operation.and_then(|id| world.operation(id));
+    if let Some(Statement::Failed(error)) = operation.map(|found| &found.statement) {
+        told["error"] = json!(error.number);
+    }
+    told
 }

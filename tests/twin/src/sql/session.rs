@@ -1,6 +1,7 @@
 //! A logged-in session: who it is, what it may do, and what it has set.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::world::{Origin, Party, World, setup::LoginSetup};
@@ -215,6 +216,8 @@ pub struct Session {
     pub encrypted: bool,
     /// Which end of a network path the client is.
     pub party: Party,
+    /// Where its connection comes from, if it came over one.
+    pub address: Option<SocketAddr>,
     pub(crate) initial_database: String,
     pub(crate) no_count: bool,
     pub(crate) transactions: u32,
@@ -262,6 +265,7 @@ impl Session {
                 Some(name) => Party::Application(name.to_owned()),
                 None => login.party.clone(),
             },
+            address: None,
             no_count: false,
             initial_database: database.to_owned(),
             transactions: 0,
@@ -339,6 +343,7 @@ impl Session {
             login: self.login.clone(),
             program: self.program.clone(),
             session: Some(self.id),
+            address: self.address,
         }
     }
 

@@ -117,7 +117,7 @@ pub(crate) enum Kind {
         status_only: bool,
     },
     /// What changes how the server is set up.
-    SetUp(Vec<Change>),
+    SetUp(SetUp),
     /// What makes, changes and drops availability groups, beside their roles.
     Group(GroupCommand),
     /// DBCC TRACESTATUS
@@ -129,6 +129,13 @@ pub(crate) enum Kind {
         name: String,
         arguments: Vec<Argument>,
     },
+}
+
+/// Changes of how the server is set up, and the statement without what is secret in it.
+#[derive(Clone, Debug)]
+pub(crate) struct SetUp {
+    pub(crate) words: String,
+    pub(crate) changes: Vec<Change>,
 }
 
 /// An argument of a procedure call.

@@ -1,6 +1,7 @@
 //! A connection from its first byte to the end of its login.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -25,11 +26,11 @@ const DEFAULT_INSTANCE: &str = "MSSQLSERVER";
 ///
 /// # Errors
 /// Why the connection ended, if not by the client's leave.
-pub(super) async fn run<S>(door: &Door, stream: S) -> io::Result<()>
+pub(super) async fn run<S>(door: &Door, stream: S, peer: Option<SocketAddr>) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let client = tokio::time::timeout(LOGIN_DEADLINE, open(door, stream))
+    let client = tokio::time::timeout(LOGIN_DEADLINE, open(door, stream, peer))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the login takes too long"))??;
     match client {
@@ -45,7 +46,11 @@ pub(super) enum Transport<S> {
 }
 
 /// PRELOGIN, TLS and login; `None` if the login was refused, and said so.
-async fn open<S>(door: &Door, mut stream: S) -> io::Result<Option<(login::Client, Transport<S>)>>
+async fn open<S>(
+    door: &Door,
+    mut stream: S,
+    peer: Option<SocketAddr>,
+) -> io::Result<Option<(login::Client, Transport<S>)>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -55,10 +60,10 @@ where
     let (mut transport, opening) = if first == TLS_HANDSHAKE {
         let acceptor = TlsAcceptor::from(door.tls.strict.clone());
         let mut tls = acceptor.accept(wrapped).await?;
-        let opening = greet(door, &mut tls, true).await?;
+        let opening = greet(door, &mut tls, (true, peer)).await?;
         (Transport::Tls(Box::new(tls)), opening)
     } else {
-        let opening = greet(door, &mut wrapped, false).await?;
+        let opening = greet(door, &mut wrapped, (false, peer)).await?;
         let transport = match opening.cover {
             Cover::Closed => return Ok(None),
             Cover::Nothing => Transport::Clear(wrapped),
@@ -89,7 +94,11 @@ where
 }
 
 /// Reads PRELOGIN and answers it.
-async fn greet<T>(door: &Door, stream: &mut T, strict: bool) -> io::Result<login::Opening>
+async fn greet<T>(
+    door: &Door,
+    stream: &mut T,
+    (strict, peer): (bool, Option<SocketAddr>),
+) -> io::Result<login::Opening>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -120,7 +129,7 @@ where
     stream.flush().await?;
     // In strict mode all is inside TLS already, and what was asked is ignored.
     let cover = if strict { Cover::Everything } else { cover };
-    Ok(login::Opening { cover, strict, asked, tokens, nonce })
+    Ok(login::Opening { cover, strict, asked, tokens, nonce, peer })
 }
 
 /// Whether a client means another instance of this machine. `MSSQLServer` is what clients say that

@@ -180,7 +180,7 @@ fn door() -> Door {
 /// Sends all bytes to a door and reads what it says, until it closes or the client is done.
 async fn talk(door: &Door, bytes: &[u8]) -> Vec<u8> {
     let (mut client, server) = tokio::io::duplex(1 << 20);
-    let serve = connection::run(door, server);
+    let serve = connection::run(door, server, None);
     let speak = async {
         // The door may have closed before the last byte.
         let _ = client.write_all(bytes).await;

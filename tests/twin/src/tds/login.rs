@@ -1,6 +1,7 @@
 //! Who may log in, and what the answer says.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -53,6 +54,8 @@ pub(super) struct Opening {
     pub(super) tokens: bool,
     /// What it has given to come with them.
     pub(super) nonce: Nonce,
+    /// Where the client is.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 /// Checks a LOGIN7 and answers it; `None` if it was refused.
@@ -96,6 +99,7 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
             None
         }
         Ok((mut session, seat)) => {
+            session.address = opening.peer;
             session.encrypted = opening.cover == Cover::Everything;
             let greeting = Greeting { server: &server, version, packet_size, acknowledge };
             greeting.write(&session, door.options.redirect, &mut out);
@@ -131,6 +135,7 @@ fn admit(
             instance: door.instance.clone(),
             login: name,
             program: asked.program.clone(),
+            address: opening.peer,
             proof,
             strict: opening.strict,
             refused,

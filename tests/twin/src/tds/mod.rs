@@ -133,7 +133,7 @@ where
                     let _ = stream.set_nodelay(true);
                     let door = door.clone();
                     connections.spawn(async move {
-                        if let Err(error) = connection::run(&door, stream).await {
+                        if let Err(error) = connection::run(&door, stream, Some(peer)).await {
                             tracing::debug!(instance = door.instance, %peer, "{error}");
                         }
                     });

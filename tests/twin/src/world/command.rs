@@ -93,6 +93,7 @@ impl World {
             command: words,
             operation: outcome.as_ref().ok().map(|executed| executed.operation),
             refused: outcome.as_ref().err().map(ToString::to_string),
+            error: outcome.as_ref().err().map(|error| error.number),
         });
         self.note_writers();
         outcome

@@ -129,6 +129,7 @@ impl World {
             command: CommandWords(format!("POST {instance}/{link}/failover {kind:?}")),
             operation: outcome.as_ref().ok().map(|accepted| accepted.operation),
             refused: outcome.as_ref().err().map(|error| error.code.clone()),
+            error: None,
         });
         outcome
     }

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::{CommandRecord, Origin, OwnDatabase, SqlError, World, ledger::CommandWords};
+use super::{Origin, OwnDatabase, SqlError, World};
 
 /// What a statement about a whole database asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +65,8 @@ impl World {
     ) -> Result<Option<u16>, SqlError> {
         let outcome = self.do_change(at, session, name, command, others);
         if !matches!(outcome, Ok(Some(_))) {
-            self.ledger.note_command(CommandRecord {
-                at: self.now,
-                target: at.to_owned(),
-                who: who.clone(),
-                command: CommandWords(command.words(name)),
-                operation: None,
-                refused: outcome.as_ref().err().map(ToString::to_string),
-            });
+            let told = outcome.as_ref().map(|_| ());
+            self.note_command(at, who.clone(), command.words(name), told);
             self.note_writers();
         }
         outcome
@@ -104,14 +98,8 @@ impl World {
             let text = "Statement 'SHUTDOWN' is not supported in SQL Database Managed Instance.";
             SqlError::new(41_906, text)
         });
-        self.ledger.note_command(CommandRecord {
-            at: self.now,
-            target: at.to_owned(),
-            who: who.clone(),
-            command: CommandWords("SHUTDOWN".to_owned()),
-            operation: None,
-            refused: refused.as_ref().map(ToString::to_string),
-        });
+        let told = refused.as_ref().map_or(Ok(()), Err);
+        self.note_command(at, who.clone(), "SHUTDOWN".to_owned(), told);
         match refused {
             Some(error) => Err(error),
             None => {
@@ -385,7 +373,9 @@ impl DatabaseCommand {
         }
     }
 
-    fn words(&self, name: &str) -> String {
+    /// The statement in words.
+    #[must_use]
+    pub fn words(&self, name: &str) -> String {
         match self {
             DatabaseCommand::Create => format!("CREATE DATABASE [{name}]"),
             DatabaseCommand::Drop => format!("DROP DATABASE [{name}]"),

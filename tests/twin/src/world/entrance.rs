@@ -1,6 +1,7 @@
 //! Who came to which door, how, and what became of it. The newest of them are kept.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub struct Entry {
     pub login: String,
     /// The program name of LOGIN7.
     pub program: String,
+    /// Where the connection comes from.
+    pub address: Option<SocketAddr>,
     /// How.
     pub proof: Proof,
     /// TDS 8: TLS from the first byte.

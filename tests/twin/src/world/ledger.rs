@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Lsn, OperationId, Origin, Side, World, log::RecordKind};
+use super::{Lsn, OperationId, Origin, Side, SqlError, World, log::RecordKind};
 
 /// A commit's number within its database; commits are numbered in the order in which they happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -82,6 +82,8 @@ pub struct CommandRecord {
     pub operation: Option<OperationId>,
     /// Why it was refused at once.
     pub refused: Option<String>,
+    /// The number of that error; ARM has codes instead.
+    pub error: Option<u32>,
 }
 
 /// A command as T-SQL or as a request to ARM, in words.
@@ -201,6 +203,26 @@ impl Writers {
 }
 
 impl World {
+    /// Notes a command that is carried out elsewhere, or was refused before it came here.
+    pub fn note_command(
+        &mut self,
+        at: &str,
+        who: Origin,
+        words: String,
+        outcome: Result<(), &SqlError>,
+    ) {
+        let error = outcome.err();
+        self.ledger.note_command(CommandRecord {
+            at: self.now,
+            target: at.to_owned(),
+            who,
+            command: CommandWords(words),
+            operation: None,
+            refused: error.map(ToString::to_string),
+            error: error.map(|error| error.number),
+        });
+    }
+
     /// Acknowledged commits that do not live on the surviving primary: the member that became
     /// primary last. `None` if there is no such link.
     #[must_use]

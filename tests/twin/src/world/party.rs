@@ -1,6 +1,6 @@
 //! Who talks to whom.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -32,13 +32,16 @@ pub struct Origin {
     pub program: String,
     /// The session on the instance, if there is one.
     pub session: Option<u16>,
+    /// Where its connection comes from, if it came over one.
+    pub address: Option<SocketAddr>,
 }
 
 impl Origin {
     /// An origin without a session, for tests and simulations.
     #[must_use]
     pub fn new(party: Party, login: &str, program: &str) -> Origin {
-        Origin { party, login: login.to_owned(), program: program.to_owned(), session: None }
+        let (login, program) = (login.to_owned(), program.to_owned());
+        Origin { party, login, program, session: None, address: None }
     }
 }
 

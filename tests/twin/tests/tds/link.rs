@@ -90,5 +90,8 @@ async fn without_the_permission_nothing_happens() {
     assert_eq!(code(rows(&mut nobody, &statement).await), 15_151);
     assert_eq!(code(rows(&mut nobody, Q4).await), 300);
     assert_eq!(number(&mut nobody, "SELECT COUNT(*) FROM sys.availability_groups").await, 0);
-    assert_eq!(doors.world.with(|world| world.ledger().commands().len()), 0);
+    let told = doors.world.with(|world| world.ledger().commands().to_vec());
+    let [told] = told.as_slice() else { panic!("one command: {told:?}") };
+    let told = (told.command.0.as_str(), told.error, told.who.login.as_str());
+    assert_eq!(told, (statement.as_str(), Some(15_151), "nobody"));
 }

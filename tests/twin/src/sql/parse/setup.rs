@@ -5,7 +5,7 @@
 use sqlparser::tokenizer::Token;
 
 use crate::sql::error::Result;
-use crate::sql::statement::Kind;
+use crate::sql::statement::{Kind, SetUp};
 use crate::world::setup::{Change, DatabaseChange, EndpointChange, LinkChange, LoginChange, Until};
 use crate::world::{DatabaseCommand, Others, Users};
 
@@ -38,7 +38,7 @@ impl Reader<'_> {
 
     pub(super) fn set_up(&mut self, first: &str) -> Result<Kind> {
         let wrong = self.unexpected();
-        let items = self.items();
+        let (items, words) = self.items();
         if first == "DBCC" && word(&items, 1) == "TRACESTATUS" {
             return Ok(Kind::TraceStatus);
         }
@@ -61,14 +61,16 @@ impl Reader<'_> {
             "DBCC" => traces(&items),
             _ => alter(&items),
         };
-        changes.map(Kind::SetUp).ok_or(wrong)
+        changes.map(|changes| Kind::SetUp(SetUp { words, changes })).ok_or(wrong)
     }
 
-    fn items(&mut self) -> Vec<Item> {
+    /// The rest of the statement, and how it reads without what is secret in it.
+    fn items(&mut self) -> (Vec<Item>, String) {
         let mut items = Vec::new();
+        let mut words = String::new();
         loop {
             let item = match &self.parser.peek_token_ref().token {
-                Token::EOF | Token::SemiColon => return items,
+                Token::EOF | Token::SemiColon => return (items, words),
                 Token::Word(found) => {
                     Item { text: found.value.clone(), quoted: found.quote_style.is_some() }
                 }
@@ -77,10 +79,30 @@ impl Reader<'_> {
                 }
                 other => Item { text: other.to_string(), quoted: false },
             };
+            let shown = match &self.parser.peek_token_ref().token {
+                Token::SingleQuotedString(_) | Token::NationalStringLiteral(_)
+                    if is_secret(&items) =>
+                {
+                    "'***'".to_owned()
+                }
+                other => other.to_string(),
+            };
+            let close = [",", ")", ".", "::"].contains(&shown.as_str());
+            if !close && !words.is_empty() && !words.ends_with(['(', '.', ':']) {
+                words.push(' ');
+            }
+            words += &shown;
             items.push(item);
             self.parser.next_token();
         }
     }
+}
+
+/// Whether what follows these items must not be told.
+fn is_secret(items: &[Item]) -> bool {
+    let [.., name, equals] = items else { return false };
+    let secrets = ["PASSWORD", "OLD_PASSWORD", "SECRET"];
+    equals.text == "=" && secrets.iter().any(|secret| name.text.eq_ignore_ascii_case(secret))
 }
 
 fn permission(items: &[Item], granted: bool) -> Option<Vec<Change>> {

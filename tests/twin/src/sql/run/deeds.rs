@@ -5,7 +5,7 @@ use crate::sql::session::{Permission, Session};
 use crate::sql::statement::{DatabaseAction, GroupAction};
 use crate::world::{Command, DatabaseCommand, GroupCommand, Others, World};
 
-use super::{OTHER, Output, Step, finished};
+use super::{OTHER, Output, Step, finished, record};
 
 pub(super) fn use_database(
     name: &str,
@@ -71,11 +71,7 @@ pub(super) fn group_command(
         );
         return Err(Error::new(15151, 16, text));
     }
-    Ok(match action {
-        GroupAction::Failover => Command::Failover { group },
-        GroupAction::ForceFailoverAllowDataLoss => Command::ForceFailover { group },
-        GroupAction::SetRoleSecondary => Command::SetRoleSecondary { group },
-    })
+    Ok(record::of_group(group, action))
 }
 
 /// CREATE, ALTER and DROP AVAILABILITY GROUP beside roles, if the session may.
@@ -107,10 +103,7 @@ pub(super) fn database_command(
     if !session.may(Permission::AlterAnyDatabase) {
         return Err(may_not_alter(&database));
     }
-    Ok(match action {
-        DatabaseAction::Suspend => Command::Suspend { database },
-        DatabaseAction::Resume => Command::Resume { database },
-    })
+    Ok(record::of_database(database, action))
 }
 
 /// CREATE, ALTER and DROP DATABASE, if the session may.

@@ -12,6 +12,7 @@ mod deeds;
 mod expression;
 mod flow;
 mod procedure;
+mod record;
 mod setup;
 mod store;
 mod system;
@@ -306,7 +307,11 @@ impl Run {
         self.raised = Raised::Itself;
         self.changing = matches!(statement.kind, Kind::Insert(_) | Kind::Modify(_));
         world.begin_request(at, session.id, statement.kind.command(), None);
+        let noted = world.ledger().commands().len();
         let done = self.statement(&statement, world, at, session);
+        if world.ledger().commands().len() == noted {
+            record::note(&statement.kind, done.as_ref().err(), world, at, session);
+        }
         match done {
             Ok(step) => {
                 self.barred = None;
@@ -463,7 +468,7 @@ impl Run {
                 let command = deeds::database_command(name.clone(), *action, session)?;
                 self.deed(command, world, at, session)
             }
-            Kind::SetUp(changes) => setup::change(changes.clone(), world, at, session),
+            Kind::SetUp(set_up) => setup::change(set_up.changes.clone(), world, at, session),
             Kind::Group(command) => deeds::administer(command.clone(), world, at, session),
             Kind::TraceStatus => Ok(setup::trace_status(world, at, session)),
             Kind::LogSpace => setup::log_space(world, at, session),

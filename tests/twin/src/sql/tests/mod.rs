@@ -7,6 +7,7 @@ mod hadr;
 mod language;
 mod mutations;
 mod procedures;
+mod record;
 mod refusals;
 mod relations;
 mod restore;

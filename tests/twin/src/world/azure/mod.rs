@@ -149,6 +149,7 @@ impl World {
             command: CommandWords(words),
             operation: None,
             refused: outcome.as_ref().err().map(|error| error.code.clone()),
+            error: None,
         });
         outcome
     }

@@ -14,10 +14,7 @@ use jiff::Timestamp;
 pub use facts::SeedingFacts;
 pub use prepared::PreparedSpec;
 
-use super::{
-    ClusterType, CommandRecord, Guid, Instance, Link, Origin, Side, SqlError, World,
-    ledger::CommandWords,
-};
+use super::{ClusterType, Guid, Instance, Link, Origin, Side, SqlError, World};
 
 /// A statement about availability groups, beside those that change roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,16 +138,9 @@ impl World {
         who: &Origin,
         command: GroupCommand,
     ) -> Result<(), SqlError> {
-        let words = CommandWords(command.words());
+        let words = command.words();
         let outcome = self.do_administer(at, command);
-        self.ledger.note_command(CommandRecord {
-            at: self.now,
-            target: at.to_owned(),
-            who: who.clone(),
-            command: words,
-            operation: None,
-            refused: outcome.as_ref().err().map(ToString::to_string),
-        });
+        self.note_command(at, who.clone(), words, outcome.as_ref().copied());
         self.note_writers();
         outcome
     }
@@ -282,7 +272,9 @@ impl GroupCommand {
         }
     }
 
-    fn words(&self) -> String {
+    /// The statement in short.
+    #[must_use]
+    pub fn words(&self) -> String {
         let (name, rest) = match self {
             GroupCommand::Create { name, databases, .. } => {
                 (name, format!(" FOR DATABASE {}", databases.join(", ")))

@@ -1,0 +1,75 @@
+//! What the record of commands keeps of what administrators do.
+
+use super::{Bench, Login};
+
+fn told(bench: &Bench) -> Vec<(String, Option<u32>)> {
+    let commands = bench.world.ledger().commands().iter();
+    commands.map(|command| (command.command.0.clone(), command.error)).collect()
+}
+
+#[test]
+fn each_command_is_kept_with_its_outcome_and_without_secrets() {
+    let mut bench = Bench::admin("sql01");
+    let other = bench.another();
+    let kill = format!("KILL {}", other.id);
+    bench.run(&kill);
+    bench.run("KILL 9999");
+    bench.run("GRANT ALTER ANY AVAILABILITY GROUP TO [dr]; DENY VIEW SERVER STATE TO dr");
+    bench.run("ALTER LOGIN sa WITH PASSWORD = N'gEheim1'");
+    bench.run("CREATE MASTER KEY ENCRYPTION BY PASSWORD = 'gEheim2'");
+    bench.run("CREATE CREDENTIAL [https://x.y/z] WITH IDENTITY = 'SHARED', SECRET = 'gEheim3'");
+    bench.run("CREATE CERTIFICATE c WITH SUBJECT = 'c'; DROP CERTIFICATE nowhere");
+    bench.run("CREATE DATABASE extra; ALTER DATABASE extra SET READ_ONLY; DROP DATABASE extra");
+    bench.run("DBCC TRACEON (3226, -1)");
+    bench.run("DECLARE @j sysname = N'none'; EXEC msdb.dbo.sp_start_job @job_name = @j");
+    // What only reads, and what only its session notices, is nobody's command.
+    bench.run("SELECT 1; SET NOCOUNT ON; USE msdb; KILL 51 WITH STATUSONLY; CREATE TABLE t (a int)");
+    let told = told(&bench);
+    let words: Vec<(&str, Option<u32>)> =
+        told.iter().map(|(words, error)| (words.as_str(), *error)).collect();
+    assert_eq!(
+        words,
+        [
+            (kill.as_str(), None),
+            ("KILL 9999", Some(6_106)),
+            ("GRANT ALTER ANY AVAILABILITY GROUP TO [dr]", None),
+            ("DENY VIEW SERVER STATE TO dr", None),
+            ("ALTER LOGIN sa WITH PASSWORD = '***'", None),
+            ("CREATE MASTER KEY ENCRYPTION BY PASSWORD = '***'", None),
+            (
+                "CREATE CREDENTIAL [https://x.y/z] WITH IDENTITY = 'SHARED', SECRET = '***'",
+                None
+            ),
+            ("CREATE CERTIFICATE c WITH SUBJECT = 'c'", None),
+            ("DROP CERTIFICATE nowhere", Some(15_151)),
+            ("CREATE DATABASE [extra]", None),
+            ("ALTER DATABASE [extra] SET READ_ONLY", None),
+            ("DROP DATABASE [extra]", None),
+            ("DBCC TRACEON (3226, - 1)", None),
+            ("EXECUTE msdb.dbo.sp_start_job @job_name = 'none'", Some(14_262)),
+        ]
+    );
+}
+
+#[test]
+fn what_a_session_may_not_do_is_kept_too() {
+    let mut bench = Bench::new("sql01", &Login::with("nobody", "x", []));
+    bench.run("KILL 60");
+    bench.run("ALTER DATABASE Sales SET HADR SUSPEND");
+    bench.run("DROP DATABASE Sales");
+    bench.run("BACKUP LOG Sales TO DISK = N'x'");
+    let told = told(&bench);
+    let words: Vec<(&str, Option<u32>)> =
+        told.iter().map(|(words, error)| (words.as_str(), *error)).collect();
+    assert_eq!(
+        words,
+        [
+            ("KILL 60", Some(6_102)),
+            ("ALTER DATABASE [Sales] SET HADR SUSPEND", Some(5_011)),
+            ("DROP DATABASE [Sales]", Some(3_701)),
+            ("BACKUP DATABASE", Some(262)),
+        ]
+    );
+    let who = &bench.world.ledger().commands()[0].who;
+    assert_eq!((who.login.as_str(), who.program.as_str()), ("nobody", "bench"));
+}
