@@ -234,6 +234,8 @@ pub(super) fn cure(chaos: &Chaos, rng: &mut fastrand::Rng) -> Option<(Fault, i64
         | Fault::Move { .. }
         | Fault::Repair { .. }
         | Fault::FailNext { .. }
+        | Fault::FailLogin { .. }
+        | Fault::Wire { .. }
         | Fault::ArmThrottle { .. }
         | Fault::ArmConflict { .. }
         | Fault::TokenServiceDown { .. }

@@ -71,6 +71,8 @@ fn shared(chaos: &Chaos, name: &str) -> Option<Fault> {
         | Fault::Move { .. }
         | Fault::Repair { .. }
         | Fault::FailNext { .. }
+        | Fault::FailLogin { .. }
+        | Fault::Wire { .. }
         | Fault::ArmUnavailable { .. }
         | Fault::ArmThrottle { .. }
         | Fault::ArmConflict { .. }

@@ -88,7 +88,7 @@ async fn fault(
     State(world): State<SharedWorld>,
     Json(fault): Json<Fault>,
 ) -> Result<StatusCode, Response> {
-    world.with(|world| world.fault(fault)).map_err(|error| refuse(&error))?;
+    world.with(|world| world.fault(fault)).map_err(|error| wrong(&error))?;
     world.wake();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -97,7 +97,7 @@ async fn set(
     State(world): State<SharedWorld>,
     Json(setting): Json<Setting>,
 ) -> Result<StatusCode, Response> {
-    world.with(|world| world.set(setting)).map_err(|error| refuse(&error))?;
+    world.with(|world| world.set(setting)).map_err(|error| wrong(&error))?;
     world.wake();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -107,7 +107,7 @@ async fn set_up(
     Json(asked): Json<SetupChange>,
 ) -> Result<StatusCode, Response> {
     let SetupChange { instance, change } = asked;
-    world.with(|world| world.set_up(&instance, change)).map_err(|error| refuse(&error))?;
+    world.with(|world| world.set_up(&instance, change)).map_err(|error| wrong(&error))?;
     world.wake();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -116,7 +116,7 @@ async fn directory(
     State(world): State<SharedWorld>,
     Json(change): Json<DirectoryChange>,
 ) -> Result<StatusCode, Response> {
-    world.with(|world| world.change_directory(change)).map_err(|error| refuse(&error))?;
+    world.with(|world| world.change_directory(change)).map_err(|error| wrong(&error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -166,13 +166,9 @@ async fn workload(
         }
         Ok(())
     });
-    changed.map_err(|error: UnknownName| refuse(&error))?;
+    changed.map_err(|error: UnknownName| wrong(&error))?;
     world.wake();
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn refuse(error: &UnknownName) -> Response {
-    wrong(error)
 }
 
 fn wrong(error: &dyn std::error::Error) -> Response {

@@ -36,7 +36,7 @@ pub(super) async fn control_plane(
     next: Next,
 ) -> Response {
     let from = party(request.headers());
-    if !pass(&door, &from, &Party::Arm).await {
+    if !pass(&door, &from, &Party::Arm, length(request.headers())).await {
         return lost();
     }
     let (method, sent) = (request.method().clone(), request.headers().clone());
@@ -45,7 +45,8 @@ pub(super) async fn control_plane(
         Err(problem) => problem.into_response(),
     };
     dress(&door, &method, &sent, response.headers_mut());
-    if pass(&door, &Party::Arm, &from).await { response } else { lost() }
+    let bytes = size(&response);
+    if pass(&door, &Party::Arm, &from, bytes).await { response } else { lost() }
 }
 
 /// The token service's side of the gate; the managed identity endpoint shares it.
@@ -55,7 +56,7 @@ pub(super) async fn token_service(
     next: Next,
 ) -> Response {
     let from = party(request.headers());
-    if !pass(&door, &from, &Party::TokenService).await {
+    if !pass(&door, &from, &Party::TokenService, length(request.headers())).await {
         return lost();
     }
     let response = if door.world.with(|world| world.token_service_down()) {
@@ -63,7 +64,8 @@ pub(super) async fn token_service(
     } else {
         next.run(request).await
     };
-    if pass(&door, &Party::TokenService, &from).await { response } else { lost() }
+    let bytes = size(&response);
+    if pass(&door, &Party::TokenService, &from, bytes).await { response } else { lost() }
 }
 
 /// What a caller hears whose reply was lost, if it is still there after all that silence.
@@ -101,7 +103,24 @@ pub(crate) fn new_guid() -> Guid {
     Guid::random(&mut fastrand::Rng::new())
 }
 
-async fn pass(door: &Door, from: &Party, to: &Party) -> bool {
+/// What a body needs beside itself: the lines of a request or a response and its headers.
+const AROUND: usize = 1_024;
+
+fn length(headers: &HeaderMap) -> usize {
+    let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    AROUND + told.and_then(|length| length.parse::<usize>().ok()).unwrap_or(0)
+}
+
+fn size(response: &Response) -> usize {
+    let told = axum::body::HttpBody::size_hint(response.body()).lower();
+    AROUND + usize::try_from(told).unwrap_or(0)
+}
+
+async fn pass(door: &Door, from: &Party, to: &Party, bytes: usize) -> bool {
+    let way = door.world.with(|world| world.carry(from, to, bytes));
+    if way.is_positive() {
+        door.world.sleep(way).await;
+    }
     let open = door.world.until(SILENCE, |world| match world.reachable(from, to) {
         Reach::Open { delay } => Some(delay),
         Reach::Refused | Reach::Silent => None,

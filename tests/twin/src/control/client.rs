@@ -4,10 +4,10 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Named, WorkloadChange};
-use crate::world::{Fault, Party, Setting};
+use crate::world::{AttentionStyle, Encryption, Fault, Party, Setting, Stage, Trouble};
 
 /// What can be asked of a running twin. Parties are `agent`, `operator`, `arm`, `token-service`,
 /// `app:NAME` or the name of an instance.
@@ -78,9 +78,9 @@ pub enum Command {
         /// By up to how many milliseconds, each way.
         ms: u32,
     },
-    /// Let the log between two instances have less bandwidth.
+    /// Let the path between two instances, or between a client and a server, have less bandwidth.
     Throttle {
-        /// One instance.
+        /// One end.
         a: Party,
         /// The other.
         b: Party,
@@ -191,6 +191,51 @@ pub enum Command {
         #[arg(long, default_value_t = 1)]
         times: u32,
     },
+    /// Let the next logins at an instance fail.
+    FailLogin {
+        /// The instance.
+        instance: String,
+        /// With which error number: 18456, 4060, 18470, 40613, 40197, 49918...
+        number: u32,
+        /// And with which state.
+        #[arg(long)]
+        state: Option<u8>,
+        /// How many; 0 ends it.
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+    },
+    /// Let something go wrong on the wire of an instance's next connections or answers.
+    Wire {
+        /// The instance.
+        instance: String,
+        /// At which stage of a connection: `accept`, `prelogin`, `tls`, `login`, `before-answer`,
+        /// `within-answer` or `before-done`.
+        #[arg(value_parser = word::<Stage>)]
+        stage: Stage,
+        /// What: `stall`, `dribble`, `eof`, `reset`, `garbage`, `short-length` or `long-length`.
+        #[arg(value_parser = word::<Trouble>)]
+        trouble: Trouble,
+        /// How long a stall is, or the pause after each byte, in ms.
+        #[arg(long)]
+        ms: Option<u32>,
+        /// To how many; 0 ends it.
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+    },
+    /// Change what an instance's TDS door agrees to.
+    Door {
+        /// The instance.
+        instance: String,
+        /// `available`, `forced` or `not-supported`, for connections that come from now on.
+        #[arg(long, value_parser = word::<Encryption>)]
+        encryption: Option<Encryption>,
+        /// How cancelled requests end: `one-message`, `two-messages`, `never`, `late` or `twice`.
+        #[arg(long, value_parser = word::<AttentionStyle>)]
+        attention: Option<AttentionStyle>,
+        /// The instance to which whoever logs in is sent; its own name: nobody is any more.
+        #[arg(long)]
+        redirect: Option<String>,
+    },
     /// Let ARM answer 503, or end that.
     ArmUnavailable {
         /// `on` or `off`.
@@ -294,6 +339,10 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::Job { instance, job, on } => {
             return send(base_url, "set", &Setting::JobEnabled { instance, job, on }).await;
         }
+        Command::Door { instance, encryption, attention, redirect } => {
+            let setting = Setting::Door { instance, encryption, attention, redirect };
+            return send(base_url, "set", &setting).await;
+        }
         Command::Stop { instance } => Fault::Stop { instance },
         Command::Start { instance } => Fault::Start { instance },
         Command::Restart { instance, down_ms } => Fault::Restart { instance, down_ms },
@@ -320,6 +369,12 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::Move { instance } => Fault::Move { instance },
         Command::FailNext { instance, number, times } => {
             Fault::FailNext { instance, number, times }
+        }
+        Command::FailLogin { instance, number, state, times } => {
+            Fault::FailLogin { instance, number, state, times }
+        }
+        Command::Wire { instance, stage, trouble, ms, times } => {
+            Fault::Wire { instance, stage, trouble, ms, times }
         }
         Command::ArmUnavailable { on } => Fault::ArmUnavailable { on },
         Command::ArmThrottle { times, retry_after_s } => {
@@ -351,6 +406,11 @@ async fn send(base_url: &str, what: &str, body: &impl Serialize) -> anyhow::Resu
     }
     let status = answer.status();
     bail!("the twin answers {status}: {}", answer.text().await.unwrap_or_default())
+}
+
+/// One of the words that an enumeration has.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
 fn on_off(text: &str) -> Result<bool, String> {

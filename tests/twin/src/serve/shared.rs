@@ -155,8 +155,13 @@ impl SharedWorld {
 
     /// Sleeps for some of the world's time.
     pub async fn sleep(&self, time: SignedDuration) {
-        let real = time.as_secs_f64().max(0.0) / self.inner.speed;
-        tokio::time::sleep(Duration::from_secs_f64(real)).await;
+        tokio::time::sleep(self.real(time)).await;
+    }
+
+    /// How long some of the world's time takes.
+    #[must_use]
+    pub fn real(&self, time: SignedDuration) -> Duration {
+        Duration::from_secs_f64(time.as_secs_f64().max(0.0) / self.inner.speed)
     }
 }
 

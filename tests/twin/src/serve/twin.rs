@@ -177,6 +177,7 @@ impl Opening {
         let LoginEndpoint { user, password } = self.people.agent();
         let (listener, port) = doors::bind()?;
         let name = behind.name().to_owned();
+        self.world.with(|world| world.know_port(&name, port));
         let tls = self.tls.tds.clone();
         let door = TdsDoor { world: self.world.clone(), behind, tls, logins };
         self.tasks.spawn(doors::tds(door, listener, self.stop.clone()));

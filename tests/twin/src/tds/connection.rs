@@ -1,7 +1,6 @@
 //! A connection from its first byte to the end of its login.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,11 +9,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::sql::version_of;
+use crate::world::Stage;
 
 use super::handshake::Wrapped;
 use super::identity::{instance_name, takes_tokens};
+use super::line::Peer;
 use super::packet::{END, HEADER, LOGIN7, Message, PRELOGIN, REPLY, invalid, packet, read_message};
 use super::prelogin::{self, Cover};
+use super::trouble::Mishap;
 use super::{Door, LOGIN_DEADLINE, gate, login, session};
 
 /// How the first byte of a TLS record differs from that of a packet: strict clients begin with it.
@@ -26,7 +28,7 @@ const DEFAULT_INSTANCE: &str = "MSSQLSERVER";
 ///
 /// # Errors
 /// Why the connection ended, if not by the client's leave.
-pub(super) async fn run<S>(door: &Door, stream: S, peer: Option<SocketAddr>) -> io::Result<()>
+pub(super) async fn run<S>(door: &Door, stream: S, peer: Peer) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -49,7 +51,7 @@ pub(super) enum Transport<S> {
 async fn open<S>(
     door: &Door,
     mut stream: S,
-    peer: Option<SocketAddr>,
+    peer: Peer,
 ) -> io::Result<Option<(login::Client, Transport<S>)>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -59,7 +61,7 @@ where
     let mut wrapped = Wrapped::new(stream, vec![first]);
     let (mut transport, opening) = if first == TLS_HANDSHAKE {
         let acceptor = TlsAcceptor::from(door.tls.strict.clone());
-        let mut tls = acceptor.accept(wrapped).await?;
+        let mut tls = shake(door, &peer, acceptor.accept(wrapped)).await?;
         let opening = greet(door, &mut tls, (true, peer)).await?;
         (Transport::Tls(Box::new(tls)), opening)
     } else {
@@ -70,7 +72,7 @@ where
             Cover::LoginOnly | Cover::Everything => {
                 wrapped.wrap(true);
                 let acceptor = TlsAcceptor::from(door.tls.wrapped.clone());
-                let mut tls = acceptor.accept(wrapped).await?;
+                let mut tls = shake(door, &opening.peer, acceptor.accept(wrapped)).await?;
                 tls.get_mut().0.wrap(false);
                 Transport::Tls(Box::new(tls))
             }
@@ -93,11 +95,25 @@ where
     Ok(client.map(|client| (client, transport)))
 }
 
+/// The TLS handshake, and what goes wrong in it.
+async fn shake<T>(
+    door: &Door,
+    peer: &Peer,
+    accept: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    if let Some(mishap) = Mishap::take(door, &peer.cable, &[Stage::Tls]) {
+        peer.cable.suffer(&mishap);
+    }
+    let accepted = accept.await;
+    peer.cable.recover();
+    accepted
+}
+
 /// Reads PRELOGIN and answers it.
 async fn greet<T>(
     door: &Door,
     stream: &mut T,
-    (strict, peer): (bool, Option<SocketAddr>),
+    (strict, peer): (bool, Peer),
 ) -> io::Result<login::Opening>
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -108,7 +124,7 @@ where
     }
     let asked = prelogin::parse(&message.data)?;
     gate::awake(&door.world, &door.instance).await?;
-    let (encryption, cover) = prelogin::negotiate(asked.encryption, door.options.encryption);
+    let (encryption, cover) = prelogin::negotiate(asked.encryption, door.options().encryption);
     let about = door.world.with(|world| {
         let instance = world.instance(&door.instance)?;
         Some((version_of(instance), takes_tokens(instance), instance.server_name.clone()))
@@ -125,8 +141,14 @@ where
     };
     let reply = prelogin::reply(&asked, &answer);
     debug_assert!(reply.len() < 4096 - HEADER, "the answer to PRELOGIN fits in one packet");
-    stream.write_all(&packet(REPLY, END, 0, 1, &reply)).await?;
-    stream.flush().await?;
+    let reply = packet(REPLY, END, 0, 1, &reply);
+    match Mishap::take(door, &peer.cable, &[Stage::Prelogin]) {
+        Some(mishap) => mishap.send(stream, reply).await?,
+        None => {
+            stream.write_all(&reply).await?;
+            stream.flush().await?;
+        }
+    }
     // In strict mode all is inside TLS already, and what was asked is ignored.
     let cover = if strict { Cover::Everything } else { cover };
     Ok(login::Opening { cover, strict, asked, tokens, nonce, peer })

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bytes::Bytes;
+use super::line::Peer;
 use super::login7::tests::{later, login7, login7_with_library, login7_with_token};
 use super::packet::{BATCH, END, FEDAUTH, LOGIN7, PRELOGIN, RPC, packet};
 use super::request::tests::{execute_sql, headers, units};
@@ -169,18 +170,18 @@ fn door() -> Door {
         instance: "sql01".to_owned(),
         logins: vec![Login::sysadmin("sa", "secret")],
         tls: Tls::like(&given).expect("the same certificate"),
-        options: Options {
+        fixed: Some(Options {
             encryption: Encryption::NotSupported,
             attention: AttentionStyle::OneMessage,
             redirect: None,
-        },
+        }),
     }
 }
 
 /// Sends all bytes to a door and reads what it says, until it closes or the client is done.
 async fn talk(door: &Door, bytes: &[u8]) -> Vec<u8> {
     let (mut client, server) = tokio::io::duplex(1 << 20);
-    let serve = connection::run(door, server, None);
+    let serve = connection::run(door, server, Peer::default());
     let speak = async {
         // The door may have closed before the last byte.
         let _ = client.write_all(bytes).await;

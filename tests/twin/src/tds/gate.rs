@@ -20,17 +20,21 @@ impl Gate {
         Gate { world, client, server: Party::Instance(instance.to_owned()) }
     }
 
-    /// Waits until what the client has sent arrives.
-    pub(super) async fn inbound(&self) -> io::Result<()> {
-        self.pass(&self.client, &self.server).await
+    /// Waits until what the client has sent arrives, which is so many bytes long.
+    pub(super) async fn inbound(&self, bytes: usize) -> io::Result<()> {
+        self.pass(&self.client, &self.server, bytes).await
     }
 
     /// Waits until what the server sends is on its way and has arrived.
-    pub(super) async fn outbound(&self) -> io::Result<()> {
-        self.pass(&self.server, &self.client).await
+    pub(super) async fn outbound(&self, bytes: usize) -> io::Result<()> {
+        self.pass(&self.server, &self.client, bytes).await
     }
 
-    async fn pass(&self, from: &Party, to: &Party) -> io::Result<()> {
+    async fn pass(&self, from: &Party, to: &Party, bytes: usize) -> io::Result<()> {
+        let way = self.world.with(|world| world.carry(from, to, bytes));
+        if way.is_positive() {
+            self.world.sleep(way).await;
+        }
         let mut ticks = self.world.ticks();
         loop {
             match self.world.reachable(from, to) {

@@ -230,10 +230,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     debug_assert!(out.len() <= PACKET - HEADER, "it fits in one packet");
-    gate.outbound().await?;
+    gate.outbound(out.len()).await?;
     MessageWriter::new(&mut *stream, PACKET, 0).write(&mut out, true).await?;
     let message = read_message(stream).await?;
-    gate.inbound().await?;
+    gate.inbound(message.data.len()).await?;
     if message.kind == kind {
         return Ok(message.data);
     }

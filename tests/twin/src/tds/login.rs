@@ -1,21 +1,24 @@
 //! Who may log in, and what the answer says.
 
 use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::serve::SharedWorld;
 use crate::sql::{Error, Login, Session, enter, version_of};
-use crate::world::{Entry, NewSession, Party, Proof, Wire};
+use crate::world::{Entry, NewSession, Party, Proof, Stage, Wire};
 
 use super::Door;
 use super::gate::Gate;
 use super::identity::{Who, failed, identify, named};
+use super::line::{Cable, Peer};
 use super::login7::{self, Login7};
 use super::packet::{MessageWriter, invalid};
 use super::prelogin::{Cover, Nonce, Prelogin};
+use super::refusal::{NOT_READY, no_database, refused};
 use super::token::{self, Change};
+use super::trouble::Mishap;
 
 /// Until the login, and if the client asks for nothing.
 const DEFAULT_PACKET: usize = 4096;
@@ -27,6 +30,7 @@ pub(super) struct Client {
     pub(super) gate: Gate,
     pub(super) packet_size: usize,
     pub(super) server: String,
+    pub(super) cable: Arc<Cable>,
     _seat: Seat,
 }
 
@@ -54,8 +58,8 @@ pub(super) struct Opening {
     pub(super) tokens: bool,
     /// What it has given to come with them.
     pub(super) nonce: Nonce,
-    /// Where the client is.
-    pub(super) peer: Option<SocketAddr>,
+    /// The client's end of the connection.
+    pub(super) peer: Peer,
 }
 
 /// Checks a LOGIN7 and answers it; `None` if it was refused.
@@ -72,7 +76,7 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         None => named(door, &asked.user).map_or(Party::Agent, |login| login.party.clone()),
     };
     let gate = Gate::new(door.world.clone(), party, &door.instance);
-    gate.inbound().await?;
+    gate.inbound(data.len()).await?;
     let instance = door.world.with(|world| {
         world.instance(&door.instance).map(|i| (i.server_name.clone(), version_of(i)))
     });
@@ -99,22 +103,31 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
             None
         }
         Ok((mut session, seat)) => {
-            session.address = opening.peer;
+            session.address = opening.peer.address;
             session.encrypted = opening.cover == Cover::Everything;
             let greeting = Greeting { server: &server, version, packet_size, acknowledge };
-            greeting.write(&session, door.options.redirect, &mut out);
+            let redirect = door.options().redirect;
+            greeting.write(&session, redirect, &mut out);
             // Whoever is sent elsewhere has no session here.
-            Some((session, seat)).filter(|_| door.options.redirect.is_none())
+            Some((session, seat)).filter(|_| redirect.is_none())
         }
     };
     let id = admitted.as_ref().map_or(0, |(session, _)| session.id);
     let mut writer = MessageWriter::new(stream, DEFAULT_PACKET, id);
-    gate.outbound().await?;
+    writer.mishap = Mishap::take(door, &opening.peer.cable, &[Stage::Login]);
+    gate.outbound(out.len()).await?;
     writer.write(&mut out, true).await?;
     if admitted.is_none() {
         writer.shutdown().await;
     }
-    Ok(admitted.map(|(session, seat)| Client { session, gate, packet_size, server, _seat: seat }))
+    Ok(admitted.map(|(session, seat)| Client {
+        session,
+        gate,
+        packet_size,
+        server,
+        cable: opening.peer.cable.clone(),
+        _seat: seat,
+    }))
 }
 
 /// The session, or why there is none; either is noted.
@@ -125,8 +138,13 @@ fn admit(
     who: Who,
 ) -> Result<(Session, Seat), Vec<Error>> {
     let Who { proof, name, login, acknowledge: _ } = who;
-    let admitted =
-        login.map_err(|error| vec![error]).and_then(|login| enter_as(door, asked, login, wire));
+    let told = door.world.with(|world| world.take_login_failure(&door.instance));
+    let admitted = match told {
+        Some((number, state)) => Err(told_to_fail(number, state, &asked.user)),
+        None => {
+            login.map_err(|error| vec![error]).and_then(|login| enter_as(door, asked, login, wire))
+        }
+    };
     let refused = admitted.as_ref().err().and_then(|errors| errors.first());
     let refused = refused.map(|error| error.number);
     door.world.with(|world| {
@@ -135,13 +153,20 @@ fn admit(
             instance: door.instance.clone(),
             login: name,
             program: asked.program.clone(),
-            address: opening.peer,
+            address: opening.peer.address,
             proof,
             strict: opening.strict,
             refused,
         });
     });
     admitted
+}
+
+/// What a fault says of this login; 18456 follows a database that cannot be opened.
+fn told_to_fail(number: u32, state: Option<u8>, user: &str) -> Vec<Error> {
+    let error = refused(number, user).state(state.unwrap_or(1));
+    let also = (number == 4_060).then(|| failed(user));
+    std::iter::once(error).chain(also).collect()
 }
 
 fn enter_as(
@@ -166,10 +191,7 @@ fn enter_as(
             if !matches!(error.number, 911 | 916) {
                 return vec![error, failed(&login.name)];
             }
-            let text = format!(
-                "Cannot open database \"{wanted}\" requested by the login. The login failed."
-            );
-            vec![Error::new(4_060, 11, text), failed(&login.name)]
+            vec![Error::new(4_060, 11, no_database(wanted)), failed(&login.name)]
         })?;
         let new = NewSession {
             login: login.name.clone(),
@@ -179,33 +201,11 @@ fn enter_as(
             wire,
         };
         let Some(id) = world.open_session(&door.instance, new) else {
-            let text = "SQL Server is not ready to accept new client connections. Wait a few \
-                        minutes before trying again.";
-            return Err(vec![Error::new(17_187, 16, text)]);
+            return Err(vec![Error::new(17_187, 16, NOT_READY)]);
         };
         let seat = Seat { world: door.world.clone(), instance: door.instance.clone(), id };
         Ok((Session::new(id, login, &asked.program, &asked.host, &database), seat))
     })
-}
-
-/// Why a login with the right password does not come in.
-fn refused(number: u32, user: &str) -> Error {
-    let reason = match number {
-        18_470 => ". Reason: The account is disabled.",
-        18_486 => {
-            " because the account is currently locked out. The system administrator can unlock it."
-        }
-        18_487 => ".  Reason: The password of the account has expired.",
-        18_488 => ".  Reason: The password of the account must be changed.",
-        40_613 => {
-            let text = "Database 'master' on server is not currently available. Please retry the \
-                        connection later.";
-            return Error::new(40_613, 17, text);
-        }
-        _ => ".",
-    };
-    let number = i32::try_from(number).unwrap_or(18_456);
-    Error::new(number, 14, format!("Login failed for user '{user}'{reason}"))
 }
 
 /// What the answer to a login says beside who it is.

@@ -16,16 +16,19 @@ mod fuzz;
 mod gate;
 mod handshake;
 mod identity;
+mod line;
 mod login;
 mod login7;
 mod ntlm;
 mod packet;
 mod prelogin;
+mod refusal;
 mod reply;
 mod request;
 mod rpc;
 mod session;
 mod token;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +42,7 @@ use crate::serve::SharedWorld;
 use crate::sql::{External, Login, Permission};
 use crate::world::{InstanceKind, Principal, PrincipalKind, World};
 
-pub use prelogin::Encryption;
+pub use crate::world::{AttentionStyle, Encryption};
 
 /// Connections of one instance, logged in or not.
 const MAX_CONNECTIONS: usize = 1_000;
@@ -59,28 +62,22 @@ pub struct Options {
     pub redirect: Option<u16>,
 }
 
-/// How the server acknowledges an attention while a request runs. Clients disagree on which ways
-/// they take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttentionStyle {
-    /// The reply ends with the acknowledgement.
-    OneMessage,
-    /// The reply ends, then the acknowledgement follows as a message of its own.
-    TwoMessages,
-    /// It never comes.
-    Never,
-}
-
 impl Options {
-    /// As the instance is by default: a managed instance forces encryption.
+    /// As the instance is now: by default, a managed instance forces encryption.
     #[must_use]
     pub fn of(world: &World, instance: &str) -> Options {
         let managed = world
             .instance(instance)
             .is_some_and(|found| matches!(found.kind, InstanceKind::ManagedInstance { .. }));
-        let encryption = if managed { Encryption::Forced } else { Encryption::Available };
+        let usual = if managed { Encryption::Forced } else { Encryption::Available };
+        let door = world.door(instance);
         // Some clients of Microsoft wait for the acknowledgement as a message of its own.
-        Options { encryption, attention: AttentionStyle::TwoMessages, redirect: None }
+        let attention = door.and_then(|door| door.attention);
+        Options {
+            encryption: door.and_then(|door| door.encryption).unwrap_or(usual),
+            attention: attention.unwrap_or(AttentionStyle::TwoMessages),
+            redirect: world.sends_to(instance),
+        }
     }
 }
 
@@ -100,11 +97,10 @@ pub async fn serve<L>(
 where
     for<'l> Login: From<&'l L>,
 {
-    let options = world.with(|world| Options::of(world, &instance));
-    serve_with(listener, world, instance, &tls, logins, options).await
+    attend(listener, world, instance, &tls, logins, None).await
 }
 
-/// Like [`serve`], with options of one's own.
+/// Like [`serve`], with options of one's own in place of what the world says.
 ///
 /// # Errors
 /// A TLS configuration that does not work.
@@ -119,10 +115,24 @@ pub async fn serve_with<L>(
 where
     for<'l> Login: From<&'l L>,
 {
+    attend(listener, world, instance, tls, logins, Some(options)).await
+}
+
+async fn attend<L>(
+    listener: TcpListener,
+    world: SharedWorld,
+    instance: String,
+    tls: &ServerConfig,
+    logins: Arc<[L]>,
+    fixed: Option<Options>,
+) -> anyhow::Result<()>
+where
+    for<'l> Login: From<&'l L>,
+{
     let logins: Vec<Login> = logins.iter().map(Login::from).collect();
     world.with(|world| world.know_logins(&instance, principals(&logins)));
     let tls = Tls::like(tls).context("cannot use the certificate for TDS")?;
-    let door = Arc::new(Door { world, instance, logins, tls, options });
+    let door = Arc::new(Door { world, instance, logins, tls, fixed });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -133,7 +143,7 @@ where
                     let _ = stream.set_nodelay(true);
                     let door = door.clone();
                     connections.spawn(async move {
-                        if let Err(error) = connection::run(&door, stream, Some(peer)).await {
+                        if let Err(error) = line::attend(&door, stream, peer).await {
                             tracing::debug!(instance = door.instance, %peer, "{error}");
                         }
                     });
@@ -175,7 +185,14 @@ struct Door {
     instance: String,
     logins: Vec<Login>,
     tls: Tls,
-    options: Options,
+    /// In place of what the world says.
+    fixed: Option<Options>,
+}
+
+impl Door {
+    fn options(&self) -> Options {
+        self.fixed.unwrap_or_else(|| self.world.with(|world| Options::of(world, &self.instance)))
+    }
 }
 
 struct Tls {

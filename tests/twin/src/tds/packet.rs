@@ -7,6 +7,10 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::world::Stage;
+
+use super::trouble::Mishap;
+
 pub(super) const BATCH: u8 = 0x01;
 pub(super) const RPC: u8 = 0x03;
 pub(super) const REPLY: u8 = 0x04;
@@ -24,6 +28,8 @@ pub(super) const RESET: u8 = 0x08;
 pub(super) const RESET_KEEP_TRANSACTION: u8 = 0x10;
 
 pub(super) const HEADER: usize = 8;
+/// DONE and its kin.
+const LAST: usize = 13;
 /// The largest packet that the length field and the protocol allow.
 const MAX_PACKET: usize = 32_767;
 /// What a message may grow to: far more than any batch that a monitor or an operator sends.
@@ -112,15 +118,59 @@ pub(super) struct MessageWriter<W> {
     pub(super) packet_size: usize,
     session: u16,
     next_id: u8,
+    /// What goes wrong with the message that is being written.
+    pub(super) mishap: Option<Mishap>,
 }
 
 impl<W: AsyncWrite + Unpin> MessageWriter<W> {
     pub(super) fn new(stream: W, packet_size: usize, session: u16) -> MessageWriter<W> {
-        MessageWriter { stream, packet_size, session, next_id: 1 }
+        MessageWriter { stream, packet_size, session, next_id: 1, mishap: None }
     }
 
     /// Writes the full packets of what has gathered, and takes them out; with `end` the rest, too.
     pub(super) async fn write(&mut self, gathered: &mut Vec<u8>, end: bool) -> io::Result<()> {
+        let stage = self.mishap.as_ref().map(|mishap| mishap.stage);
+        if stage == Some(Stage::BeforeDone) {
+            return self.write_but_the_last(gathered, end).await;
+        }
+        let mut out = self.packets(gathered, end);
+        if out.is_empty() {
+            return Ok(());
+        }
+        if let Some(mishap) = self.mishap.take() {
+            if stage == Some(Stage::WithinAnswer) {
+                let half = mishap.cut(&out);
+                let rest = out.split_off(half);
+                self.stream.write_all(&out).await?;
+                self.stream.flush().await?;
+                out = rest;
+            }
+            return mishap.send(&mut self.stream, out).await;
+        }
+        self.stream.write_all(&out).await?;
+        self.stream.flush().await
+    }
+
+    /// The same, with the token at the very end in a packet of its own, for what goes wrong there.
+    async fn write_but_the_last(&mut self, gathered: &mut Vec<u8>, end: bool) -> io::Result<()> {
+        let last =
+            if end { gathered.split_off(gathered.len().saturating_sub(LAST)) } else { vec![] };
+        let mut out = self.packets(gathered, false);
+        if end && !gathered.is_empty() {
+            out.extend(packet(REPLY, 0, self.session, self.next_id, gathered));
+            self.next_id = self.next_id.wrapping_add(1);
+            gathered.clear();
+        }
+        self.stream.write_all(&out).await?;
+        self.stream.flush().await?;
+        let Some(mishap) = self.mishap.take_if(|_| end) else { return Ok(()) };
+        let last = packet(REPLY, END, self.session, self.next_id, &last);
+        self.next_id = 1;
+        mishap.send(&mut self.stream, last).await
+    }
+
+    /// What has gathered as packets: the full ones, with `end` all.
+    fn packets(&mut self, gathered: &mut Vec<u8>, end: bool) -> Vec<u8> {
         let room = self.packet_size - HEADER;
         let mut out = Vec::new();
         let mut at = 0;
@@ -135,11 +185,7 @@ impl<W: AsyncWrite + Unpin> MessageWriter<W> {
             at = gathered.len();
         }
         gathered.drain(..at);
-        if out.is_empty() {
-            return Ok(());
-        }
-        self.stream.write_all(&out).await?;
-        self.stream.flush().await
+        out
     }
 
     pub(super) async fn shutdown(&mut self) {

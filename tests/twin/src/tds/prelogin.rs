@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::Encryption;
 use super::packet::invalid;
 
 /// Whether a side wants encryption.
@@ -14,18 +15,6 @@ pub(super) enum Wish {
     NotSupported,
     /// It insists.
     Required,
-}
-
-/// What a server's certificate and settings allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encryption {
-    /// There if the client wants it; the login is encrypted in any case (the default of SQL
-    /// Server).
-    Available,
-    /// For everything (managed instance, or Force Encryption).
-    Forced,
-    /// There is none.
-    NotSupported,
 }
 
 /// How much of the connection TLS covers.

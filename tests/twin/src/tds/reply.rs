@@ -133,7 +133,7 @@ impl Reply {
         end: bool,
     ) -> io::Result<()> {
         if end || self.out.len() > writer.packet_size {
-            gate.outbound().await?;
+            gate.outbound(self.out.len()).await?;
             writer.write(&mut self.out, end).await?;
         }
         Ok(())

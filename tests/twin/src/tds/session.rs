@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
 use crate::sql::{Column, Error, Output, Run, Session, Step, Type, Value};
+use crate::world::Stage;
 
 use super::connection::Transport;
 use super::decode::Unreadable;
@@ -20,10 +21,14 @@ use super::reply::{Descriptors, Reply, Scope};
 use super::request::{self, Call, TransactionRequest};
 use super::rpc::{self, Handle, Plan, Statements};
 use super::token::{self, Change};
+use super::trouble::Mishap;
 use super::{AttentionStyle, Door, gate};
 
 /// The longest that a waiting statement goes without a look at the world.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// After which the acknowledgement of an attention comes late.
+const LATE: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 /// Statements in a row before the client is listened to.
 const STRETCH: u32 = 32;
@@ -121,8 +126,10 @@ struct Talk<'d, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
     async fn request(&mut self, message: Message, cancel: &CancellationToken) -> io::Result<After> {
-        self.client.gate.inbound().await?;
+        self.client.gate.inbound(message.data.len()).await?;
         gate::awake(&self.door.world, &self.door.instance).await?;
+        let stages = [Stage::BeforeAnswer, Stage::WithinAnswer, Stage::BeforeDone];
+        self.writer.mishap = Mishap::take(self.door, &self.client.cable, &stages);
         if message.ignored {
             // The client took its request back before it was whole.
             let mut reply = self.reply(Scope::Batch);
@@ -278,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
             }
             Ended::Cancelled => {
                 reply.settle(token::MORE);
-                if self.door.options.attention == AttentionStyle::OneMessage {
+                if self.door.options().attention == AttentionStyle::OneMessage {
                     token::done(token::DONE, token::ATTENTION, 0xFD, None, &mut reply.out);
                     self.acknowledged = true;
                 } else {
@@ -304,14 +311,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
 
     /// Answers an attention with a message of its own.
     async fn acknowledge(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.acknowledged)
-            || self.door.options.attention == AttentionStyle::Never
-        {
-            return Ok(());
+        let times = match self.door.options().attention {
+            _ if std::mem::take(&mut self.acknowledged) => return Ok(()),
+            AttentionStyle::Never => return Ok(()),
+            AttentionStyle::Late => {
+                self.door.world.sleep(LATE).await;
+                1
+            }
+            AttentionStyle::Twice => 2,
+            AttentionStyle::OneMessage | AttentionStyle::TwoMessages => 1,
+        };
+        for _ in 0..times {
+            let mut reply = self.reply(Scope::Batch);
+            token::done(token::DONE, token::ATTENTION, 0, None, &mut reply.out);
+            self.finish(reply, After::Next).await?;
         }
-        let mut reply = self.reply(Scope::Batch);
-        token::done(token::DONE, token::ATTENTION, 0, None, &mut reply.out);
-        self.finish(reply, After::Next).await.map(|_| ())
+        Ok(())
     }
 
     /// The values that go back to the client: a handle, and OUTPUT parameters.

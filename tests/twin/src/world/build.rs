@@ -56,6 +56,7 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         jobs(given, &mut instances, &links, seed, start)
             .map_err(|problem| wrong(place(), problem))?;
     }
+    let faults = faults(spec, &instances)?;
     let ledger = Ledger::new(links.keys().cloned(), start);
     let mut world = World {
         now: start,
@@ -65,7 +66,7 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         workloads,
         operations: BTreeMap::new(),
         active: Vec::new(),
-        faults: Faults::default(),
+        faults,
         scheduled: Vec::new(),
         media: BTreeMap::new(),
         ledger,
@@ -75,6 +76,24 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
     };
     world.note_writers();
     Ok(world)
+}
+
+/// What goes wrong at the doors from the beginning.
+fn faults(spec: &WorldSpec, instances: &BTreeMap<String, Instance>) -> Result<Faults, SpecError> {
+    let mut faults = Faults::default();
+    for given in &spec.instances {
+        let place = || format!("instances, {:?}, door", given.name);
+        if let Some(to) = given.door.redirect.as_ref().filter(|to| !instances.contains_key(*to)) {
+            return Err(wrong(place(), &format!("redirect names no instance: {to:?}")));
+        }
+        for fault in &given.door.faults {
+            fault.check().map_err(|error| wrong(place(), &error.to_string()))?;
+            if fault.times > 0 {
+                faults.wire.insert((given.name.clone(), fault.stage), *fault);
+            }
+        }
+    }
+    Ok(faults)
 }
 
 /// Their sessions have numbers below 32767.

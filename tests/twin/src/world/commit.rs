@@ -165,6 +165,15 @@ pub(super) fn attempt(
         workload.slots[slot].at = None;
         return workload.refuse(now);
     };
+    if let Some(most) = faults.throttle_of(&workload.party, &target.party) {
+        // A path that is still busy with the last commit makes the next one wait.
+        if now < workload.carried {
+            return;
+        }
+        let micros = u64::from(workload.bytes) * 1_000 / u64::from(most.max(1));
+        let micros = i64::try_from(micros).unwrap_or(i64::MAX);
+        workload.carried = now + SignedDuration::from_micros(micros);
+    }
     let sent = reach::reach(instances, faults, &workload.party, &target.party).is_open();
     if sent && !workload.is_connected(slot, target, link, now) {
         // A broken session is noticed by an error; a closed one is opened before it is used.

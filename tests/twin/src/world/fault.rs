@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    Instance, Party, Power, Reach, Reply, Workload, World, reach::reach, workload::interval,
+    Instance, Party, Power, Reach, Reply, Stage, Trouble, WireFault, Workload, World, reach::reach,
+    wire::Lanes, workload::interval,
 };
 
 /// Something that goes wrong, or right again.
@@ -108,9 +109,10 @@ pub enum Fault {
         /// Milliseconds at the most.
         ms: u32,
     },
-    /// The log between two instances gets no more than this, whatever its link could carry.
+    /// The path between two parties carries no more than this each way: between two instances it
+    /// holds for the log, whatever their link could carry.
     Throttle {
-        /// One instance.
+        /// One end.
         from: Party,
         /// The other.
         to: Party,
@@ -180,6 +182,34 @@ pub enum Fault {
         #[serde(default = "one")]
         times: u32,
     },
+    /// The next logins at an instance fail with this error.
+    FailLogin {
+        /// Which.
+        instance: String,
+        /// For example 18456, 4060, 40613 or 49918.
+        number: u32,
+        /// Its state; 1 if left out.
+        #[serde(default)]
+        state: Option<u8>,
+        /// How many.
+        #[serde(default = "one")]
+        times: u32,
+    },
+    /// Something goes wrong on the wire of an instance's next connections or answers.
+    Wire {
+        /// Which.
+        instance: String,
+        /// At which stage of a connection.
+        stage: Stage,
+        /// What.
+        trouble: Trouble,
+        /// How long a stall is, or the pause after each byte, in ms.
+        #[serde(default)]
+        ms: Option<u32>,
+        /// To how many; 0 ends it.
+        #[serde(default = "one")]
+        times: u32,
+    },
     /// ARM answers 503, or no longer does.
     ArmUnavailable {
         /// Whether it does.
@@ -220,6 +250,17 @@ pub struct UnknownName {
     pub(super) known: String,
 }
 
+/// A fault that cannot happen.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FaultError {
+    /// It names something that does not exist.
+    #[error(transparent)]
+    Unknown(#[from] UnknownName),
+    /// It makes no sense; the text says why.
+    #[error("{0}")]
+    Impossible(String),
+}
+
 /// The faults that last, or wait for their occasion.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
@@ -233,6 +274,10 @@ pub(crate) struct Faults {
     pub(crate) delayed_deeds: BTreeMap<Party, SignedDuration>,
     pub(crate) given_up: BTreeMap<Party, SignedDuration>,
     pub(crate) failing: BTreeMap<String, (u32, u32)>,
+    /// Number, state, and how many are left.
+    pub(crate) failing_logins: BTreeMap<String, (u32, Option<u8>, u32)>,
+    pub(crate) wire: BTreeMap<(String, Stage), WireFault>,
+    pub(crate) lanes: Lanes,
     pub(crate) arm_unavailable: bool,
     pub(crate) arm_throttle: (u32, u32),
     pub(crate) arm_conflicts: u32,
@@ -254,6 +299,7 @@ impl Faults {
             self.delays.remove(&pair);
             self.jitters.remove(&pair);
             self.throttles.remove(&pair);
+            self.lanes.clear(&pair.0, &pair.1);
         }
     }
 }
@@ -262,8 +308,8 @@ impl World {
     /// Makes something go wrong, or right again, now.
     ///
     /// # Errors
-    /// An instance or workload that does not exist; nothing is changed then.
-    pub fn fault(&mut self, fault: Fault) -> Result<(), UnknownName> {
+    /// An instance or workload that does not exist, or what cannot happen; nothing is changed then.
+    pub fn fault(&mut self, fault: Fault) -> Result<(), FaultError> {
         self.check_names(&fault)?;
         self.keep_what_arm_sees();
         match fault {
@@ -312,6 +358,12 @@ impl World {
             }
             Fault::FailNext { instance, number, times } => {
                 self.faults.failing.insert(instance, (number, times));
+            }
+            Fault::FailLogin { instance, number, state, times } => {
+                self.fail_logins(instance, (number, state), times);
+            }
+            Fault::Wire { instance, stage, trouble, ms, times } => {
+                self.set_wire(instance, WireFault { stage, trouble, ms, times })?;
             }
             Fault::ArmUnavailable { on } => self.faults.arm_unavailable = on,
             Fault::ArmThrottle { times, retry_after_s } => {
@@ -412,6 +464,11 @@ impl World {
         }));
         let replies = self.faults.lost_replies.iter().filter(|(_, times)| **times > 0);
         all.extend(replies.map(|(at, times)| format!("lose the next {times} replies of {at}")));
+        all.extend(self.wire_faults());
+        let failing = self.faults.failing.iter().filter(|(_, (_, times))| *times > 0);
+        all.extend(failing.map(|(at, (number, times))| {
+            format!("fail the next {times} commands at {at} with {number}")
+        }));
         all.extend(self.faults.arm_unavailable.then(|| "arm unavailable".to_owned()));
         all.extend(self.faults.token_service_down.then(|| "token service down".to_owned()));
         all
@@ -447,7 +504,7 @@ impl World {
         Ok(self.instances.get_mut(name).expect("it was there just now"))
     }
 
-    fn check_names(&self, fault: &Fault) -> Result<(), UnknownName> {
+    fn check_names(&self, fault: &Fault) -> Result<(), FaultError> {
         match fault {
             Fault::Stop { instance }
             | Fault::Start { instance }
@@ -461,26 +518,33 @@ impl World {
             | Fault::Clock { instance, .. }
             | Fault::SlowCommits { instance, .. }
             | Fault::Move { instance }
-            | Fault::FailNext { instance, .. } => self.check_instance(instance),
+            | Fault::FailNext { instance, .. }
+            | Fault::FailLogin { instance, .. }
+            | Fault::Wire { instance, .. } => self.check_instance(instance)?,
             Fault::Cut { from, to, .. }
             | Fault::Heal { from, to }
             | Fault::Slow { from, to, .. }
-            | Fault::Jitter { from, to, .. }
-            | Fault::Throttle { from, to, .. } => {
+            | Fault::Jitter { from, to, .. } => {
                 self.check_party(from)?;
-                self.check_party(to)
+                self.check_party(to)?;
+            }
+            Fault::Throttle { from, to, .. } => {
+                self.check_party(from)?;
+                self.check_party(to)?;
+                carries(from, to)?;
             }
             Fault::LoseReply { at, .. }
             | Fault::DelayDeed { at, .. }
-            | Fault::GiveUp { at, .. } => self.check_party(at),
+            | Fault::GiveUp { at, .. } => self.check_party(at)?,
             Fault::LocalFailover { .. }
             | Fault::RollingRestart { .. }
             | Fault::ArmUnavailable { .. }
             | Fault::ArmThrottle { .. }
             | Fault::ArmConflict { .. }
             | Fault::TokenServiceDown { .. }
-            | Fault::TokenLifetime { .. } => Ok(()),
+            | Fault::TokenLifetime { .. } => {}
         }
+        Ok(())
     }
 
     fn check_party(&self, party: &Party) -> Result<(), UnknownName> {
@@ -503,6 +567,26 @@ impl World {
         }
         Err(unknown("instance", name, self.instances.keys()))
     }
+}
+
+/// Whether bytes pass between the two in this world: what the control plane sees and does at an
+/// instance is no bytes here.
+fn carries(from: &Party, to: &Party) -> Result<(), FaultError> {
+    let inside = |party: &Party| match party {
+        Party::Arm | Party::TokenService => true,
+        Party::Agent | Party::Operator | Party::Instance(_) | Party::Application(_) => false,
+    };
+    let at_all = |party: &Party| inside(party) || matches!(party, Party::Instance(_));
+    let both_clients = !at_all(from) && !at_all(to);
+    let nothing = (inside(from) && at_all(to)) || (inside(to) && at_all(from));
+    let nothing = nothing && !matches!((from, to), (Party::Instance(_), Party::Instance(_)));
+    if !nothing && !both_clients {
+        return Ok(());
+    }
+    Err(FaultError::Impossible(format!(
+        "nothing is carried between {from} and {to}; throttle the path between two instances, or \
+         between a client (agent, operator, app:NAME) and an instance, arm or token-service"
+    )))
 }
 
 /// Notes something for both directions between two parties.

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
-    Backup, BackupKind, Edition, Guid, InstanceSpec, Job, Lsn, Party, Platform, Principal,
-    Restored, Session, Side, Tier, UpdatePolicy,
+    Backup, BackupKind, DoorSpec, Edition, Guid, InstanceSpec, Job, Lsn, Party, Platform,
+    Principal, Restored, Session, Side, Tier, UpdatePolicy,
     azure::{Resource, authority},
     groups::Groups,
     restore::Restoring,
@@ -60,6 +60,9 @@ pub struct Instance {
     pub(super) setup: Setup,
     /// `host:port` of its endpoint for mirroring, as others reach it.
     pub(super) endpoint: Option<String>,
+    /// What its door does otherwise than usual, and at which port that is.
+    pub(super) door: DoorSpec,
+    pub(super) port: Option<u16>,
     pub(super) resource: Resource,
     /// Tables of databases that are in no link, by lower-case name.
     pub(super) contents: BTreeMap<String, Arc<Contents>>,
@@ -148,6 +151,8 @@ impl Instance {
             next_database_id: FIRST_DATABASE + own,
             setup: Setup::careful(&spec.server_name, start),
             endpoint: authority(spec.endpoint()),
+            door: spec.door.clone(),
+            port: None,
             resource: Resource::new(spec, FIRST_DATABASE, start),
             contents: BTreeMap::new(),
             groups: Groups::default(),

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BackupKind, BackupOrder, Device, Guid, JobSpec, Origin, Party, SqlError, UnknownName, World,
-    fault::unknown,
+    AttentionStyle, BackupKind, BackupOrder, Device, Encryption, Guid, JobSpec, Origin, Party,
+    SqlError, UnknownName, World, fault::unknown,
 };
 
 /// Runs that the history keeps.
@@ -62,6 +62,20 @@ pub enum Setting {
         instance: String,
         /// Whether.
         on: bool,
+    },
+    /// Its TDS door does something otherwise; what is left out stays.
+    Door {
+        /// Which.
+        instance: String,
+        /// Whether connections are encrypted that come from now on.
+        #[serde(default)]
+        encryption: Option<Encryption>,
+        /// How cancelled requests end.
+        #[serde(default)]
+        attention: Option<AttentionStyle>,
+        /// The instance to which whoever logs in is sent; its own name: nobody is any more.
+        #[serde(default)]
+        redirect: Option<String>,
     },
     /// A job is enabled or disabled.
     JobEnabled {
@@ -129,6 +143,16 @@ impl World {
             Setting::DiskFull { instance, on } => self.instance_mut(&instance)?.disk_full = on,
             Setting::AgentRunning { instance, on } => {
                 self.instance_mut(&instance)?.agent_running = on;
+            }
+            Setting::Door { instance, encryption, attention, redirect } => {
+                if let Some(to) = &redirect {
+                    self.check_instance(to)?;
+                }
+                let own = redirect.as_deref() == Some(instance.as_str());
+                let door = &mut self.instance_mut(&instance)?.door;
+                door.encryption = encryption.or(door.encryption);
+                door.attention = attention.or(door.attention);
+                door.redirect = redirect.or(door.redirect.take()).filter(|_| !own);
             }
             Setting::JobEnabled { instance, job, on } => {
                 let instance = self.instance_mut(&instance)?;

@@ -51,6 +51,7 @@ mod several;
 mod spec;
 mod version;
 pub mod views;
+mod wire;
 mod work;
 mod workload;
 
@@ -75,7 +76,7 @@ pub use copy::Copy;
 pub use database::{DatabaseCommand, Others, Users};
 pub use directory::{AzureRole, Directory, DirectoryChange};
 pub use entrance::{Entry, Proof};
-pub use fault::{Fault, UnknownName};
+pub use fault::{Fault, FaultError, UnknownName};
 pub use files::FileFacts;
 pub use groups::{GroupCommand, MemberClause, PreparedSpec, SeedingFacts};
 pub use guid::Guid;
@@ -97,6 +98,7 @@ pub use spec::{
     UnconfirmedSpec, UpdatePolicy, WorkloadSpec, WorldSpec,
 };
 pub use version::{Build, Platform, Release};
+pub use wire::{AttentionStyle, DoorSpec, Encryption, Stage, Trouble, WireFault};
 pub(crate) use work::{Barred, Fate, Mirroring};
 pub use workload::Workload;
 

@@ -108,7 +108,13 @@ impl Faults {
         SignedDuration::from_millis(i64::from(drawn))
     }
 
-    /// What a throttled path carries at the most, in KB/s.
+    /// What the path from one party to another carries at the most, in KB/s; none: no fault says.
+    pub(crate) fn throttle_of(&self, from: &Party, to: &Party) -> Option<u32> {
+        let found = self.throttles.iter().find(|((a, b), _)| a == from && b == to);
+        found.map(|(_, most)| *most)
+    }
+
+    /// The same between two instances.
     pub(crate) fn throttle(&self, from: &str, to: &str) -> Option<u32> {
         let is = |party: &Party, name: &str| matches!(party, Party::Instance(n) if n == name);
         let found = self.throttles.iter().find(|((a, b), _)| is(a, from) && is(b, to));

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{BackupKind, Guid, LocalSpec, Platform, PreparedSpec, Role, Side};
+use super::{BackupKind, DoorSpec, Guid, LocalSpec, Platform, PreparedSpec, Role, Side};
 
 /// A whole world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,6 +75,9 @@ pub struct InstanceSpec {
     /// default `TCP://10.0.1.8:5022`.
     #[serde(default)]
     pub endpoint: Option<String>,
+    /// What its TDS door does otherwise than usual.
+    #[serde(default)]
+    pub door: DoorSpec,
 }
 
 /// A job that backs a database up.
@@ -421,6 +424,7 @@ impl InstanceSpec {
             databases: Vec::new(),
             prepared: Vec::new(),
             endpoint: None,
+            door: DoorSpec::default(),
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Workload {
     pub(super) bytes: u32,
     pub(super) every: Option<SignedDuration>,
     pub(super) next: Timestamp,
+    /// When its path is free again, if that is throttled.
+    pub(super) carried: Timestamp,
     pub(super) acknowledged: u64,
     pub(super) refused: u64,
     pub(super) last_commit: Option<Timestamp>,
@@ -56,6 +58,7 @@ impl Workload {
             bytes: spec.bytes,
             every,
             next: start + first,
+            carried: start,
             acknowledged: 0,
             refused: 0,
             last_commit: None,

@@ -8,4 +8,6 @@ mod link;
 mod local;
 mod logins;
 mod planned;
+mod raw;
 mod types;
+mod wire;

@@ -23,7 +23,8 @@ fn each_command_is_kept_with_its_outcome_and_without_secrets() {
     bench.run("DBCC TRACEON (3226, -1)");
     bench.run("DECLARE @j sysname = N'none'; EXEC msdb.dbo.sp_start_job @job_name = @j");
     // What only reads, and what only its session notices, is nobody's command.
-    bench.run("SELECT 1; SET NOCOUNT ON; USE msdb; KILL 51 WITH STATUSONLY; CREATE TABLE t (a int)");
+    bench
+        .run("SELECT 1; SET NOCOUNT ON; USE msdb; KILL 51 WITH STATUSONLY; CREATE TABLE t (a int)");
     let told = told(&bench);
     let words: Vec<(&str, Option<u32>)> =
         told.iter().map(|(words, error)| (words.as_str(), *error)).collect();
@@ -36,10 +37,7 @@ fn each_command_is_kept_with_its_outcome_and_without_secrets() {
             ("DENY VIEW SERVER STATE TO dr", None),
             ("ALTER LOGIN sa WITH PASSWORD = '***'", None),
             ("CREATE MASTER KEY ENCRYPTION BY PASSWORD = '***'", None),
-            (
-                "CREATE CREDENTIAL [https://x.y/z] WITH IDENTITY = 'SHARED', SECRET = '***'",
-                None
-            ),
+            ("CREATE CREDENTIAL [https://x.y/z] WITH IDENTITY = 'SHARED', SECRET = '***'", None),
             ("CREATE CERTIFICATE c WITH SUBJECT = 'c'", None),
             ("DROP CERTIFICATE nowhere", Some(15_151)),
             ("CREATE DATABASE [extra]", None),
