@@ -16,7 +16,7 @@ use super::line::{Cable, Peer};
 use super::login7::{self, Login7};
 use super::packet::{MessageWriter, invalid};
 use super::prelogin::{Cover, Nonce, Prelogin};
-use super::refusal::{NOT_READY, no_database, refused};
+use super::refusal::refused;
 use super::token::{self, Change};
 use super::trouble::Mishap;
 
@@ -140,7 +140,7 @@ fn admit(
     let Who { proof, name, login, acknowledge: _ } = who;
     let told = door.world.with(|world| world.take_login_failure(&door.instance));
     let admitted = match told {
-        Some((number, state)) => Err(told_to_fail(number, state, &asked.user)),
+        Some((number, state)) => Err(told_to_fail(number, state, asked)),
         None => {
             login.map_err(|error| vec![error]).and_then(|login| enter_as(door, asked, login, wire))
         }
@@ -163,8 +163,10 @@ fn admit(
 }
 
 /// What a fault says of this login; 18456 follows a database that cannot be opened.
-fn told_to_fail(number: u32, state: Option<u8>, user: &str) -> Vec<Error> {
-    let error = refused(number, user).state(state.unwrap_or(1));
+fn told_to_fail(number: u32, state: Option<u8>, asked: &Login7) -> Vec<Error> {
+    let user = asked.user.as_str();
+    let wanted = if asked.database.is_empty() { "master" } else { &asked.database };
+    let error = refused(number, user, wanted).state(state.unwrap_or(1));
     let also = (number == 4_060).then(|| failed(user));
     std::iter::once(error).chain(also).collect()
 }
@@ -181,7 +183,7 @@ fn enter_as(
     let setup = setup.unwrap_or_default();
     let login = &found.as_set_up(&setup);
     if let Some(number) = setup.refused {
-        return Err(vec![refused(number, &login.name)]);
+        return Err(vec![refused(number, &login.name, "master")]);
     }
     let wanted = if asked.database.is_empty() { &login.default_database } else { &asked.database };
     door.world.with(|world| {
@@ -191,7 +193,7 @@ fn enter_as(
             if !matches!(error.number, 911 | 916) {
                 return vec![error, failed(&login.name)];
             }
-            vec![Error::new(4_060, 11, no_database(wanted)), failed(&login.name)]
+            vec![refused(4_060, &login.name, wanted), failed(&login.name)]
         })?;
         let new = NewSession {
             login: login.name.clone(),
@@ -201,7 +203,7 @@ fn enter_as(
             wire,
         };
         let Some(id) = world.open_session(&door.instance, new) else {
-            return Err(vec![Error::new(17_187, 16, NOT_READY)]);
+            return Err(vec![refused(17_187, &login.name, wanted)]);
         };
         let seat = Seat { world: door.world.clone(), instance: door.instance.clone(), id };
         Ok((Session::new(id, login, &asked.program, &asked.host, &database), seat))

@@ -33,6 +33,7 @@ mod link;
 mod local;
 mod log;
 mod movement;
+mod naming;
 mod operation;
 mod party;
 mod planned;
