@@ -26,6 +26,8 @@ pub struct Login {
     pub party: Party,
     /// Who says that somebody is it, if not the instance itself by the password.
     pub external: Option<External>,
+    /// The groups, by lower-case name, on which it was granted ALTER, or denied it.
+    pub groups: BTreeMap<String, bool>,
 }
 
 /// Who knows a login that is none of the instance's own.
@@ -48,7 +50,7 @@ pub enum Permission {
     ViewServerSecurityState,
     /// VIEW ANY DEFINITION: without it, catalog views of groups have no rows.
     ViewAnyDefinition,
-    /// ALTER ANY AVAILABILITY GROUP, or ALTER on the group.
+    /// ALTER ANY AVAILABILITY GROUP; [`Login::groups`] has who may alter just one.
     AlterAvailabilityGroup,
     /// ALTER on the databases: `SET HADR`.
     AlterAnyDatabase,
@@ -133,6 +135,7 @@ impl Login {
             default_database: "master".to_owned(),
             party: Party::Agent,
             external: None,
+            groups: BTreeMap::new(),
         }
     }
 
@@ -160,6 +163,17 @@ impl Login {
         let mut login = self.clone();
         if let Some(password) = &setup.password {
             login.password.clone_from(password);
+        }
+        login.groups.clone_from(&setup.groups);
+        for permission in Permission::NAMED {
+            let server_state = matches!(
+                permission,
+                Permission::ViewServerPerformanceState | Permission::ViewServerSecurityState
+            );
+            let both = server_state && setup.with.contains("VIEW SERVER STATE");
+            if both || setup.with.contains(permission.name()) {
+                login.permissions.insert(permission);
+            }
         }
         if !setup.without.is_empty() {
             if login.permissions.contains(&Permission::ControlServer) {
@@ -206,6 +220,8 @@ pub struct Session {
     pub login: String,
     /// What it may do.
     pub permissions: BTreeSet<Permission>,
+    /// The groups, by lower-case name, on which it was granted ALTER, or denied it.
+    pub(crate) groups: BTreeMap<String, bool>,
     /// The program name of LOGIN7.
     pub program: String,
     /// The client's host name of LOGIN7.
@@ -257,6 +273,7 @@ impl Session {
             id,
             login: login.name.clone(),
             permissions: login.permissions.clone(),
+            groups: login.groups.clone(),
             program: program.to_owned(),
             host: host.to_owned(),
             database: database.to_owned(),
@@ -289,6 +306,14 @@ impl Session {
     pub(crate) fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(&Permission::ControlServer)
             || self.permissions.contains(&permission)
+    }
+
+    /// Whether it may alter this group; what is denied for one group holds against what is granted
+    /// for all of them.
+    pub(crate) fn may_alter_group(&self, group: &str) -> bool {
+        let all = self.may(Permission::AlterAvailabilityGroup);
+        let one = self.groups.get(&group.to_lowercase()).copied().unwrap_or(all);
+        one || self.permissions.contains(&Permission::ControlServer)
     }
 
     /// Goes back to what it was after the login; what is open is undone, or stays if told so.

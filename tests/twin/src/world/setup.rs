@@ -120,6 +120,10 @@ pub struct LoginSetup {
     /// Permissions that it does not have, though it has all others by name. With none here it is a
     /// member of sysadmin.
     pub without: BTreeSet<String>,
+    /// Permissions that it has beside those that it began with, by name.
+    pub with: BTreeSet<String>,
+    /// The groups, by lower-case name, on which it was granted ALTER, or denied it.
+    pub groups: BTreeMap<String, bool>,
 }
 
 /// What an administrator has made of a database.
@@ -238,6 +242,13 @@ pub enum LoginChange {
         /// Granted, or taken away.
         granted: bool,
     },
+    /// Grants or denies ALTER on one availability group; none: neither any more.
+    Group {
+        /// The group.
+        group: String,
+        /// Granted or denied.
+        may: Option<bool>,
+    },
     /// The error with which it is refused; none: it comes in.
     Refused(Option<u32>),
     /// Another password.
@@ -305,6 +316,13 @@ impl LoginSetup {
         match change {
             LoginChange::Permission { permission, granted } => {
                 switch(&mut self.without, permission.to_uppercase(), !granted);
+                switch(&mut self.with, permission.to_uppercase(), granted);
+            }
+            LoginChange::Group { group, may } => {
+                match may {
+                    Some(may) => self.groups.insert(group.to_lowercase(), may),
+                    None => self.groups.remove(&group.to_lowercase()),
+                };
             }
             LoginChange::Refused(number) => self.refused = number,
             LoginChange::Password(password) => {

@@ -302,7 +302,7 @@ fn has_permission(arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
                 return Value::Null;
             }
             match wanted.as_str() {
-                "ALTER" => all(&[Permission::AlterAvailabilityGroup]),
+                "ALTER" => Value::from(i64::from(session.may_alter_group(name))),
                 "CONTROL" => all(&[Permission::ControlServer]),
                 _ => all(&[Permission::ViewAnyDefinition]),
             }

@@ -55,7 +55,7 @@ impl Reader<'_> {
             return Ok(kind);
         }
         let changes = match first {
-            "GRANT" | "DENY" | "REVOKE" => permission(&items, first == "GRANT"),
+            "GRANT" | "DENY" | "REVOKE" => permission(&items, first),
             "CREATE" => create(&items),
             "DROP" => dropped(&items),
             "DBCC" => traces(&items),
@@ -105,17 +105,20 @@ fn is_secret(items: &[Item]) -> bool {
     equals.text == "=" && secrets.iter().any(|secret| name.text.eq_ignore_ascii_case(secret))
 }
 
-fn permission(items: &[Item], granted: bool) -> Option<Vec<Change>> {
+fn permission(items: &[Item], verb: &str) -> Option<Vec<Change>> {
+    let granted = verb == "GRANT";
     let to = find(items, "TO").or_else(|| find(items, "FROM"))?;
     let login = items.get(to + 1)?.text.clone();
     let of = find(items, "ON").unwrap_or(to).min(to);
     let words: Vec<_> = items.get(1..of)?.iter().map(|item| item.text.to_uppercase()).collect();
-    let permission = match words.join(" ").as_str() {
-        // The twin has one right for one group and for all of them.
-        "ALTER" => "ALTER ANY AVAILABILITY GROUP".to_owned(),
-        other => other.to_owned(),
+    let permission = words.join(" ");
+    let on = |place: usize| word(items, of + place);
+    let change = if permission == "ALTER" && on(1) == "AVAILABILITY" && on(2) == "GROUP" {
+        let group = items.get(of + 4).filter(|_| of + 4 < to)?.text.clone();
+        LoginChange::Group { group, may: (verb != "REVOKE").then_some(granted) }
+    } else {
+        LoginChange::Permission { permission, granted }
     };
-    let change = LoginChange::Permission { permission, granted };
     Some(vec![Change::Login { login, change }])
 }
 

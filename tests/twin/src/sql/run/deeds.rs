@@ -64,7 +64,7 @@ pub(super) fn group_command(
         let text = "ALTER AVAILABILITY GROUP statement cannot be used inside a user transaction.";
         return Err(Error::new(574, 16, text));
     }
-    if !session.may(Permission::AlterAvailabilityGroup) {
+    if !session.may_alter_group(&group) {
         let text = format!(
             "Cannot alter the availability group '{group}', because it does not exist or you do \
              not have permission."
@@ -85,7 +85,11 @@ pub(super) fn administer(
         let text = "AVAILABILITY GROUP statement cannot be used inside a user transaction.";
         return Err(Error::new(574, 16, text));
     }
-    if !session.may(Permission::AlterAvailabilityGroup) {
+    let may = match command.changed() {
+        Some(group) => session.may_alter_group(group),
+        None => session.may(Permission::AlterAvailabilityGroup),
+    };
+    if !may {
         let text = "User does not have permission to perform this action.";
         return Err(Error::new(15247, 16, text));
     }

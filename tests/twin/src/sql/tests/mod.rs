@@ -3,6 +3,7 @@
 mod activity;
 mod backup;
 mod flow;
+mod grants;
 mod hadr;
 mod language;
 mod mutations;

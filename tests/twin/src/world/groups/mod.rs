@@ -272,6 +272,19 @@ impl GroupCommand {
         }
     }
 
+    /// The group that it changes or drops, rather than makes one.
+    #[must_use]
+    pub fn changed(&self) -> Option<&str> {
+        match self {
+            GroupCommand::Create { .. } | GroupCommand::CreateDistributed { .. } => None,
+            GroupCommand::Drop { name }
+            | GroupCommand::MayCreate { name, .. }
+            | GroupCommand::Modify { name, .. }
+            | GroupCommand::Database { name, .. }
+            | GroupCommand::Offline { name } => Some(name),
+        }
+    }
+
     /// The statement in short.
     #[must_use]
     pub fn words(&self) -> String {
