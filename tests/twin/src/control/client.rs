@@ -226,7 +226,7 @@ pub enum Command {
     Door {
         /// The instance.
         instance: String,
-        /// `available`, `forced` or `not-supported`, for connections that come from now on.
+        /// `available`, `forced`, `not-supported` or `strict`, for connections that come from now on.
         #[arg(long, value_parser = word::<Encryption>)]
         encryption: Option<Encryption>,
         /// How cancelled requests end: `one-message`, `two-messages`, `never`, `late` or `twice`.

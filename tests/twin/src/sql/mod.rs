@@ -43,7 +43,7 @@ pub use decimal::Numeric;
 pub(crate) use env::version_of;
 pub use error::Error;
 pub use ir::Column;
-pub(crate) use parse::parse_parameters;
+pub(crate) use parse::{parse_parameters, readable};
 pub(crate) use run::enter;
 pub use run::{Output, Run, Step, Transaction};
 pub use session::{External, Login, Permission, Session};

@@ -17,7 +17,7 @@ use super::line::Peer;
 use super::packet::{END, HEADER, LOGIN7, Message, PRELOGIN, REPLY, invalid, packet, read_message};
 use super::prelogin::{self, Cover};
 use super::trouble::Mishap;
-use super::{Door, LOGIN_DEADLINE, gate, login, session};
+use super::{Door, Encryption, LOGIN_DEADLINE, gate, login, session};
 
 /// How the first byte of a TLS record differs from that of a packet: strict clients begin with it.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -60,6 +60,9 @@ where
     let first = stream.read_u8().await?;
     let mut wrapped = Wrapped::new(stream, vec![first]);
     let (mut transport, opening) = if first == TLS_HANDSHAKE {
+        if door.options().encryption == Encryption::NotSupported {
+            return Err(invalid("TLS, where there is no certificate"));
+        }
         let acceptor = TlsAcceptor::from(door.tls.strict.clone());
         let mut tls = shake(door, &peer, acceptor.accept(wrapped)).await?;
         let opening = greet(door, &mut tls, (true, peer)).await?;

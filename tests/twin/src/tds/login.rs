@@ -22,6 +22,9 @@ use super::trouble::Mishap;
 
 /// Until the login, and if the client asks for nothing.
 const DEFAULT_PACKET: usize = 4096;
+/// SQL Server 2019, the first one with text in UTF-8; a managed instance says 12 of itself.
+const WITH_UTF8: u8 = 15;
+const MANAGED: u8 = 12;
 const PACKET_SIZES: std::ops::RangeInclusive<u32> = 512..=32_767;
 
 /// A client that is logged in.
@@ -31,6 +34,8 @@ pub(super) struct Client {
     pub(super) packet_size: usize,
     pub(super) server: String,
     pub(super) cable: Arc<Cable>,
+    /// Whether it takes NBCROW.
+    pub(super) compact: bool,
     _seat: Seat,
 }
 
@@ -83,10 +88,7 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     let (server, version) = instance.ok_or_else(|| invalid("the instance is gone"))?;
     let who = identify(door, &asked, opening, &gate, stream).await?;
     let acknowledge = who.acknowledge;
-    let packet_size = match asked.packet_size {
-        size if PACKET_SIZES.contains(&size) => usize::try_from(size).unwrap_or(DEFAULT_PACKET),
-        _ => DEFAULT_PACKET,
-    };
+    let packet_size = packet_size(&asked);
     let wire = Wire {
         packet_size: u32::try_from(packet_size).unwrap_or_default(),
         encrypted: opening.cover == Cover::Everything,
@@ -105,7 +107,14 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         Ok((mut session, seat)) => {
             session.address = opening.peer.address;
             session.encrypted = opening.cover == Cover::Everything;
-            let greeting = Greeting { server: &server, version, packet_size, acknowledge };
+            let greeting = Greeting {
+                server: &server,
+                version,
+                packet_size,
+                acknowledge,
+                spoken: asked.version,
+                utf8: asked.features.contains(&token::UTF8) && has_utf8(version),
+            };
             let redirect = door.options().redirect;
             greeting.write(&session, redirect, &mut out);
             // Whoever is sent elsewhere has no session here.
@@ -126,8 +135,19 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         packet_size,
         server,
         cable: opening.peer.cable.clone(),
+        compact: token::takes_compact(asked.version),
         _seat: seat,
     }))
+}
+
+/// The size of packets after the login.
+fn packet_size(asked: &Login7) -> usize {
+    let wanted = Some(asked.packet_size).filter(|size| PACKET_SIZES.contains(size));
+    wanted.and_then(|size| usize::try_from(size).ok()).unwrap_or(DEFAULT_PACKET)
+}
+
+fn has_utf8((major, ..): (u8, u8, u16)) -> bool {
+    major == MANAGED || major >= WITH_UTF8
 }
 
 /// The session, or why there is none; either is noted.
@@ -216,6 +236,10 @@ struct Greeting<'g> {
     version: (u8, u8, u16),
     packet_size: usize,
     acknowledge: Option<Option<Nonce>>,
+    /// The version of the protocol that the client speaks.
+    spoken: u32,
+    /// It has asked for UTF-8, which is there.
+    utf8: bool,
 }
 
 impl Greeting<'_> {
@@ -230,10 +254,8 @@ impl Greeting<'_> {
         change(Change::Language, out);
         let text = "Changed language setting to us_english.";
         token::message(&Error::new(5_703, 0, text), self.server, out);
-        token::login_ack(self.version, out);
-        if let Some(nonce) = &self.acknowledge {
-            token::token_ack(nonce.as_ref(), out);
-        }
+        token::login_ack(self.spoken, self.version, out);
+        token::features_ack(self.acknowledge.as_ref(), self.utf8, out);
         change(Change::PacketSize { new: self.packet_size, old: DEFAULT_PACKET }, out);
         if let Some(port) = redirect {
             change(Change::Routing { host: "localhost".to_owned(), port }, out);

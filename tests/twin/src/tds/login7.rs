@@ -8,6 +8,8 @@ use super::packet::invalid;
 /// What a client says of itself. It holds a password, so it has no `Debug`.
 #[derive(PartialEq, Eq)]
 pub(super) struct Login7 {
+    /// The version of the protocol that it speaks at the most.
+    pub(super) version: u32,
     pub(super) packet_size: u32,
     pub(super) host: String,
     pub(super) user: String,
@@ -34,6 +36,8 @@ pub(super) enum Token {
 }
 
 const FIXED: usize = 94;
+/// TDS 7.2: before it requests have no headers, and counts have four bytes.
+const OLDEST: u32 = 0x7209_0002;
 const MAX_FEATURES: usize = 32;
 /// Names are at most this long.
 const MAX_NAME: usize = 128;
@@ -52,7 +56,10 @@ pub(super) fn parse(data: &[u8]) -> io::Result<Login7> {
     if length > data.len() {
         return Err(invalid("LOGIN7 is shorter than it says"));
     }
-    let _version = fixed.u32()?;
+    let version = fixed.u32()?;
+    if version < OLDEST {
+        return Err(invalid(format!("TDS {version:#010x} is older than 7.2")));
+    }
     let packet_size = fixed.u32()?;
     let (options2, options3) = (data[25], data[27]);
     let field = |at: usize| -> io::Result<&[u8]> {
@@ -68,6 +75,7 @@ pub(super) fn parse(data: &[u8]) -> io::Result<Login7> {
     let password: Vec<u8> = field(44)?.iter().map(|byte| (byte ^ 0xA5).rotate_right(4)).collect();
     let (features, token) = if options3 & 0x10 == 0 { (Vec::new(), None) } else { features(data)? };
     Ok(Login7 {
+        version,
         packet_size,
         host: text(36)?,
         user: text(40)?,

@@ -121,7 +121,9 @@ pub(super) fn negotiate(client: Wish, server: Encryption) -> (Wish, Cover) {
         }
         (Wish::NotSupported, Encryption::Available | Encryption::NotSupported)
         | (Wish::Off, Encryption::NotSupported) => (Wish::NotSupported, Cover::Nothing),
-        (Wish::NotSupported, Encryption::Forced) => (Wish::Required, Cover::Closed),
+        (Wish::NotSupported, Encryption::Forced) | (_, Encryption::Strict) => {
+            (Wish::Required, Cover::Closed)
+        }
         (Wish::On | Wish::Required, Encryption::NotSupported) => {
             (Wish::NotSupported, Cover::Closed)
         }
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_table_of_the_specification() {
-        use Encryption::{Available, Forced, NotSupported as Never};
+        use Encryption::{Available, Forced, NotSupported as Never, Strict};
         for (client, server, answer, cover) in [
             (Wish::Off, Available, Wish::Off, Cover::LoginOnly),
             (Wish::Off, Forced, Wish::Required, Cover::Everything),
@@ -186,6 +188,10 @@ mod tests {
             (Wish::Required, Available, Wish::On, Cover::Everything),
             (Wish::Required, Forced, Wish::On, Cover::Everything),
             (Wish::Required, Never, Wish::NotSupported, Cover::Closed),
+            (Wish::Off, Strict, Wish::Required, Cover::Closed),
+            (Wish::On, Strict, Wish::Required, Cover::Closed),
+            (Wish::NotSupported, Strict, Wish::Required, Cover::Closed),
+            (Wish::Required, Strict, Wish::Required, Cover::Closed),
         ] {
             assert_eq!(negotiate(client, server), (answer, cover), "{client:?} {server:?}");
         }

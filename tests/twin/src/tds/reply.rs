@@ -28,6 +28,10 @@ pub(super) struct Reply {
     pub(super) failed: i32,
     /// An error that ends the connection.
     pub(super) fatal: bool,
+    /// Whether the client takes NBCROW.
+    compact: bool,
+    /// Whether anything has come back beside messages.
+    pub(super) told: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -62,7 +66,7 @@ impl Descriptors {
 }
 
 impl Reply {
-    pub(super) fn new(scope: Scope, server: &str) -> Reply {
+    pub(super) fn new(scope: Scope, server: &str, compact: bool) -> Reply {
         Reply {
             scope,
             server: server.to_owned(),
@@ -70,14 +74,20 @@ impl Reply {
             pending: None,
             failed: 0,
             fatal: false,
+            compact,
+            told: false,
         }
     }
 
     pub(super) fn add(&mut self, output: Output, descriptors: &mut Descriptors) {
         self.settle(token::MORE);
         match output {
-            Output::Rows { columns, rows } => self.rows(columns, &rows),
+            Output::Rows { columns, rows } => {
+                self.told = true;
+                self.rows(columns, &rows);
+            }
             Output::Done { count, command, failed } => {
+                self.told |= !failed;
                 let status = if failed { token::FAILED } else { 0 };
                 self.pending = Some(Done { status, command, count });
             }
@@ -102,6 +112,18 @@ impl Reply {
             Scope::Procedure => (token::DONE_IN_PROC, token::MORE),
         };
         token::done(kind, done.status | status, done.command, done.count, &mut self.out);
+    }
+
+    /// Ends a reply after which the connection ends, too.
+    pub(super) fn end_for_good(&mut self) {
+        match self.scope {
+            Scope::Batch => self.end_batch(),
+            Scope::Procedure => {
+                self.settle(token::MORE);
+                let status = token::FAILED | token::SERVER_ERROR;
+                token::done(token::DONE_PROC, status, 0xE0, None, &mut self.out);
+            }
+        }
     }
 
     /// Ends a batch.
@@ -146,7 +168,7 @@ impl Reply {
         }
         token::columns(&columns, &mut self.out);
         for row in rows {
-            token::row(&columns, row, &mut self.out);
+            token::row(&columns, row, self.compact, &mut self.out);
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Parameter {
     pub(super) name: String,
     /// The client wants its value back.
     pub(super) output: bool,
+    /// It has no value: the procedure's default holds.
+    pub(super) left_out: bool,
     pub(super) ty: Type,
     pub(super) value: Value,
 }
@@ -202,7 +204,8 @@ fn call(bytes: &mut Bytes<'_>) -> Result<Call, Unreadable> {
                 let name = bytes.short_text()?;
                 let status = bytes.u8()?;
                 let (ty, value) = typed_value(bytes)?;
-                parameters.push(Parameter { name, output: status & 1 != 0, ty, value });
+                let (output, left_out) = (status & 1 != 0, status & 2 != 0);
+                parameters.push(Parameter { name, output, left_out, ty, value });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sql::{Error, Type, Value, convert, parse_parameters};
+use crate::sql::{Error, Type, Value, convert, parse_parameters, readable};
 
 use super::request::{Call, Parameter, Procedure};
 
@@ -69,6 +69,8 @@ impl Statements {
                 let declared = declared(given.next())?;
                 let prepared =
                     Prepared { text: text_of(given.next(), "@stmt")?, parameters: declared };
+                // What cannot be read is not prepared.
+                readable(&prepared.text)?;
                 if self.known.len() >= MAX_PREPARED {
                     let text = "There is insufficient system memory in resource pool 'default' to \
                                 run this query.";
@@ -101,6 +103,13 @@ impl Statements {
         }
     }
 
+    /// Forgets a statement that could not be prepared after all.
+    pub(super) fn forget(&mut self, handle: Option<Handle>) {
+        if let Some(handle) = handle {
+            self.known.remove(&handle.value);
+        }
+    }
+
     /// Forgets all statements.
     pub(super) fn clear(&mut self) {
         self.known.clear();
@@ -119,6 +128,9 @@ impl Plan {
         }
         let (mut shown, mut parameters, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
         for (position, parameter) in given.into_iter().enumerate() {
+            if parameter.left_out {
+                continue;
+            }
             let variable = format!("@_{position}");
             let own = if parameter.name.chars().skip(1).all(|c| c.is_alphanumeric() || c == '_') {
                 parameter.name.clone()
@@ -177,6 +189,16 @@ impl Plan {
     }
 }
 
+/// Whether an error of this number says that a statement could not even be understood.
+pub(super) fn is_unprepared(number: i32) -> bool {
+    Error::new(number, 16, "").is_of_binding()
+}
+
+/// What follows the error because of which a statement could not be prepared.
+pub(super) fn not_prepared() -> Error {
+    Error::new(8_180, 16, "Statement(s) could not be prepared.")
+}
+
 fn text_of(parameter: Option<Parameter>, name: &str) -> Result<String, Error> {
     match parameter.map(|parameter| parameter.value) {
         Some(Value::Text(text)) => Ok(text),
@@ -217,7 +239,7 @@ mod tests {
         let value = value.into();
         let number = matches!(value, Value::Int(_));
         let ty = if number { Type::Int } else { Type::NVarChar(Length::Of(4000)) };
-        Parameter { name: name.to_owned(), output: name == "@back", ty, value }
+        Parameter { name: name.to_owned(), output: name == "@back", left_out: false, ty, value }
     }
 
     fn call(procedure: Procedure, parameters: Vec<Parameter>) -> Call {

@@ -18,7 +18,7 @@ use super::packet::{
     TRANSACTION, invalid,
 };
 use super::reply::{Descriptors, Reply, Scope};
-use super::request::{self, Call, TransactionRequest};
+use super::request::{self, Call, Procedure, TransactionRequest};
 use super::rpc::{self, Handle, Plan, Statements};
 use super::token::{self, Change};
 use super::trouble::Mishap;
@@ -246,9 +246,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
         let count = calls.len();
         for (at, call) in calls.into_iter().enumerate() {
             let more = at + 1 < count;
+            let preparing =
+                matches!(call.procedure, Procedure::Prepare | Procedure::PrepareAndExecute);
             let ended = match self.prepared.plan(call) {
-                Ok(Plan::Run { text, parameters, outputs, handle }) => {
+                Ok(Plan::Run { text, parameters, outputs, mut handle }) => {
+                    reply.told = false;
                     let ended = self.statements(&text, parameters, &mut reply, cancel).await?;
+                    if preparing && !reply.told && rpc::is_unprepared(reply.failed) {
+                        self.prepared.forget(handle.take());
+                        reply.add(Output::Error(rpc::not_prepared()), &mut self.descriptors);
+                    }
                     let returned = self.returned(outputs, handle);
                     if let Ended::Finished = ended {
                         reply.end_procedure(&returned, more);
@@ -260,7 +267,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
                     Ended::Finished
                 }
                 Err(error) => {
+                    let unprepared = preparing && rpc::is_unprepared(error.number);
                     reply.add(Output::Error(error), &mut self.descriptors);
+                    if unprepared {
+                        reply.add(Output::Error(rpc::not_prepared()), &mut self.descriptors);
+                    }
                     reply.end_procedure(&[], more);
                     Ended::Finished
                 }
@@ -296,7 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
             }
             Ended::Silence => Ok(After::Silence),
             Ended::Close if reply.fatal => {
-                reply.end_batch();
+                reply.end_for_good();
                 self.finish(reply, After::Close).await
             }
             Ended::Close => Ok(After::Close),
@@ -347,14 +358,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Talk<'_, S> {
     }
 
     fn reset(&mut self, keep_transaction: bool) {
-        let Talk { door, client, prepared, .. } = self;
+        let Talk { door, client, prepared, descriptors, .. } = self;
         prepared.clear();
+        if !keep_transaction {
+            *descriptors = Descriptors::default();
+        }
         let (at, session) = (&door.instance, &mut client.session);
         door.world.with(|world| session.start_over(keep_transaction, world, at));
     }
 
     fn reply(&self, scope: Scope) -> Reply {
-        Reply::new(scope, &self.client.server)
+        Reply::new(scope, &self.client.server, self.client.compact)
     }
 }
 

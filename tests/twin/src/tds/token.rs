@@ -14,6 +14,9 @@ const COUNTED: u16 = 0x10;
 pub(super) const ATTENTION: u16 = 0x20;
 pub(super) const SERVER_ERROR: u16 = 0x100;
 
+/// The feature of text in UTF-8.
+pub(super) const UTF8: u8 = 10;
+
 /// Names and texts in messages are cut at what their length fields can say.
 const MAX_TEXT: usize = 4_000;
 const MAX_NAME: usize = 128;
@@ -54,10 +57,10 @@ pub(super) fn columns(columns: &[Column], out: &mut Vec<u8>) {
     }
 }
 
-/// ROW, or NBCROW where it is shorter, which is where many values are NULL.
-pub(super) fn row(columns: &[Column], row: &Row, out: &mut Vec<u8>) {
+/// ROW, or NBCROW where it is shorter, which is where many values are NULL, and the client has it.
+pub(super) fn row(columns: &[Column], row: &Row, compact: bool, out: &mut Vec<u8>) {
     let nulls = row.iter().filter(|value| value.is_null()).count();
-    if nulls > row.len() / 8 + 1 {
+    if compact && nulls > row.len() / 8 + 1 {
         out.push(0xD2);
         let mut bitmap = vec![0_u8; columns.len().div_ceil(8)];
         for (at, value) in row.iter().enumerate() {
@@ -175,10 +178,21 @@ pub(super) fn change(change: &Change, out: &mut Vec<u8>) {
     out.extend(body);
 }
 
-pub(super) fn login_ack(version: (u8, u8, u16), out: &mut Vec<u8>) {
+/// The newest version of the protocol that is spoken, 7.4; strict clients ask for it too.
+const NEWEST: u32 = 0x7400_0004;
+/// The first one that has NBCROW, 7.3 B.
+const COMPACT: u32 = 0x730B_0003;
+
+/// Whether a client of this version takes NBCROW.
+pub(super) fn takes_compact(spoken: u32) -> bool {
+    spoken >= COMPACT
+}
+
+/// LOGINACK: the older of both versions of the protocol, and the server's own.
+pub(super) fn login_ack(spoken: u32, version: (u8, u8, u16), out: &mut Vec<u8>) {
     let (major, minor, build) = version;
     let mut body = vec![1];
-    body.extend(0x7400_0004_u32.to_be_bytes());
+    body.extend(spoken.min(NEWEST).to_be_bytes());
     short_text("Microsoft SQL Server", &mut body);
     body.extend([major, minor]);
     body.extend(build.to_be_bytes());
@@ -187,12 +201,22 @@ pub(super) fn login_ack(version: (u8, u8, u16), out: &mut Vec<u8>) {
     out.extend(body);
 }
 
-/// FEATUREEXTACK of the sign-in with a token: what the client wants to have back.
-pub(super) fn token_ack(nonce: Option<&[u8; 32]>, out: &mut Vec<u8>) {
-    let nonce = nonce.map_or(&[][..], |nonce| nonce);
-    out.extend([0xAE, 2]);
-    out.extend(u32::try_from(nonce.len()).unwrap_or(0).to_le_bytes());
-    out.extend(nonce);
+/// FEATUREEXTACK: of the sign-in with a token what the client wants to have back, and that UTF-8 is
+/// there; nothing if it has asked for neither.
+pub(super) fn features_ack(token: Option<&Option<[u8; 32]>>, utf8: bool, out: &mut Vec<u8>) {
+    if token.is_none() && !utf8 {
+        return;
+    }
+    out.push(0xAE);
+    if let Some(nonce) = token {
+        let nonce = nonce.as_ref().map_or(&[][..], |nonce| nonce);
+        out.push(2);
+        out.extend(u32::try_from(nonce.len()).unwrap_or(0).to_le_bytes());
+        out.extend(nonce);
+    }
+    if utf8 {
+        out.extend([UTF8, 1, 0, 0, 0, 1]);
+    }
     out.push(0xFF);
 }
 
@@ -256,10 +280,14 @@ mod tests {
         let column = |nullable| Column { name: "a".to_owned(), ty: Type::Int, nullable };
         let columns = vec![column(true), column(true), column(true)];
         let mut out = Vec::new();
-        row(&columns, &vec![Value::Null, Value::Int(5), Value::Null], &mut out);
+        let gaps = vec![Value::Null, Value::Int(5), Value::Null];
+        row(&columns, &gaps, true, &mut out);
         assert_eq!(out, [0xD2, 0b101, 4, 5, 0, 0, 0]);
         out.clear();
-        row(&columns, &vec![Value::Int(1), Value::Int(2), Value::Int(3)], &mut out);
+        row(&columns, &gaps, takes_compact(0x730A_0003), &mut out);
+        assert_eq!(out, [0xD1, 0, 4, 5, 0, 0, 0, 0]);
+        out.clear();
+        row(&columns, &vec![Value::Int(1), Value::Int(2), Value::Int(3)], true, &mut out);
         assert_eq!((out[0], out.len()), (0xD1, 16));
     }
 

@@ -19,6 +19,8 @@ pub enum Encryption {
     Forced,
     /// There is none.
     NotSupported,
+    /// TDS 8 only (Force Strict Encryption of SQL Server 2022): TLS comes first.
+    Strict,
 }
 
 /// How the server acknowledges an attention while a request runs. Clients disagree on which ways

@@ -38,3 +38,9 @@ GO
 SELECT r.replica_server_name, r.endpoint_url, rs.connected_state_desc, rs.last_connect_error_description,
        rs.last_connect_error_number, rs.last_connect_error_timestamp
 FROM sys.dm_hadr_availability_replica_states rs JOIN sys.availability_replicas r ON rs.replica_id = r.replica_id;
+GO
+SELECT ag.name, db.name, drs.database_id, drs.group_id, drs.replica_id, drs.synchronization_state_desc, drs.end_of_log_lsn, drs.last_hardened_lsn
+FROM sys.dm_hadr_database_replica_states drs
+JOIN sys.databases db ON db.database_id = drs.database_id
+JOIN sys.availability_groups ag ON drs.group_id = ag.group_id
+WHERE db.name = N'Sales';

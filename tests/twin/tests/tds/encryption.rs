@@ -7,7 +7,7 @@ use crate::door::{Doors, SQL, USUAL, code, connect, number, text};
 
 #[tokio::test]
 async fn each_side_gets_the_encryption_that_both_can_have() {
-    use Encryption::{Available, Forced, NotSupported};
+    use Encryption::{Available, Forced, NotSupported, Strict};
     for (server, client, comes_in) in [
         (Available, EncryptionLevel::Off, true),
         (Available, EncryptionLevel::On, true),
@@ -21,6 +21,9 @@ async fn each_side_gets_the_encryption_that_both_can_have() {
         (Forced, EncryptionLevel::Strict, true),
         (NotSupported, EncryptionLevel::NotSupported, true),
         (NotSupported, EncryptionLevel::Required, false),
+        (NotSupported, EncryptionLevel::Strict, false),
+        (Strict, EncryptionLevel::Required, false),
+        (Strict, EncryptionLevel::Strict, true),
     ] {
         let doors = Doors::with(Options { encryption: server, ..USUAL }).await;
         let mut config = doors.config(doors.sql, "sa", "S3cret!");

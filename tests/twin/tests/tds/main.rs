@@ -1,5 +1,6 @@
 //! The TDS door, asked by a real client over real sockets and TLS.
 
+mod audit;
 mod backup;
 mod door;
 mod encryption;

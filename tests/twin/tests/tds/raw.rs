@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 use crate::door::PATIENCE;
 
 pub(crate) const BATCH: u8 = 0x01;
+pub(crate) const RPC: u8 = 0x03;
+pub(crate) const ATTENTION: u8 = 0x06;
 pub(crate) const LOGIN7: u8 = 0x10;
 pub(crate) const PRELOGIN: u8 = 0x12;
 /// The last packet of a message.
@@ -59,6 +61,13 @@ impl Raw {
     pub(crate) async fn ask(&mut self, text: &str) -> io::Result<Answer> {
         self.send(text).await;
         self.hear().await
+    }
+
+    /// Calls a procedure by its number, with these parameters.
+    pub(crate) async fn call(&mut self, procedure: u8, parameters: &[Vec<u8>]) -> Answer {
+        let call = [0xFF, 0xFF, procedure, 0, 0, 0];
+        self.say(RPC, &[&headers(), &call[..], &parameters.concat()].concat()).await;
+        self.hear().await.expect("an answer")
     }
 
     /// Asks and hears nothing yet.
@@ -117,6 +126,15 @@ impl Answer {
     pub(crate) fn holds(&self, wanted: &[u8]) -> bool {
         self.data.windows(wanted.len()).any(|window| window == wanted)
     }
+
+    /// Token, status, command and row count of the DONE at the very end.
+    pub(crate) fn last_done(&self) -> (u8, u16, u16, u64) {
+        let at = self.data.len().checked_sub(13).expect("a DONE");
+        let done = &self.data[at..];
+        let count = done[5..13].try_into().expect("eight bytes");
+        let pair = |at: usize| u16::from_le_bytes([done[at], done[at + 1]]);
+        (done[0], pair(1), pair(3), u64::from_le_bytes(count))
+    }
 }
 
 /// A client's PRELOGIN: its version, and its wish for encryption.
@@ -128,8 +146,13 @@ pub(crate) fn prelogin(encryption: u8) -> Vec<u8> {
 
 /// A LOGIN7 that asks for packets of this size; 0 leaves it to the server.
 pub(crate) fn login7(user: &str, password: &str, packet_size: u32) -> Vec<u8> {
+    login7_of(0x7400_0004, user, password, packet_size)
+}
+
+/// The same of a client that speaks this version.
+pub(crate) fn login7_of(version: u32, user: &str, password: &str, packet_size: u32) -> Vec<u8> {
     let mut fixed = vec![0; 94];
-    fixed[4..8].copy_from_slice(&0x7400_0004_u32.to_le_bytes());
+    fixed[4..8].copy_from_slice(&version.to_le_bytes());
     fixed[8..12].copy_from_slice(&packet_size.to_le_bytes());
     let hidden = units(password).iter().map(|byte| byte.rotate_left(4) ^ 0xA5).collect();
     let mut rest: Vec<u8> = Vec::new();

@@ -43,6 +43,11 @@ pub(crate) fn parse_batch(text: &str) -> Result<Vec<Statement>> {
     }
 }
 
+/// Whether a batch can be read.
+pub(crate) fn readable(text: &str) -> Result<()> {
+    parse_batch(text).map(|_| ())
+}
+
 /// Parses an expression that stands alone, as a table's definition keeps it.
 pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
     let tokens = tokenize(text)?;
