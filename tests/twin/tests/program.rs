@@ -105,6 +105,42 @@ fn subcommands_change_the_world_and_tell_of_it() {
     assert!(text.contains("there is mi-dr, sql01"), "{text}");
 }
 
+/// What is true up to a time: who could write when, and what was commanded.
+fn truth_until(control: &str, at: &str) -> (String, Vec<serde_json::Value>) {
+    let before = |value: &serde_json::Value| value.as_str().is_some_and(|time| time <= at);
+    for _ in 0..2_000 {
+        let truth = told(control, &["truth"]);
+        if !before(&truth["now"]) {
+            let intervals = truth["links"][0]["intervals"].as_array().expect("a list").clone();
+            let begun = intervals.into_iter().filter(|interval| before(&interval["from"]));
+            // Whether the last one has ended since is no matter.
+            let begun = begun.map(|it| serde_json::json!([it["from"], it["writers"]])).collect();
+            return (truth["commands"].to_string(), begun);
+        }
+    }
+    panic!("its time does not pass");
+}
+
+#[test]
+fn a_restored_twin_goes_on_as_it_did_by_the_command_line() {
+    let twin = Running::start(&["--speed", "200", "--seed", "5"]);
+    let control = twin.endpoints.control.base_url.clone();
+    let done = |words: &[&str]| assert!(ask(&control, words).status.success(), "{words:?}");
+    // What is to come is in the snapshot already: the restart ends later.
+    done(&["restart", "sql01", "--down-ms", "20000"]);
+    done(&["snapshot", "before"]);
+    let now = told(&control, &["truth"])["now"].as_str().expect("a time").to_owned();
+    let until: jiff::Timestamp = now.parse().expect("a time");
+    let until = (until + jiff::SignedDuration::from_secs(90)).to_string();
+    let first = truth_until(&control, &until);
+    assert!(first.1.len() > 2, "it stopped and went on: {first:?}");
+    done(&["restore", "before"]);
+    let again = told(&control, &["truth"])["now"].as_str().expect("a time").to_owned();
+    assert!(again < until, "{again} is not before {until}");
+    assert_eq!(truth_until(&control, &until), first);
+    assert!(!ask(&control, &["restore", "after"]).status.success(), "there is none");
+}
+
 #[test]
 fn it_ends_with_its_parent_if_told_to() {
     let mut twin = Running::start(&["--stdin-guard"]);

@@ -8,6 +8,7 @@ use super::{
     Build, Guid, Instance, InstanceKind, InstanceSpec, Job, JobSpec, Ledger, Link, LinkSpec,
     PreparedSpec, Side, SpecError, Workload, WorkloadSpec, World, WorldSpec,
     azure::{Pairing, most_databases},
+    clients::{APPLICATIONS, OF_ALL, OF_ONE},
     fault::Faults,
     housekeeping::backups_before,
     local,
@@ -39,14 +40,20 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
     }
     check_room(&spec.links, &instances)?;
     let mut workloads = BTreeMap::new();
+    // Few applications have room for a large pool each, many for a small one.
+    let count = spec.workloads.len().try_into().unwrap_or(u16::MAX);
+    let of_one = OF_ONE.min(OF_ALL / count.max(1));
     for (place, given) in (0..).zip(&spec.workloads) {
         let whose = || format!("workloads, {:?}", given.name);
         let database =
             check_workload(given, &links, &instances).map_err(|problem| wrong(whose(), problem))?;
-        if place >= MOST_WORKLOADS {
-            return Err(wrong(whose(), "there are more than 300 workloads"));
+        if given.sessions > of_one {
+            let problem =
+                format!("it has {} sessions; of so many {of_one} would do", given.sessions);
+            return Err(wrong(whose(), &problem));
         }
-        let workload = Workload::new(given, database, place, start, &mut rng);
+        let first_session = APPLICATIONS + of_one * place;
+        let workload = Workload::new(given, database, first_session, start, &mut rng);
         if workloads.insert(given.name.clone(), workload).is_some() {
             return Err(wrong(whose(), TWO));
         }
@@ -96,8 +103,6 @@ fn faults(spec: &WorldSpec, instances: &BTreeMap<String, Instance>) -> Result<Fa
     Ok(faults)
 }
 
-/// Their sessions have numbers below 32767.
-const MOST_WORKLOADS: u16 = 300;
 const TWO: &str = "there are two of this name; names must differ";
 
 fn instances(
@@ -229,13 +234,17 @@ fn check_link(given: &LinkSpec, instances: &BTreeMap<String, Instance>) -> Resul
     Ok(())
 }
 
-/// What all links of a managed instance together may not be: two of one database, or too many.
+/// What all links of an instance together may not be: two of one database, or, on a managed
+/// instance, too many. On SQL Server a database may have several links in truth, which is not
+/// modelled.
 fn check_room(links: &[LinkSpec], instances: &BTreeMap<String, Instance>) -> Result<(), SpecError> {
-    for instance in instances.values().filter(|instance| instance.is_managed()) {
+    for instance in instances.values() {
         let place = || format!("instances, {:?}", instance.name);
         let mut names = BTreeSet::new();
         let own = instance.resource().databases.iter().map(|own| own.name.as_str());
-        let here = links.iter().filter(|link| link.managed_instance == instance.name);
+        let here = links.iter().filter(|link| {
+            link.managed_instance == instance.name || link.sql_server == instance.name
+        });
         let linked = here.flat_map(|link| link.databases.iter().map(String::as_str));
         for name in own.chain(linked) {
             if !names.insert(name.to_lowercase()) {
@@ -244,7 +253,7 @@ fn check_room(links: &[LinkSpec], instances: &BTreeMap<String, Instance>) -> Res
             }
         }
         let most = most_databases(instance);
-        if names.len() > most {
+        if instance.is_managed() && names.len() > most {
             let problem = format!(
                 "it would have {} databases, and {most} it may; with the tier \
                  NextGenGeneralPurpose it may have 500",

@@ -20,6 +20,8 @@ pub(super) const FIRST_FREE: u16 = 53;
 /// Sessions of applications have the numbers from here on, so many for each.
 pub(super) const APPLICATIONS: u16 = 1_000;
 pub(super) const OF_ONE: u16 = 100;
+/// All applications together have no more: numbers of sessions end at 32767.
+pub(super) const OF_ALL: u16 = 30_000;
 /// What the engine itself does, by session.
 const SYSTEM: [(u16, &str); 6] = [
     (4, "LAZY WRITER"),
@@ -353,7 +355,7 @@ impl Workload {
 
     fn transaction_id(&self, begun: Timestamp) -> u64 {
         let millis = u64::try_from(begun.as_millisecond()).unwrap_or(0);
-        (millis << 8) | u64::from(self.first_session / OF_ONE)
+        (millis << 16) | u64::from(self.first_session)
     }
 
     fn lose(&mut self, id: u16) {

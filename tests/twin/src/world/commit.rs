@@ -77,10 +77,12 @@ impl World {
             Access::Write => {}
         }
         let now = self.now;
+        let Some(instance) = self.instances.get(at) else { return Err(read_only()) };
+        instance.has_data_room(database)?;
         let found = self.links.values_mut().find_map(|link| {
             let side = link.side_of(at)?;
             let place = link.place_on(side, database)?;
-            if let Err(full) = link.make_room(side, place, bytes) {
+            if let Err(full) = link.make_room(side, place, bytes, instance) {
                 return Some(Err(full));
             }
             let disk = SignedDuration::ZERO;
@@ -140,11 +142,12 @@ pub(super) fn takes_writes(
     member.role == Role::Primary
         && !member.draining
         && member.copies.get(database).is_some_and(open)
-        && link.has_log_room(side, database)
         && instances.get(&member.instance).is_some_and(|instance| {
             let name = &link.databases[database].name;
             let made = instance.setup.database(name).takes_writes();
-            made && instance.is_up() && member.acts_by(instance, now)
+            let room =
+                link.has_log_room(side, database, instance) && instance.has_data_room(name).is_ok();
+            made && room && instance.is_up() && member.acts_by(instance, now)
         })
 }
 
@@ -189,7 +192,7 @@ pub(super) fn attempt(
     let committed = side.filter(takes);
     let Some(side) = committed else { return workload.refuse(now) };
     workload.slots[slot].last = Some(now);
-    if link.make_room(side, workload.database, workload.bytes).is_err() {
+    if link.make_room(side, workload.database, workload.bytes, target).is_err() {
         return workload.refuse(now);
     }
     let told = reach::reach(instances, faults, &target.party, &workload.party).is_open();

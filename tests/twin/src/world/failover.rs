@@ -337,7 +337,7 @@ pub(super) fn promote(link: &mut Link, side: Side, now: Timestamp) {
     member.failed_demotions = 0;
     for copy in &mut member.copies {
         copy.movement = Movement::None;
-        copy.suspended = copy.suspended.filter(|reason| *reason == SuspendReason::User);
+        copy.suspended = copy.suspended.filter(|reason| reason.is_ones_own());
         // Where it had its log from has all of it; what is new is kept for the other side.
         (copy.heard, copy.held) = (None, copy.log.len());
         copy.synchronized = false;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    Instance, Party, Power, Reach, Reply, Stage, Trouble, WireFault, Workload, World, reach::reach,
-    wire::Lanes, workload::interval,
+    Instance, Link, Party, Power, Reach, Reply, Stage, SuspendReason, Trouble, WireFault, Workload,
+    World, reach::reach, wire::Lanes, workload::interval,
 };
 
 /// Something that goes wrong, or right again.
@@ -63,6 +63,15 @@ pub enum Fault {
         down_ms: u32,
         /// How long the administrator waits after each, in ms.
         pause_ms: u32,
+    },
+    /// Something keeps a database of a link from moving on an instance, until somebody resumes it.
+    Suspend {
+        /// Which instance.
+        instance: String,
+        /// Which database.
+        database: String,
+        /// What the view says for a reason.
+        reason: SuspendReason,
     },
     /// Microsoft's support repairs the databases that a managed instance has lost at a restart.
     Repair {
@@ -322,6 +331,9 @@ impl World {
             Fault::RollingRestart { link, down_ms, pause_ms } => {
                 self.rolling_restart(&link, millis(down_ms), millis(pause_ms))?;
             }
+            Fault::Suspend { instance, database, reason } => {
+                self.suspend(&instance, &database, reason)?;
+            }
             Fault::Repair { instance } => self.repair(&instance),
             Fault::Hang { instance } => self.set_power(&instance, Power::Hung),
             Fault::Freeze { instance } => self.freeze(&instance),
@@ -437,43 +449,6 @@ impl World {
             && !self.faults.cut(&instance.party, &Party::Arm)
     }
 
-    /// Cuts and delays that last, in words.
-    #[must_use]
-    pub fn lasting_faults(&self) -> Vec<String> {
-        let cuts = self.faults.cuts.iter().map(|(from, to)| format!("cut {from} -> {to}"));
-        let delays =
-            self.faults.delays.iter().map(|((from, to), delay)| {
-                format!("slow {from} -> {to} by {} ms", delay.as_millis())
-            });
-        let jitters = self.faults.jitters.iter();
-        let jitters =
-            jitters.map(|((from, to), ms)| format!("jitter {from} -> {to} of up to {ms} ms"));
-        let throttles = self.faults.throttles.iter();
-        let throttles =
-            throttles.map(|((from, to), kb)| format!("throttle {from} -> {to} to {kb} KB/s"));
-        let refusing = self.instances.values().filter(|i| i.refusing);
-        let slow = self.instances.values().filter(|i| i.commit_delay.is_positive());
-        let clocks = self.instances.values().filter(|i| !i.setup.clock_ahead.is_zero());
-        let mut all: Vec<String> = cuts.chain(delays).chain(jitters).chain(throttles).collect();
-        all.extend(refusing.map(|instance| format!("refuse {}", instance.name)));
-        all.extend(slow.map(|it| {
-            format!("slow commits at {} of {} ms", it.name, it.commit_delay.as_millis())
-        }));
-        all.extend(clocks.map(|it| {
-            format!("clock of {} ahead by {} ms", it.name, it.setup.clock_ahead.as_millis())
-        }));
-        let replies = self.faults.lost_replies.iter().filter(|(_, times)| **times > 0);
-        all.extend(replies.map(|(at, times)| format!("lose the next {times} replies of {at}")));
-        all.extend(self.wire_faults());
-        let failing = self.faults.failing.iter().filter(|(_, (_, times))| *times > 0);
-        all.extend(failing.map(|(at, (number, times))| {
-            format!("fail the next {times} commands at {at} with {number}")
-        }));
-        all.extend(self.faults.arm_unavailable.then(|| "arm unavailable".to_owned()));
-        all.extend(self.faults.token_service_down.then(|| "token service down".to_owned()));
-        all
-    }
-
     /// Whether ARM answers 503 now.
     #[must_use]
     pub fn arm_unavailable(&self) -> bool {
@@ -502,6 +477,26 @@ impl World {
     pub(super) fn instance_mut(&mut self, name: &str) -> Result<&mut Instance, UnknownName> {
         self.check_instance(name)?;
         Ok(self.instances.get_mut(name).expect("it was there just now"))
+    }
+
+    fn suspend(
+        &mut self,
+        instance: &str,
+        database: &str,
+        reason: SuspendReason,
+    ) -> Result<(), UnknownName> {
+        for link in self.links.values_mut() {
+            let side = link.side_of(instance).filter(|side| !link.left_by(*side));
+            if let Some((side, place)) =
+                side.and_then(|it| Some((it, link.place_on(it, database)?)))
+            {
+                link.member_mut(side).copies[place].suspended = Some(reason);
+                return Ok(());
+            }
+        }
+        let here = self.links.values().filter(|link| link.side_of(instance).is_some());
+        let names: Vec<String> = here.flat_map(Link::databases).map(str::to_owned).collect();
+        Err(unknown("linked database", database, names.iter()))
     }
 }
 

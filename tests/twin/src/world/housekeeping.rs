@@ -9,6 +9,8 @@ use super::{
 
 /// A managed instance backs up in full, and its log, about this often.
 const FULL_BACKUP_EVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// It can restore to any moment of so long a time, and keeps no more than that needs.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 const LOG_BACKUP_EVERY: SignedDuration = SignedDuration::from_mins(10);
 const BACKGROUND_BYTES: u32 = 512;
 
@@ -78,6 +80,17 @@ fn back_up_one(link: &mut Link, place: usize, instance: &mut Instance, now: Time
         let time = (now, now + SignedDuration::from_secs(2));
         instance.backups.push(Backup::automatic(&name, kind, blob(&name), time, log));
         next_log = time.1 + LOG_BACKUP_EVERY;
+    }
+    let old = now - KEPT_FOR;
+    let newest = instance.backups.iter().rev().find(|backup| {
+        let whole = backup.kind == BackupKind::Full && !backup.copy_only;
+        whole && backup.database == name && backup.finish <= old
+    });
+    if let Some(begin) = newest.map(|full| full.start) {
+        // The full backup from which the oldest kept log goes on stays.
+        let kept =
+            |backup: &Backup| backup.database != name || backup.copy_only || backup.start >= begin;
+        instance.backups.retain(kept);
     }
     let next = if chain { next_log.min(next_full) } else { finish.unwrap_or(next_full) };
     link.member_mut(side).copies[place].next_backup = next;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Backup, BackupKind, DoorSpec, Edition, Guid, InstanceSpec, Job, Lsn, Party, Platform,
-    Principal, Restored, Session, Side, Tier, UpdatePolicy,
+    Principal, Restored, Session, Side, SqlError, Tier, UpdatePolicy, Volume,
     azure::{Resource, authority},
     groups::Groups,
     restore::Restoring,
@@ -54,6 +54,8 @@ pub struct Instance {
     /// Beginnings of paths and addresses that backups can be written to.
     pub(super) backup_paths: Vec<String>,
     pub(super) disk_full: bool,
+    /// Disks on which nothing grows.
+    pub(super) full: BTreeSet<Volume>,
     pub(super) jobs: Vec<Job>,
     pub(super) agent_running: bool,
     pub(super) next_database_id: u32,
@@ -94,6 +96,12 @@ pub enum InstanceKind {
         /// Its `databaseFormat`.
         update_policy: UpdatePolicy,
     },
+}
+
+impl InstanceKind {
+    pub(super) fn is_business_critical(self) -> bool {
+        matches!(self, InstanceKind::ManagedInstance { tier: Tier::BusinessCritical, .. })
+    }
 }
 
 /// Whether an instance does anything.
@@ -146,6 +154,7 @@ impl Instance {
             backups: Vec::new(),
             backup_paths: spec.backup_paths(),
             disk_full: false,
+            full: BTreeSet::new(),
             jobs: Vec::new(),
             agent_running: spec.agent_running,
             next_database_id: FIRST_DATABASE + own,
@@ -248,6 +257,24 @@ impl Instance {
             let counts = backup.kind == BackupKind::Full && !backup.copy_only;
             counts && backup.database == name && backup.finish > since
         })
+    }
+
+    /// Whether a database has room for another row.
+    ///
+    /// # Errors
+    /// 1105: the disk of its data is full.
+    pub(super) fn has_data_room(&self, database: &str) -> Result<(), SqlError> {
+        if !self.full.contains(&Volume::Data) {
+            return Ok(());
+        }
+        let text = format!(
+            "Could not allocate space for a new page in database '{database}' because the \
+             'PRIMARY' filegroup is full due to lack of storage space or database files reaching \
+             the maximum allowed size. Create the necessary space by dropping objects in the \
+             filegroup, adding additional files to the filegroup, or setting autogrowth on for \
+             existing files in the filegroup."
+        );
+        Err(SqlError { class: 17, state: 2, ..SqlError::new(1_105, &text) })
     }
 
     /// Up to where the log of a database is in backups, so that it can be truncated: only backups of

@@ -56,6 +56,15 @@ pub enum Setting {
         /// Whether.
         on: bool,
     },
+    /// The disk of its data or of its logs is full, so that no file on it grows, or no longer is.
+    VolumeFull {
+        /// Which.
+        instance: String,
+        /// Which of its disks.
+        volume: Volume,
+        /// Whether.
+        on: bool,
+    },
     /// Its agent is stopped or started.
     AgentRunning {
         /// Which.
@@ -86,6 +95,16 @@ pub enum Setting {
         /// Whether.
         on: bool,
     },
+}
+
+/// A disk of an instance, beside the one for backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Volume {
+    /// Where its data files are.
+    Data,
+    /// Where its log files are.
+    Log,
 }
 
 impl Job {
@@ -141,6 +160,15 @@ impl World {
         let now = self.now;
         match setting {
             Setting::DiskFull { instance, on } => self.instance_mut(&instance)?.disk_full = on,
+            Setting::VolumeFull { instance, volume, on } => {
+                let full = &mut self.instance_mut(&instance)?.full;
+                if on {
+                    full.insert(volume)
+                } else {
+                    full.remove(&volume)
+                };
+                self.note_writers();
+            }
             Setting::AgentRunning { instance, on } => {
                 self.instance_mut(&instance)?.agent_running = on;
             }
@@ -166,6 +194,12 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a disk of an instance is full.
+    #[must_use]
+    pub fn is_full(&self, at: &str, volume: Volume) -> bool {
+        self.instance(at).is_some_and(|instance| instance.full.contains(&volume))
     }
 
     /// Runs the jobs that are due; a job is back at its schedule whatever became of it.

@@ -229,6 +229,13 @@ impl World {
     pub fn loss(&self, link: &str) -> Option<Loss> {
         let surviving = self.link(link)?.rightful();
         let mut loss = Loss { surviving, count: 0, first: None, last: None, acknowledged: 0 };
+        for forgotten in self.link(link)?.databases.iter().map(|database| database.forgotten) {
+            loss.acknowledged += forgotten.acknowledged;
+            loss.count += forgotten.lost;
+            let (first, last) = forgotten.span.unzip();
+            loss.first = loss.first.into_iter().chain(first).min();
+            loss.last = loss.last.into_iter().chain(last).max();
+        }
         for commit in self.commits(link).filter(|commit| commit.acknowledged) {
             loss.acknowledged += 1;
             let lives = match surviving {
@@ -244,7 +251,8 @@ impl World {
         Some(loss)
     }
 
-    /// Every commit in a link's databases, in order, and where it lives now.
+    /// Every commit in a link's databases, in order, and where it lives now; of a database with very
+    /// many the newest ones ([`LogSpec::records_kept`](super::LogSpec)).
     pub fn commits(&self, link: &str) -> impl Iterator<Item = Commit> + '_ {
         let link = self.link(link);
         link.into_iter().flat_map(|link| {
@@ -253,13 +261,14 @@ impl World {
                 // A copy's log ascends by record number, so walking it beside the records
                 // answers for all of them in one pass.
                 let (mut sql, mut instance) = (log(Side::SqlServer), log(Side::ManagedInstance));
+                let before = u32::try_from(database.forgotten.records).unwrap_or(u32::MAX);
                 database.records.iter().enumerate().filter_map(move |(id, record)| {
                     let id = u32::try_from(id).ok()?;
                     let on_sql_server = sql.next_if(|next| **next == id).is_some();
                     let on_managed_instance = instance.next_if(|next| **next == id).is_some();
                     let RecordKind::Commit { acknowledged } = record.kind else { return None };
                     Some(Commit {
-                        id: CommitId(id),
+                        id: CommitId(before + id),
                         database: database.name.clone(),
                         side: record.side,
                         lsn: record.lsn.commit_slot(),

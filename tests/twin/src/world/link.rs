@@ -9,6 +9,7 @@ use super::{
     ArmLink, Build, Copy, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec, Lsn,
     OperationId, Role, Side, SuspendReason, UnconfirmedSpec,
     commit::Pending,
+    forget::Forgotten,
     housekeeping::backups_before,
     log::{Record, RecordKind},
     work::History,
@@ -115,6 +116,8 @@ pub(crate) struct LinkedDatabase {
     pub(crate) forks: u32,
     /// What its tables hold.
     pub(super) history: History,
+    /// What there were records of that are forgotten.
+    pub(super) forgotten: Forgotten,
 }
 
 /// Log that is on its way.
@@ -189,6 +192,7 @@ impl Link {
                 log_kept: Lsn::first().after(4_096),
                 forks: 0,
                 history: History::default(),
+                forgotten: Forgotten::default(),
             })
             .collect();
         let members = [Side::SqlServer, Side::ManagedInstance]

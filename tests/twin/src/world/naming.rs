@@ -18,6 +18,7 @@ impl World {
             | Fault::Clock { instance, .. }
             | Fault::SlowCommits { instance, .. }
             | Fault::Move { instance }
+            | Fault::Suspend { instance, .. }
             | Fault::FailNext { instance, .. }
             | Fault::FailLogin { instance, .. }
             | Fault::Wire { instance, .. } => self.check_instance(instance)?,

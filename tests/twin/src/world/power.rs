@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Copy, DatabaseState, Instance, Link, Power, Role, Side, World, contact,
+    Copy, DatabaseState, Instance, Link, Power, Role, Side, SuspendReason, World, contact,
     copy::{Flushed, Mirrored},
     failover, replication,
 };
@@ -63,6 +63,9 @@ impl World {
             for copy in &mut member.copies {
                 if lost && !copy.state.is_shut() {
                     copy.state = DatabaseState::RecoveryPending;
+                }
+                if copy.suspended == Some(SuspendReason::User) {
+                    copy.suspended = Some(SuspendReason::Restart);
                 }
                 (copy.flushed, copy.mirrored) = (Flushed::default(), Mirrored::default());
                 copy.redo.clear();

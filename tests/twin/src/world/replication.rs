@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    DatabaseState, Instance, Link, Lsn, Side,
+    Copy, DatabaseState, Instance, Link, Lsn, Role, Side, SuspendReason, Volume,
     contact::{finish_reverting, hear, notice, reconnect, resume, tell},
     fault::Faults,
     housekeeping,
@@ -141,10 +141,12 @@ pub(super) fn pulse(
             }
         }
     }
+    link.forget();
     for side in SIDES {
         let Some(instance) = instances.get_mut(&link.member(side).instance) else { continue };
         if instance.is_up() && link.member(side).acts_by(instance, now) {
             link.truncate(side, instance, now);
+            link.stop_redo(side, instance, now);
             housekeeping::write_background(link, side, now);
             housekeeping::back_up(link, side, instance, now);
         }
@@ -152,6 +154,21 @@ pub(super) fn pulse(
 }
 
 impl Link {
+    /// A secondary that cannot write what it has to redo stops, until somebody resumes it.
+    fn stop_redo(&mut self, side: Side, instance: &Instance, now: Timestamp) {
+        let member = self.member_mut(side);
+        if member.role == Role::Primary || !instance.full.contains(&Volume::Data) {
+            return;
+        }
+        let fresh = |at: Timestamp| at + PULSE >= now;
+        let waits =
+            |copy: &&mut Copy| copy.suspended.is_none() && copy.received_at.is_some_and(fresh);
+        for copy in member.copies.iter_mut().filter(waits) {
+            copy.suspended = Some(SuspendReason::Redo);
+            copy.redo.clear();
+        }
+    }
+
     /// Writes a record at the end of a primary's log.
     pub(super) fn append(
         &mut self,

@@ -78,6 +78,14 @@ pub enum SuspendReason {
     User,
     /// 1, after a forced failover of the partner
     Partner,
+    /// 2, redo has failed
+    Redo,
+    /// 3, the log could not be read on the primary
+    Capture,
+    /// 4, the log could not be written on the secondary
+    Apply,
+    /// 5, the database was started again while it was suspended
+    Restart,
     /// 6, the two logs have gone too far apart to be undone
     Undo,
 }
@@ -210,12 +218,28 @@ impl SyncHealth {
 }
 
 impl SuspendReason {
+    /// Whether somebody has said so, and not the engine.
+    pub(super) fn is_ones_own(self) -> bool {
+        match self {
+            SuspendReason::User | SuspendReason::Restart => true,
+            SuspendReason::Partner
+            | SuspendReason::Redo
+            | SuspendReason::Capture
+            | SuspendReason::Apply
+            | SuspendReason::Undo => false,
+        }
+    }
+
     /// The value of the `suspend_reason` column.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
             SuspendReason::User => 0,
             SuspendReason::Partner => 1,
+            SuspendReason::Redo => 2,
+            SuspendReason::Capture => 3,
+            SuspendReason::Apply => 4,
+            SuspendReason::Restart => 5,
             SuspendReason::Undo => 6,
         }
     }
@@ -226,6 +250,10 @@ impl SuspendReason {
         match self {
             SuspendReason::User => "SUSPEND_FROM_USER",
             SuspendReason::Partner => "SUSPEND_FROM_PARTNER",
+            SuspendReason::Redo => "SUSPEND_FROM_REDO",
+            SuspendReason::Capture => "SUSPEND_FROM_CAPTURE",
+            SuspendReason::Apply => "SUSPEND_FROM_APPLY",
+            SuspendReason::Restart => "SUSPEND_FROM_RESTART",
             SuspendReason::Undo => "SUSPEND_FROM_UNDO",
         }
     }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Instance, Link, Lsn, Side, SqlError,
+    Instance, Link, Lsn, Side, SqlError, Volume,
     log::{Record, SECTOR_BYTES},
     progress::truncation,
 };
@@ -53,12 +53,11 @@ impl Link {
     }
 
     /// Whether the log has room for another whole block, so that any commit gets through.
-    pub(super) fn has_log_room(&self, side: Side, place: usize) -> bool {
+    pub(super) fn has_log_room(&self, side: Side, place: usize, instance: &Instance) -> bool {
         let room = self.member(side).copies[place].room;
-        let most = match self.log.growth_mb {
-            0 => room.bytes,
-            _ => room.bytes.max(u64::from(self.log.max_mb) << 20),
-        };
+        let grows = self.log.growth_mb > 0 && !instance.full.contains(&Volume::Log);
+        let largest = u64::from(self.log.max_mb) << 20;
+        let most = if grows { room.bytes.max(largest) } else { room.bytes };
         self.used(side, place) + LARGEST_BLOCK <= most
     }
 
@@ -71,10 +70,12 @@ impl Link {
         side: Side,
         place: usize,
         bytes: u32,
+        instance: &Instance,
     ) -> Result<(), SqlError> {
         let wanted = self.used(side, place) + u64::from(bytes).next_multiple_of(SECTOR_BYTES);
-        let (growth, most) =
-            (u64::from(self.log.growth_mb) << 20, u64::from(self.log.max_mb) << 20);
+        let most = u64::from(self.log.max_mb) << 20;
+        let stuck = instance.full.contains(&Volume::Log);
+        let growth = if stuck { 0 } else { u64::from(self.log.growth_mb) << 20 };
         let name = &self.databases[place].name;
         let room = &mut self.members[side.index()].copies[place].room;
         while room.bytes < wanted && growth > 0 && room.bytes < most {

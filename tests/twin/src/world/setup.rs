@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+pub use super::feature::Feature;
 use super::{
     Backup, BackupKind, Edition, Instance, InstanceKind, Link, Lsn, UnknownName, UpdatePolicy,
     World, fault::unknown,
@@ -141,6 +142,8 @@ pub struct DatabaseSetup {
     pub offline: bool,
     /// The session that has set SINGLE_USER.
     pub only: Option<u16>,
+    /// Something in it that keeps it out of a link.
+    pub feature: Option<Feature>,
 }
 
 /// A change of the set-up, by T-SQL or by what is not T-SQL: a patch, the portal, a service restart.
@@ -270,6 +273,8 @@ pub enum DatabaseChange {
     },
     /// Forgets what msdb knows of its backups.
     NoBackups,
+    /// Gives it something that a link does not carry, before it is in one.
+    Feature(Option<Feature>),
 }
 
 /// A change of a link.
@@ -496,6 +501,7 @@ fn apply_to(instance: &mut Instance, database: String, change: DatabaseChange, n
     match change {
         DatabaseChange::Simple(simple) => setup.simple = simple,
         DatabaseChange::SingleUser(single_user) => setup.single_user = single_user,
+        DatabaseChange::Feature(feature) => setup.feature = feature,
         DatabaseChange::BackUp { log } => back_up(instance, database, log, now),
         DatabaseChange::NoBackups => {
             instance.backups.retain(|backup| !backup.database.eq_ignore_ascii_case(&database));

@@ -234,6 +234,9 @@ pub struct LogSpec {
     pub backup_mb_s: u32,
     /// How often an idle primary writes a log record of its own (checkpoints and such), in ms.
     pub background_ms: u32,
+    /// How many log records of each database are kept; older ones that both sides have are forgotten
+    /// but for their number. At least 1,000.
+    pub records_kept: u32,
     /// How long after the path is there again two members find each other, in ms.
     pub reconnect_ms: u32,
 }
@@ -370,6 +373,7 @@ impl Default for LogSpec {
             data_mb: 200,
             backup_mb_s: 100,
             background_ms: 30_000,
+            records_kept: 1_000_000,
             reconnect_ms: 4_000,
         }
     }

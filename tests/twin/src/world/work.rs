@@ -78,6 +78,18 @@ impl History {
     }
 }
 
+impl History {
+    /// Records are forgotten of which the log had these, and `first` is the first that is left: what
+    /// the tables held before it they hold with it.
+    pub(super) fn rebase(&mut self, gone: &[u32], first: u32) {
+        let kept = self.0.split_off(&first);
+        let before = std::mem::take(&mut self.0);
+        let base = before.into_iter().rev().find(|(id, _)| gone.binary_search(id).is_ok());
+        self.0.extend(base.map(|(_, state)| (0, state)));
+        self.0.extend(kept.into_iter().map(|(id, state)| (id - first, state)));
+    }
+}
+
 impl World {
     /// What a table of a database is for a session; none if there is no such table. A `dirty` read
     /// sees what others have not committed, and waits for nobody.
@@ -159,8 +171,9 @@ impl World {
         }
         for changed in work.databases.values() {
             let bytes = u32::try_from(changed.bytes).unwrap_or(u32::MAX).max(512);
+            let Some(instance) = self.instances.get(at) else { continue };
             if let Some((link, side, database)) = place(&mut self.links, at, &changed.name) {
-                link.make_room(side, database, bytes)?;
+                link.make_room(side, database, bytes, instance)?;
             }
         }
         let now = self.now;
@@ -182,6 +195,7 @@ impl World {
             let (_, waits) = write(link, side, database, bytes, by, now);
             let record = link.databases[database].records.len() - 1;
             link.remember(database, record, contents);
+            let record = record + link.databases[database].forgotten.records;
             if waits {
                 waiting.push(Mirroring { link: link.name.clone(), database, record });
             }
@@ -192,14 +206,17 @@ impl World {
     /// Whether a commit still waits for the other side.
     pub(crate) fn mirrored(&self, commit: &Mirroring) -> Fate {
         let Some(link) = self.link(&commit.link) else { return Fate::Unknown };
+        let database = link.databases.get(commit.database);
+        let before = database.map_or(0, |database| database.forgotten.records);
         let same = |p: &&super::commit::Pending| {
-            p.database == commit.database && p.record == commit.record
+            p.database == commit.database && p.record + before == commit.record
         };
         if link.pending.iter().any(|pending| same(&pending)) {
             return Fate::Waits;
         }
-        let record = link.databases.get(commit.database).map(|db| &db.records);
-        match record.and_then(|records| records.get(commit.record)).map(|record| record.kind) {
+        let place = commit.record.checked_sub(before);
+        let record = database.zip(place).and_then(|(database, at)| database.records.get(at));
+        match record.map(|record| record.kind) {
             Some(RecordKind::Commit { acknowledged: true }) => Fate::Done,
             Some(RecordKind::Commit { .. } | RecordKind::Background) | None => Fate::Unknown,
         }

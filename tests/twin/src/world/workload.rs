@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Party, WorkloadSpec,
-    clients::{APPLICATIONS, OF_ONE, Slot, transaction},
+    clients::{Slot, transaction},
 };
 
 /// An application that commits where its connection string points.
@@ -42,7 +42,7 @@ impl Workload {
     pub(super) fn new(
         spec: &WorkloadSpec,
         database: usize,
-        place: u16,
+        first_session: u16,
         start: Timestamp,
         rng: &mut fastrand::Rng,
     ) -> Workload {
@@ -68,7 +68,7 @@ impl Workload {
             host: format!("APP-{}", spec.name.to_uppercase()),
             in_master: spec.sessions_in_master,
             transaction: transaction(spec.transaction_ms),
-            first_session: APPLICATIONS + OF_ONE * place,
+            first_session,
             slots: vec![slot; usize::from(spec.sessions)],
             turn: 0,
         }

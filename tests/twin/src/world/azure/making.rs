@@ -3,7 +3,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{LinkOrder, job::JobStatus, partner::DATABASE};
+use super::{
+    LinkOrder,
+    job::JobStatus,
+    partner::{LOG_IS_GONE, of_database},
+};
 use crate::world::{ArmError, ArmLink, Guid, Link, LinkSpec, Role, Side, World, contact};
 
 /// Until the two sides have found each other. Whole creations were seen to take 36 to 61 s
@@ -41,6 +45,8 @@ pub(crate) struct Making {
     pub(super) like: LinkSpec,
     /// What keeps it from going on, by the engine's number, and since when.
     trouble: Option<(u32, Timestamp)>,
+    /// Why it never will, by the engine's number: it has to be deleted and begun anew.
+    broken: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +117,7 @@ impl Making {
             seeded: Vec::new(),
             like: world.like_other_links(instance),
             trouble: None,
+            broken: None,
         }
     }
 
@@ -139,7 +146,8 @@ impl Making {
         let percent = self.seeded_kb.saturating_mul(100) / self.total_kb().max(1);
         let trouble = self.trouble.filter(|(_, since)| now.duration_since(*since) >= PATIENCE);
         let replica_state = match (self.order.several, self.partner.is_some()) {
-            _ if trouble.is_some_and(|(number, _)| number == DATABASE) => "LinkCreationError",
+            _ if self.broken.is_some() => "LinkCreationError",
+            _ if trouble.is_some_and(|(number, _)| of_database(number)) => "LinkCreationError",
             _ if trouble.is_some() => "LinkInitError",
             (true, false) => "InitiatingLink",
             (false, false) => "CreatingLink",
@@ -151,7 +159,7 @@ impl Making {
             partner_replica: self.ids.partner,
             replica_state,
             progress: self.partner.as_ref().and(u8::try_from(percent.min(100)).ok()),
-            error: trouble.map(|(number, _)| number),
+            error: self.broken.or(trouble.map(|(number, _)| number)),
         });
         AzureLink::Making {
             order: self.order.clone(),
@@ -238,6 +246,9 @@ impl World {
             self.azure.jobs.end(making.job, JobStatus::Canceled);
             return true;
         }
+        if making.broken.is_some() {
+            return false;
+        }
         let partner = match self.partner_of(making) {
             Ok(partner) => partner,
             Err(number) => {
@@ -255,6 +266,10 @@ impl World {
             }
             making.seeded = self.lengths(making, &partner);
             (making.partner, making.seeding) = (Some(partner), Some(now));
+            return false;
+        }
+        if self.lost_log_of(making, &partner) {
+            making.broken = Some(LOG_IS_GONE);
             return false;
         }
         making.seeded_kb += u64::from(making.like.log.bandwidth_kb_s);

@@ -3,10 +3,16 @@
 use jiff::Timestamp;
 
 use super::making::{Making, authority};
-use crate::world::{Instance, Link, LinkSpec, SeedingFacts, Side, World, copy::Heard, reach};
+use crate::world::{
+    Backup, BackupKind, Instance, Link, LinkSpec, SeedingFacts, Side, World, copy::Heard, reach,
+};
 
 /// The database does not answer.
 pub(super) const DATABASE: u32 = 41_977;
+/// The log that the other side still needs has been truncated while it was seeded.
+pub(super) const LOG_IS_GONE: u32 = 1_412;
+/// By this trace flag log is not truncated before seeding has ended (mi-link 2.3).
+const KEEPS_LOG: u16 = 12_381;
 /// The link was not initiated in five minutes: the network, or nobody there.
 const NOT_BEGUN: u32 = 41_962;
 /// The managed instance does not know SQL Server's certificate.
@@ -58,8 +64,37 @@ impl World {
             let waits = |name: &String| sql.waits_with(&order.partner_group, name);
             order.databases.iter().all(waits)
         };
-        if ready { Ok(sql.name.clone()) } else { Err(DATABASE) }
+        if !ready {
+            return Err(DATABASE);
+        }
+        let source = if order.from_instance { instance } else { sql };
+        let mut features = order.databases.iter().filter_map(|name| {
+            let feature = source.setup.database(name).feature?;
+            feature.refused_by(instance.kind)
+        });
+        features.next().map_or_else(|| Ok(sql.name.clone()), Err)
     }
+
+    /// Whether somebody has backed up the log of a database, and so freed it, while it is being
+    /// seeded (mi-link 2.3, 10).
+    pub(super) fn lost_log_of(&self, making: &Making, partner: &str) -> bool {
+        let from = if making.order.from_instance { &making.instance } else { partner };
+        let (Some(begun), Some(source)) = (making.seeding, self.instance(from)) else {
+            return false;
+        };
+        let keeps = source.is_managed() || source.setup.trace_flags.contains(&KEEPS_LOG);
+        let names = &making.order.databases;
+        let frees = |backup: &Backup| {
+            let log = backup.kind == BackupKind::Log && !backup.copy_only && backup.start >= begun;
+            log && names.iter().any(|name| name.eq_ignore_ascii_case(&backup.database))
+        };
+        !keeps && source.backups(self.now).any(frees)
+    }
+}
+
+/// Whether a number says that the database is the reason.
+pub(super) fn of_database(number: u32) -> bool {
+    number == DATABASE || (41_947..=41_952).contains(&number)
 }
 
 /// Whether two instances can open a connection: endpoint, encryption, certificates and their ends.
@@ -128,6 +163,7 @@ impl World {
             };
             let Some(from) = old.place_on(primary, &name) else { continue };
             link.databases[place].records = old.databases[from].records.clone();
+            link.databases[place].forgotten = old.databases[from].forgotten;
             link.databases[place].history = old.databases[from].history.clone();
             link.databases[place].log_kept = old.databases[from].log_kept;
             let left = &old.member(primary).copies[from];

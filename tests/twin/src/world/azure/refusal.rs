@@ -20,6 +20,20 @@ impl World {
             .or_else(|| self.too_many(instance, order))
             .or_else(|| self.unresolved(order))
             .or_else(|| self.other_format(instance, order))
+            .or_else(|| self.group_in_use(instance, order))
+    }
+
+    /// The number is 41987; several links may name the instance itself for a group, as older pages
+    /// of Microsoft have it.
+    fn group_in_use(&self, instance: &str, order: &LinkOrder) -> Option<ArmError> {
+        let wanted = order.instance_group.as_str();
+        let live = self.links.values().filter(|link| link.arm.deleted.is_none());
+        let mut here = live.filter(|link| link.side_of(instance).is_some());
+        let taken =
+            here.any(|link| link.member(Side::ManagedInstance).group.eq_ignore_ascii_case(wanted));
+        let message = format!("41987: The availability group '{wanted}' exists on the instance.");
+        (taken && !wanted.eq_ignore_ascii_case(instance))
+            .then(|| ArmError::new(500, "InternalServerError", &message))
     }
 
     fn name_in_use(&self, instance: &str, order: &LinkOrder) -> Option<ArmError> {

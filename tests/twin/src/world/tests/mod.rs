@@ -3,9 +3,11 @@
 mod clients;
 mod control_plane;
 mod failover;
+mod forget;
 mod local;
 mod planned;
 mod replication;
+mod snapshot;
 
 use jiff::{SignedDuration, Timestamp};
 
