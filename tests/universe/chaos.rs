@@ -233,6 +233,7 @@ pub(super) fn cure(chaos: &Chaos, rng: &mut fastrand::Rng) -> Option<(Fault, i64
         | Fault::SlowCommits { .. }
         | Fault::Move { .. }
         | Fault::Repair { .. }
+        | Fault::Suspend { .. }
         | Fault::FailNext { .. }
         | Fault::FailLogin { .. }
         | Fault::Wire { .. }

@@ -70,6 +70,7 @@ fn shared(chaos: &Chaos, name: &str) -> Option<Fault> {
         | Fault::SlowCommits { .. }
         | Fault::Move { .. }
         | Fault::Repair { .. }
+        | Fault::Suspend { .. }
         | Fault::FailNext { .. }
         | Fault::FailLogin { .. }
         | Fault::Wire { .. }

@@ -201,9 +201,8 @@ fn read(command: &Value, operations: &[Value]) -> Result<Command> {
         target: text("target").context("a command has no target")?,
         words: text("command").context("a command has no words")?,
         refused: text("refused"),
-        effective: operation.map_or(text("refused").is_none(), |found| {
-            !found["accepted"].is_null()
-        }),
+        effective: operation
+            .map_or(text("refused").is_none(), |found| !found["accepted"].is_null()),
         running: operation.is_some_and(|found| !ended(found)),
     })
 }

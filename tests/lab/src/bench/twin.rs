@@ -34,7 +34,7 @@ const STEP: SignedDuration = SignedDuration::from_millis(100);
 pub(super) fn measure(watch_s: u64) -> Result<Vec<String>> {
     let mut lines = vec![format!("twin, by TDS: {QUESTIONS} questions of each connection")];
     let alone = TwinAlone::start(&WorldSpec::default())?;
-    for connections in [1, 8] {
+    for connections in [1, 8, 32] {
         lines.push(questions(&alone, connections)?);
     }
     drop(alone);
@@ -66,20 +66,44 @@ fn questions(alone: &TwinAlone, connections: usize) -> Result<String> {
         for connection in open {
             all.spawn(ask(connection));
         }
-        let mut took = Vec::new();
+        let mut each = Vec::new();
         while let Some(ended) = all.join_next().await {
-            took.extend(ended.map_err(|_| anyhow!("a connection has panicked"))??);
+            each.push(ended.map_err(|_| anyhow!("a connection has panicked"))??);
         }
         let whole = wait::now().duration_since(begun);
-        took.sort_unstable();
-        let at = |share: usize| took.get(took.len() * share / 100).copied().unwrap_or_default();
-        Ok(format!(
-            "  {connections} connections: {:.0} a second in all, p50 {:.2} ms, p99 {:.2} ms",
-            took.len() as f64 / whole.as_secs_f64(),
-            at(50).as_secs_f64() * 1000.0,
-            at(99).as_secs_f64() * 1000.0,
-        ))
+        Ok(told(each, whole))
     })
+}
+
+/// Figures of each connection: the middle one, and the worst.
+fn told(mut each: Vec<Vec<Duration>>, whole: Duration) -> String {
+    let connections = each.len();
+    let asked: usize = each.iter().map(Vec::len).sum();
+    let rate = |took: &Vec<Duration>| {
+        took.len() as f64 / took.iter().sum::<Duration>().as_secs_f64().max(f64::EPSILON)
+    };
+    let mut rates: Vec<f64> = each.iter().map(rate).collect();
+    rates.sort_by(f64::total_cmp);
+    each.iter_mut().for_each(|took| took.sort_unstable());
+    let at = |share: usize| {
+        let of = |took: &Vec<Duration>| took.get(took.len() * share / 100).copied();
+        let mut all: Vec<Duration> = each.iter().filter_map(of).collect();
+        all.sort_unstable();
+        let middle = all.get(all.len() / 2).copied().unwrap_or_default();
+        let worst = all.last().copied().unwrap_or_default();
+        (middle.as_secs_f64() * 1000.0, worst.as_secs_f64() * 1000.0)
+    };
+    let (half, most) = (at(50), at(99));
+    format!(
+        "  {connections} connections: {:.0} a second in all; each of them {:.0} a second (the \
+         slowest {:.0}), p50 {:.2} ms, p99 {:.2} ms (the worst {:.2} ms)",
+        asked as f64 / whole.as_secs_f64(),
+        rates.get(rates.len() / 2).copied().unwrap_or_default(),
+        rates.first().copied().unwrap_or_default(),
+        half.0,
+        most.0,
+        most.1,
+    )
 }
 
 async fn ask(mut connection: Connection) -> Result<Vec<Duration>> {

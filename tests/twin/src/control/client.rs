@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Named, WorkloadChange};
-use crate::world::{AttentionStyle, Encryption, Fault, Party, Setting, Stage, Trouble};
+use crate::world::{AttentionStyle, Encryption, Fault, Party, Setting, Stage, Trouble, Volume};
 
 /// What can be asked of a running twin. Parties are `agent`, `operator`, `arm`, `token-service`,
 /// `app:NAME` or the name of an instance.
@@ -266,13 +266,16 @@ pub enum Command {
         /// Seconds.
         s: u32,
     },
-    /// Let an instance's disk have no room for backups, or end that.
+    /// Let an instance's disk for backups, data or logs have no room, or end that.
     DiskFull {
         /// The instance.
         instance: String,
         /// `on` or `off`.
         #[arg(value_parser = on_off, action = clap::ArgAction::Set)]
         on: bool,
+        /// Which disk: `backups`, `data` or `log`.
+        #[arg(long, default_value = "backups", value_parser = ["backups", "data", "log"])]
+        volume: String,
     },
     /// Start or stop an instance's agent, which runs its jobs.
     SqlAgent {
@@ -330,8 +333,8 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         }
         Command::Snapshot { name } => return send(base_url, "snapshot", &Named { name }).await,
         Command::Restore { name } => return send(base_url, "restore", &Named { name }).await,
-        Command::DiskFull { instance, on } => {
-            return send(base_url, "set", &Setting::DiskFull { instance, on }).await;
+        Command::DiskFull { instance, on, volume } => {
+            return send(base_url, "set", &disk_full(instance, on, &volume)).await;
         }
         Command::SqlAgent { instance, on } => {
             return send(base_url, "set", &Setting::AgentRunning { instance, on }).await;
@@ -385,6 +388,14 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::TokenLifetime { s } => Fault::TokenLifetime { s },
     };
     send(base_url, "fault", &fault).await
+}
+
+fn disk_full(instance: String, on: bool, volume: &str) -> Setting {
+    match volume {
+        "data" => Setting::VolumeFull { instance, volume: Volume::Data, on },
+        "log" => Setting::VolumeFull { instance, volume: Volume::Log, on },
+        _ => Setting::DiskFull { instance, on },
+    }
 }
 
 async fn show(base_url: &str, what: &str) -> anyhow::Result<()> {

@@ -363,11 +363,7 @@ impl World {
             Fault::SlowCommits { instance, ms } => {
                 self.instance_mut(&instance)?.commit_delay = millis(ms);
             }
-            Fault::Move { instance } => {
-                self.stop(&instance);
-                self.start(&instance);
-                self.instance_mut(&instance)?.moves += 1;
-            }
+            Fault::Move { instance } => self.move_away(&instance)?,
             Fault::FailNext { instance, number, times } => {
                 self.faults.failing.insert(instance, (number, times));
             }
@@ -477,6 +473,13 @@ impl World {
     pub(super) fn instance_mut(&mut self, name: &str) -> Result<&mut Instance, UnknownName> {
         self.check_instance(name)?;
         Ok(self.instances.get_mut(name).expect("it was there just now"))
+    }
+
+    fn move_away(&mut self, instance: &str) -> Result<(), UnknownName> {
+        self.stop(instance);
+        self.start(instance);
+        self.instance_mut(instance)?.moves += 1;
+        Ok(())
     }
 
     fn suspend(

@@ -7,11 +7,11 @@ use crate::site::{LINK, MI, SQL, Site, alter, dba};
 
 const MI_NAME: &str = "mi-dr.0a1b2c3d4e5f.database.windows.net";
 
-fn spare() -> Site {
+pub(crate) fn spare() -> Site {
     Site::with(|spec| spec.instances[0].databases = vec!["Orders".to_owned(), "Stock".to_owned()])
 }
 
-fn local(databases: &str) -> String {
+pub(crate) fn local(databases: &str) -> String {
     format!(
         "CREATE AVAILABILITY GROUP [AG_Orders] WITH (CLUSTER_TYPE = NONE) FOR DATABASE {databases}
          REPLICA ON N'SQL01' WITH (ENDPOINT_URL = 'TCP://10.0.1.8:5022',
@@ -30,11 +30,11 @@ fn distributed(link: &str, group: &str, mode: &str, seeding: &str) -> String {
     )
 }
 
-fn usual(link: &str) -> String {
+pub(crate) fn usual(link: &str) -> String {
     distributed(link, "AG_Orders", "ASYNCHRONOUS_COMMIT", "AUTOMATIC")
 }
 
-fn order(link: &str, database: &str, group: &str) -> LinkOrder {
+pub(crate) fn order(link: &str, database: &str, group: &str) -> LinkOrder {
     LinkOrder {
         name: link.to_owned(),
         databases: vec![database.to_owned()],
@@ -48,7 +48,7 @@ fn order(link: &str, database: &str, group: &str) -> LinkOrder {
     }
 }
 
-fn create(site: &mut Site, order: LinkOrder) -> String {
+pub(crate) fn create(site: &mut Site, order: LinkOrder) -> String {
     let taken = site.world.azure(&dba(), MI, AzureCommand::CreateLink(order)).expect("taken");
     taken.operation.expect("it takes time").to_string()
 }
@@ -57,7 +57,7 @@ fn status(site: &Site, operation: &str) -> JobStatus {
     site.world.azure_operation(operation).expect("it is known").status
 }
 
-fn making(site: &Site, link: &str) -> (String, Option<u8>, Option<u32>) {
+pub(crate) fn making(site: &Site, link: &str) -> (String, Option<u8>, Option<u32>) {
     match site.world.azure_link(MI, link).expect("it is known") {
         AzureLink::Making { databases, .. } => {
             let database = databases.expect("listed")[0].clone();

@@ -14,7 +14,7 @@ use crate::sql::types::{Length, Type};
 use crate::sql::value::{Value, fold, same};
 use crate::sql::views::Row;
 use crate::tables::{Key, KeyKind, MAX_ROWS, Table, TableColumn};
-use crate::world::World;
+use crate::world::{Volume, World};
 
 use super::transaction::doomed;
 
@@ -76,7 +76,12 @@ impl Target {
         at: &str,
         session: &mut Session,
     ) -> Result<()> {
-        if table.as_ref().is_some_and(|table| table.rows.len() > MAX_ROWS) {
+        let full = match self.place {
+            Place::Database { .. } => world.is_full(at, Volume::Data),
+            Place::Variable(_) | Place::Temporary(_) => false,
+        };
+        let room = if full { self.table.rows.len() } else { MAX_ROWS };
+        if table.as_ref().is_some_and(|table| table.rows.len() > room) {
             let text = format!(
                 "Could not allocate space for object 'dbo.{}' in database '{}' because the \
                  'PRIMARY' filegroup is full. Create disk space by deleting unneeded files, \
