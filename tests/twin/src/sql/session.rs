@@ -60,6 +60,8 @@ pub enum Permission {
     ReadMsdb,
     /// ALTER ANY CONNECTION: `KILL`.
     AlterAnyConnection,
+    /// ALTER ANY LOGIN: to disable and enable logins, and to set passwords.
+    AlterAnyLogin,
     /// Member of `db_backupoperator` in every database: BACKUP DATABASE and BACKUP LOG.
     BackupDatabase,
     /// CREATE ANY DATABASE: to look into backups.
@@ -70,13 +72,14 @@ pub enum Permission {
 
 impl Permission {
     /// All that are granted by name, beside membership of sysadmin.
-    const NAMED: [Permission; 8] = [
+    const NAMED: [Permission; 9] = [
         Permission::ViewServerPerformanceState,
         Permission::ViewServerSecurityState,
         Permission::ViewAnyDefinition,
         Permission::AlterAvailabilityGroup,
         Permission::AlterAnyDatabase,
         Permission::AlterAnyConnection,
+        Permission::AlterAnyLogin,
         Permission::ConnectAnyDatabase,
         Permission::ReadMsdb,
     ];
@@ -92,6 +95,7 @@ impl Permission {
             Permission::ConnectAnyDatabase => "CONNECT ANY DATABASE",
             Permission::ReadMsdb => "SELECT",
             Permission::AlterAnyConnection => "ALTER ANY CONNECTION",
+            Permission::AlterAnyLogin => "ALTER ANY LOGIN",
             Permission::BackupDatabase => "BACKUP DATABASE",
             Permission::CreateAnyDatabase => "CREATE ANY DATABASE",
             Permission::OperateJobs => "EXECUTE",
@@ -189,6 +193,7 @@ impl Login {
                     | Permission::AlterAvailabilityGroup
                     | Permission::AlterAnyDatabase
                     | Permission::AlterAnyConnection
+                    | Permission::AlterAnyLogin
                     | Permission::BackupDatabase
                     | Permission::CreateAnyDatabase
                     | Permission::OperateJobs

@@ -30,8 +30,20 @@ pub enum PrincipalKind {
 }
 
 impl World {
-    /// Takes note of the logins of an instance.
-    pub fn know_logins(&mut self, at: &str, logins: Vec<Principal>) {
+    /// Takes note of the logins of an instance. Applications of the workload have one of their own
+    /// name everywhere.
+    pub fn know_logins(&mut self, at: &str, mut logins: Vec<Principal>) {
+        for workload in self.workloads.values() {
+            if logins.iter().all(|login| !login.name.eq_ignore_ascii_case(&workload.name)) {
+                logins.push(Principal {
+                    name: workload.name.clone(),
+                    kind: PrincipalKind::Sql,
+                    database: "master".to_owned(),
+                    sysadmin: false,
+                    granted: Vec::new(),
+                });
+            }
+        }
         if let Some(instance) = self.instances.get_mut(at) {
             instance.principals = logins;
         }

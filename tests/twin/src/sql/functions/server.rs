@@ -293,6 +293,7 @@ fn has_permission(arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
         ("SERVER", "ALTER ANY AVAILABILITY GROUP") => all(&[Permission::AlterAvailabilityGroup]),
         ("SERVER", "ALTER ANY DATABASE") => all(&[Permission::AlterAnyDatabase]),
         ("SERVER", "ALTER ANY CONNECTION") => all(&[Permission::AlterAnyConnection]),
+        ("SERVER", "ALTER ANY LOGIN") => all(&[Permission::AlterAnyLogin]),
         ("SERVER", "CONNECT ANY DATABASE") => all(&[Permission::ConnectAnyDatabase]),
         ("AVAILABILITY GROUP", "ALTER" | "CONTROL" | "VIEW DEFINITION") => {
             let named = arguments.first().map_or("", |argument| as_text(&argument.1));

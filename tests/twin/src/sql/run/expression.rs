@@ -16,6 +16,9 @@ use crate::world::World;
 
 use super::{OTHER, Output, SELECT, Step};
 
+/// Rows over which a variable grows; of more the last one stays, as if it did not.
+const ACCUMULATED_MOST: usize = 1_000;
+
 pub(super) fn select(
     query: &ast::Query,
     world: &World,
@@ -24,20 +27,38 @@ pub(super) fn select(
 ) -> Result<Step> {
     let instance = world.instance(at).ok_or_else(|| unknown_database(at))?;
     let env = Env::new(world, instance, session);
-    let query = bind::query(&env, query)?;
+    let text = query;
+    let query = bind::query(&env, text)?;
     let rows = Evaluator::new(&env).rows(&query)?;
     let assign = match &query.body {
         Body::Select(select) => select.assign.as_ref(),
         Body::Combine { .. } | Body::Values(_) => None,
     };
-    let Some(variables) = assign else { return Ok(sent(session, query.columns, rows)) };
-    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    // The last row is the one that stays.
-    let last = rows.into_iter().next_back().unwrap_or_default();
-    for ((name, ty), value) in variables.iter().zip(last) {
-        session.variables.insert(name.clone(), (*ty, value));
+    let Some(variables) = assign.cloned() else { return Ok(sent(session, query.columns, rows)) };
+    let count = rows.len();
+    let keep = |session: &mut Session, row: Row| {
+        for ((name, ty), value) in variables.iter().zip(row) {
+            session.variables.insert(name.clone(), (*ty, value));
+        }
+    };
+    if count > 1 && accumulates(text, &variables) && count <= ACCUMULATED_MOST {
+        for place in 0..count {
+            let env = Env::new(world, instance, session);
+            let query = bind::query(&env, text)?;
+            let row = Evaluator::new(&env).rows(&query)?.into_iter().nth(place);
+            keep(session, row.unwrap_or_default());
+        }
+    } else {
+        // The last row is the one that stays.
+        keep(session, rows.into_iter().next_back().unwrap_or_default());
     }
-    Ok(finished(session, Some(count)))
+    Ok(finished(session, Some(u64::try_from(count).unwrap_or(u64::MAX))))
+}
+
+/// Whether a variable is assigned what it was before and more, row by row: `@list = @list + name`.
+fn accumulates(query: &ast::Query, variables: &[(String, Type)]) -> bool {
+    let text = query.to_string().to_lowercase();
+    variables.iter().any(|(name, _)| text.matches(&name.to_lowercase()).count() > 1)
 }
 
 pub(super) fn holds(

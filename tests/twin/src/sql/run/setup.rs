@@ -9,7 +9,7 @@ use crate::sql::value::Value;
 use crate::sql::views::log_spaces;
 use crate::world::{
     World,
-    setup::{Change, Setup},
+    setup::{Change, LoginChange, Setup},
 };
 
 use super::expression::{finished, sent};
@@ -22,7 +22,13 @@ pub(super) fn change(
     at: &str,
     session: &mut Session,
 ) -> Result<Step> {
-    if !session.may(Permission::ControlServer) {
+    let of_logins = !changes.is_empty() && changes.iter().all(alters_login);
+    if of_logins && !session.may(Permission::AlterAnyLogin) {
+        let text =
+            "Cannot alter the login, because it does not exist or you do not have permission.";
+        return Err(Error::new(15_151, 16, text));
+    }
+    if !of_logins && !session.may(Permission::ControlServer) {
         return Err(Error::new(15247, 16, "User does not have permission to perform this action."));
     }
     for change in changes {
@@ -31,6 +37,14 @@ pub(super) fn change(
         world.set_up(at, change).map_err(missing)?;
     }
     Ok(finished(session, None))
+}
+
+/// ALTER LOGIN, but no GRANT.
+fn alters_login(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Login { change: LoginChange::Refused(_) | LoginChange::Password(_), .. }
+    )
 }
 
 /// DBCC TRACESTATUS(-1).

@@ -9,6 +9,14 @@ fn check(text: &str, expected: Expect) {
 }
 
 #[test]
+fn a_variable_grows_row_by_row() {
+    let mut bench = Bench::admin("sql01");
+    bench.run("USE Sales CREATE TABLE grown (id int, word nvarchar(10)); INSERT INTO grown VALUES (1, N'a'), (2, N'b'), (3, N'c')");
+    let grown = bench.run("DECLARE @all nvarchar(30) = N'', @last int; SELECT @all = @all + word, @last = id FROM grown WHERE id > 1; SELECT @all a, @last l");
+    assert!(grown.contains("bc | 3"), "{grown}");
+}
+
+#[test]
 fn loops_go_on_until_they_are_left() {
     check(
         "DECLARE @i int = 0, @s varchar(50) = '' WHILE @i < 10 BEGIN SET @i += 1 IF @i = 3 CONTINUE \

@@ -23,10 +23,11 @@ const SYSADMIN: i64 = 3;
 /// The number of the first login that somebody made.
 const FIRST: i64 = 257;
 /// `type` of `sys.server_permissions`.
-const TYPES: [(&str, &str); 12] = [
+const TYPES: [(&str, &str); 13] = [
     ("ALTER ANY AVAILABILITY GROUP", "ALAG"),
     ("ALTER ANY CONNECTION", "ALCO"),
     ("ALTER ANY DATABASE", "ALDB"),
+    ("ALTER ANY LOGIN", "ALLG"),
     ("CONNECT ANY DATABASE", "CADB"),
     ("CONNECT SQL", "COSQ"),
     ("CONTROL SERVER", "CL"),
