@@ -283,6 +283,7 @@ impl Metrics {
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
             | Event::EpisodeAcknowledged { .. }
+            | Event::GuardLifted { .. }
             | Event::StateReported { .. }
             | Event::RunbookIssued { .. } => {}
         }

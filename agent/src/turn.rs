@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{Entry, Estate, Event, Input, Observation, Refusal, Seq, Subject, Work};
+use agent_core::{
+    Entry, Estate, Event, GIVES_WAY, Input, Observation, Refusal, Seq, Subject, Work,
+};
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
@@ -152,6 +154,9 @@ impl<S: Store> Turn<S> {
         self.settle(now, &mut decided.entries)?;
         for input in inputs {
             let kept = self.recorder.is_some().then(|| input.clone());
+            if let Some((subject, event)) = self.estate.gives_way(now, &input) {
+                self.apply(now, subject, Some(GIVES_WAY), event, &mut decided.entries)?;
+            }
             match self.estate.admit(now, input) {
                 Ok((subject, event)) => {
                     decided.accepted.extend(kept);

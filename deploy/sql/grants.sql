@@ -33,6 +33,9 @@ GRANT VIEW ANY DATABASE TO dr_agent;
 -- For repairs (`links.repair`), to end sessions on the side that lost.
 GRANT ALTER ANY CONNECTION TO dr_agent;
 
+-- Only if a return guard disables logins (`links.guard.logins`).
+GRANT ALTER ANY LOGIN TO dr_agent;
+
 -- On SQL Server only, to see in msdb that the full backup is there and which jobs back up the log.
 -- msdb does not replicate.
 USE msdb;

@@ -88,3 +88,46 @@ fn nothing_is_taken_away_that_is_not_saved() {
     assert!(why.contains("links.repair.save_azure"), "{why}");
     wait::until("a look", LIMIT, || (rig.health() == "split_brain").then_some(()));
 }
+
+#[test]
+fn the_guard_stops_whoever_works_on_a_primary_that_is_back() {
+    let wish = saving(63).set("links.0.guard.logins", vec![SHOP]);
+    let mut rig = Rig::healthy(wish);
+    let mut journal = rig.follow(0);
+    rig.stop(SQL);
+    let id = journal.until("proposal_opened")["seq"].as_u64().expect("a place");
+    let notes = rig.proposal(id).terms.notes;
+    assert!(notes.iter().any(|note| note.contains("shop disabled there")), "{notes:#?}");
+    approve(&rig, &mut journal, id);
+
+    // Whoever dies between two orders of it goes on with the second.
+    rig.fault(&Fault::Start { instance: SQL.to_owned() });
+    let guard = journal.until("proposal_opened")["seq"].as_u64().expect("a place");
+    journal.until_that("step_sending", |entry| entry["event"]["step"]["proposal"] == guard);
+    let seen = rig.kill();
+    rig.start();
+    let mut journal = rig.follow(seen);
+    let of_guard = |entry: &Value| entry["event"]["proposal"] == guard;
+    let closed = journal.until_that("proposal_closed", of_guard);
+    assert_eq!(closed["event"]["end"], "succeeded", "{closed:#}\n{:?}", journal.names());
+
+    // Nobody gets in any more, and nothing of what came before is gone.
+    let told = rig.twin.state().expect("the twin tells its state");
+    let refused = |state: &Value| state["workloads"][0]["refused"].as_u64().expect("a count");
+    let acknowledged = |state: &Value| state["workloads"][0]["acknowledged"].as_u64();
+    let later = wait::until("refusals", LIMIT, || {
+        let state = rig.twin.state().ok()?;
+        (refused(&state) > refused(&told) + 10).then_some(state)
+    });
+    assert_eq!(acknowledged(&told), acknowledged(&later), "it commits on");
+
+    // A repair lets it in again, where it is secondary now.
+    let id = asked(&rig, None).expect("there is such a way");
+    rig.twin.repoint(SHOP, MI).expect("the application is pointed elsewhere");
+    approve(&rig, &mut journal, id);
+    rig.wait_health("healthy");
+    rig.commits(5);
+    let commands = rig.twin.commands().expect("the twin tells its commands");
+    let at = |words: &str| commands.iter().filter(|c| c.words.contains(words)).count();
+    assert!(at("COPY_ONLY") >= 1, "{commands:#?}");
+}

@@ -67,6 +67,7 @@ pub(crate) fn entry(entry: &Entry, plan: Option<&Plan>) -> Vec<String> {
             vec![format!("step {}: nobody can tell: {why}", place.step + 1)]
         }
         Event::UndoStarted { why, .. } => vec![format!("what was done is taken back: {why}")],
+        Event::GuardLifted { by, note } => vec![format!("{by} lifts the return guard: {note}")],
         Event::EpisodeAcknowledged { by, note } => vec![format!("{by} acknowledges: {note}")],
         Event::StateReported { report } => reported(report),
         Event::RunbookIssued { runbook } => vec![format!("a runbook of {} bytes", runbook.bytes)],

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use agent_core::{Health, Status};
+use agent_core::{Health, StandingOrder, Status};
 use jiff::SignedDuration;
 use tests::universe::{
     Coverage, Sabotage, Scheduled, Settings, Universe, Violation, group_schedule, planned_schedule,
@@ -147,6 +147,7 @@ fn each_invariant_is_seen_to_fail() {
         (Sabotage::Unattested, &["3"]),
         (Sabotage::Asleep, &["12"]),
         (Sabotage::AnySave, &["10"]),
+        (Sabotage::WrongSide, &["10"]),
     ];
     for (sabotage, numbers) in cases {
         let caught = (1..2_000).find_map(|seed| {
@@ -243,6 +244,11 @@ fn settings(story: Story, seed: u64, sabotage: Option<Sabotage>) -> Settings {
     }
     for instance in &mut settings.world.instances {
         instance.restart_ms = rng.u32(1_000..8_000);
+    }
+    match rng.u8(0..4) {
+        0 => settings.guard.logins.clear(),
+        1 => settings.guard = StandingOrder { on: false, logins: Vec::new() },
+        _ => {}
     }
     settings
 }

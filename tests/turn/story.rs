@@ -46,6 +46,7 @@ fn spec(name: &str) -> LinkSpec {
         },
         planned: Planned::default(),
         repair: agent_core::Repair::default(),
+        guard: agent_core::StandingOrder::default(),
     }
 }
 

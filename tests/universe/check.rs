@@ -3,17 +3,17 @@
 
 mod ending;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::{
-    Decision, Entry, Estate, Health, Observation, Origin, PlanKind, Proposal, Record, Role, Roster,
-    Seen, Side, Status, StepRef, StepState, StormBrake, Vantage, Work,
+    Decision, Entry, Estate, Health, InstanceId, Observation, Origin, PlanKind, Proposal, Record,
+    Role, Roster, Seen, Side, Status, StepRef, StepState, StormBrake, Undo, Vantage, Work,
 };
 use dr_agent::{journal::JournalError, recorder::Frame, turn::Taken};
 use jiff::{SignedDuration, Timestamp};
 use twin::world::World;
 
-use super::{Disk, Settings, Universe, human, opened};
+use super::{Disk, MANAGED_INSTANCE, Settings, Universe, human, opened};
 
 /// An invariant that does not hold. The numbers are those of ARCHITECTURE.md.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub(super) struct Checker {
     /// What the flight recorder kept of all lives.
     frames: Vec<Frame>,
     proposals: BTreeMap<u64, Proposal>,
+    /// The newest forced failover whose command has left, and whose data is to be kept since.
+    forced: Option<u64>,
+    closed: BTreeSet<u64>,
+    rightful: Option<Side>,
     /// How far the agent's clock was ahead of the world's when it wrote an entry.
     ahead: BTreeMap<u64, SignedDuration>,
 }
@@ -61,6 +65,9 @@ impl Checker {
             commands: BTreeMap::new(),
             frames: Vec::new(),
             proposals: BTreeMap::new(),
+            forced: None,
+            closed: BTreeSet::new(),
+            rightful: None,
             ahead: BTreeMap::new(),
         }
     }
@@ -158,7 +165,10 @@ impl Checker {
         let run = record.and_then(|record| record.run.as_ref());
         let run = run.filter(|run| run.proposal.terms.proposal == step.proposal);
         let Some(run) = run else {
-            return Err(Violation::new("2", "a command of no known plan"));
+            // A guard gives way to a newer plan while its command is on its way.
+            let over = self.closed.contains(&step.proposal);
+            let no = || Violation::new("2", "a command of no known plan");
+            return over.then_some(()).ok_or_else(no);
         };
         let execute_by = match run.status {
             Status::Approved { execute_by, .. } if !step.undo => execute_by,
@@ -197,7 +207,53 @@ impl Checker {
         if *count > 1 {
             return Err(Violation::new("4", "a second command in one try"));
         }
-        self.approved_by_enough(&run.proposal.clone(), &run.ballots.clone(), settings)
+        let (proposal, ballots) = (run.proposal.clone(), run.ballots.clone());
+        self.approved_by_enough(&proposal, &ballots, settings)?;
+        self.turned(&proposal, step);
+        Ok(())
+    }
+
+    /// Whose data approvers have said is to be kept, once the command for it has left.
+    fn turned(&mut self, proposal: &Proposal, step: StepRef) {
+        let plan = &proposal.plan;
+        let turns = plan.step(step.lane, step.step).is_some_and(|s| s.undo == Undo::Impossible);
+        if turns && plan.kind != PlanKind::PlannedFailover {
+            self.rightful = plan.lanes.first().map(|lane| lane.target);
+        }
+        if turns && plan.kind == PlanKind::ForcedFailover {
+            self.forced = Some(proposal.terms.proposal);
+        }
+    }
+
+    /// 2 and 10: what a guard does was signed word for word with a failover that was carried out, and
+    /// it reaches the other side than the one that approvers have made primary.
+    pub(super) fn guards_rightly(
+        &self,
+        step: StepRef,
+        instance: &InstanceId,
+    ) -> Result<(), Violation> {
+        let plan = |id| self.proposals.get(&id).map(|proposal| &proposal.plan);
+        let Some(guard) = plan(step.proposal).filter(|plan| plan.kind == PlanKind::ReturnGuard)
+        else {
+            return Ok(());
+        };
+        let (Some(signed), Some(winner)) = (self.forced, self.rightful) else {
+            return Err(Violation::new("2", "a guard, and nobody has forced anything"));
+        };
+        let order = plan(signed).and_then(|plan| plan.lanes.first());
+        let lane = guard.lanes.first();
+        if order.map(|order| &order.guard) != lane.map(|lane| &lane.steps) {
+            return Err(Violation::new("2", "a guard does what was not signed"));
+        }
+        let own = match winner {
+            Side::SqlServer => MANAGED_INSTANCE != instance.as_str(),
+            Side::ManagedInstance => MANAGED_INSTANCE == instance.as_str(),
+        };
+        if own || lane.is_none_or(|lane| lane.target != winner) {
+            let what = format!("a guard stops writers on {instance}, and {winner} is to be kept");
+            return Err(Violation::new("10", what));
+        }
+        Ok(())
     }
 
     /// 1 and 8, at the end: the same inputs give the same journal, and what was lost is within what
@@ -223,6 +279,9 @@ impl Checker {
             self.shadow.apply(&entry).map_err(|why| Violation::new("1", why.to_string()))?;
             if let Some(proposal) = opened(&entry) {
                 self.proposals.insert(entry.seq, proposal);
+            }
+            if let agent_core::Event::ProposalClosed { proposal, .. } = &entry.event {
+                self.closed.insert(*proposal);
             }
             if let Some(ballot) = human::ballot(&entry) {
                 self.genuine(ballot)?;
@@ -259,6 +318,8 @@ impl Checker {
             (None, _) => terms.quorum,
             (Some(_), PlanKind::ForcedFailover | PlanKind::Repair) => roster.forced_quorum,
             (Some(_), PlanKind::PlannedFailover) => roster.planned_quorum,
+            // It was signed with another one, see `guards_rightly`.
+            (Some(_), PlanKind::ReturnGuard) => 0,
         };
         if signers.len() < asked && !glass {
             return Err(Violation::new("2", format!("only {} have signed", signers.len())));

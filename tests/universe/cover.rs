@@ -78,9 +78,13 @@ impl Coverage {
         .map(str::to_owned);
         let all = rules.chain(ends).chain(healths).chain(refusals).chain(edges);
         let mut missing: Vec<String> = all.filter(|name| self.count(name) == 0).collect();
-        let mends = |what: &str| (1..=5).map(|step| format!("{what} mend {step}")).collect();
-        missing.extend(self.rare(mends("done"), 100));
-        missing.extend(self.rare(mends("killed at").split_off(1), 2));
+        let places = |what: &str, way: &str, last: u8| {
+            (1..=last).map(|step| format!("{what} {way} {step}")).collect::<Vec<_>>()
+        };
+        missing.extend(self.rare(places("done", "mend", 6), 100));
+        missing.extend(self.rare(places("killed at", "mend", 5).split_off(1), 2));
+        missing.extend(self.rare(places("done", "guard", 3), 200));
+        missing.extend(self.rare(places("killed at", "guard", 3), 2));
         missing
     }
 
@@ -244,6 +248,7 @@ impl Coverage {
             | Event::StepNotDone { .. }
             | Event::StepUnknown { .. }
             | Event::EpisodeAcknowledged { .. }
+            | Event::GuardLifted { .. }
             | Event::StateReported { .. }
             | Event::RunbookIssued { .. } => {}
         }
@@ -283,6 +288,7 @@ impl Coverage {
             | Event::StepStarted { .. }
             | Event::StepSending { .. }
             | Event::EpisodeAcknowledged { .. }
+            | Event::GuardLifted { .. }
             | Event::StateReported { .. }
             | Event::RunbookIssued { .. } => {}
             Event::UndoStarted { .. } => {

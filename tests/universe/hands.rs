@@ -10,7 +10,8 @@ use agent_core::{
 use jiff::{SignedDuration, Timestamp};
 use twin::world::{
     ArmCommand, ArmError, BackupKind, BackupOrder, Command, Device, FailoverType, OperationId,
-    OperationStatus, Origin, Party, Reply, SqlError, Statement,
+    OperationStatus, Origin, Party, Reply, SessionFacts, SqlError, Statement,
+    setup::{Change, LoginChange},
 };
 
 use super::{
@@ -180,8 +181,9 @@ impl Universe {
                     return Ok(());
                 }
                 self.checker.command(step, self.agent_now(), &self.settings)?;
-                if statement.starts_with("DECLARE @end") {
-                    self.end_sessions(instance.as_str());
+                let instance = &self.misled(step, instance);
+                self.checker.guards_rightly(step, instance)?;
+                if self.serves(instance.as_str(), statement) {
                     self.replied(step, 5, StatementReply::Done);
                     return Ok(());
                 }
@@ -234,11 +236,55 @@ impl Universe {
         Ok(())
     }
 
+    /// Where a guard's command goes, for those who break the house on purpose.
+    fn misled(&self, step: StepRef, instance: &InstanceId) -> InstanceId {
+        let guard = self.place_of(step).is_some_and(|place| place.starts_with("guard"));
+        if !guard || self.settings.sabotage != Some(Sabotage::WrongSide) {
+            return instance.clone();
+        }
+        let other =
+            if instance.as_str() == MANAGED_INSTANCE { SQL_SERVER } else { MANAGED_INSTANCE };
+        InstanceId::new(other).expect("a name")
+    }
+
+    /// Statements about sessions and logins, which take no time. False for any other.
+    fn serves(&mut self, at: &str, statement: &str) -> bool {
+        if statement.starts_with("DECLARE @id") {
+            self.end_sessions(at, |session| session.database == DATABASE);
+            return true;
+        }
+        let (statement, ending) = match statement.split_once("; DECLARE @id") {
+            Some((before, _)) => (before, true),
+            None => (statement, false),
+        };
+        let one = |part: &str| {
+            let (name, verb) = part.strip_prefix("ALTER LOGIN [")?.split_once("] ")?;
+            let refused = (verb == "DISABLE").then_some(18_470);
+            let change = LoginChange::Refused(refused);
+            Some(Change::Login { login: name.to_owned(), change })
+        };
+        let changes: Option<Vec<Change>> = statement.split("; ").map(one).collect();
+        let Some(changes) = changes else { return false };
+        let named = |login: &str| {
+            let is =
+                |change: &Change| matches!(change, Change::Login { login: of, .. } if of == login);
+            changes.iter().any(is)
+        };
+        if ending {
+            self.end_sessions(at, |session| named(&session.login));
+        }
+        let server = self.acting(at);
+        for change in changes {
+            self.world.set_up(&server, change).expect("the instance is the world's");
+        }
+        true
+    }
+
     /// What the batch does that ends whoever is at work in the database.
-    fn end_sessions(&mut self, at: &str) {
+    fn end_sessions(&mut self, at: &str, which: impl Fn(&SessionFacts) -> bool) {
         let server = self.acting(at);
         for session in self.world.session_facts(&server) {
-            if session.user && session.database == DATABASE {
+            if session.user && which(&session) {
                 // One that has ended meanwhile is none.
                 drop(self.world.kill(&server, 0, i64::from(session.id)));
             }

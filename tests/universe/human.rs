@@ -149,6 +149,7 @@ pub(super) fn ballot(entry: &Entry) -> Option<&Ballot> {
         | Event::StepUnknown { .. }
         | Event::UndoStarted { .. }
         | Event::EpisodeAcknowledged { .. }
+        | Event::GuardLifted { .. }
         | Event::StateReported { .. }
         | Event::RunbookIssued { .. } => None,
     }

@@ -266,7 +266,8 @@ impl Universe {
                 | Sabotage::TrustsTheHook
                 | Sabotage::Impatient
                 | Sabotage::AnyLsn
-                | Sabotage::AnySave,
+                | Sabotage::AnySave
+                | Sabotage::WrongSide,
             )
             | None => seen,
         };
@@ -305,6 +306,7 @@ pub(crate) fn opened(entry: &Entry) -> Option<agent_core::Proposal> {
         | Event::StepUnknown { .. }
         | Event::UndoStarted { .. }
         | Event::EpisodeAcknowledged { .. }
+        | Event::GuardLifted { .. }
         | Event::StateReported { .. }
         | Event::RunbookIssued { .. } => None,
     }

@@ -235,7 +235,12 @@ impl Universe {
     /// database and nobody has for a while, and the target has every commit that the primary has.
     pub(super) fn is_true(&self, action: &Action) -> Result<(), Violation> {
         match action {
-            Action::Quiesced { instance, quiet, .. } => self.nobody_works(instance, *quiet),
+            Action::Quiesced { instance, quiet, status, .. } => {
+                // Who is ended and comes back for a moment between two looks is not seen: nothing
+                // rests on it, for what is committed then is saved, or stays.
+                let quiet = status.as_ref().map(|_| *quiet);
+                self.nobody_works(instance, quiet)
+            }
             Action::CaughtUp { target, .. } => self.nothing_is_missing(target),
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
@@ -246,6 +251,7 @@ impl Universe {
             | Action::BackedUp { .. }
             | Action::Demoted { .. }
             | Action::Following { .. }
+            | Action::LoginsSet { .. }
             | Action::LogBackupsSeen { .. } => Ok(()),
             Action::Saved { instance, .. } => {
                 self.everything_is_saved(instance, SignedDuration::ZERO)
@@ -253,7 +259,7 @@ impl Universe {
         }
     }
 
-    fn nobody_works(&self, at: &InstanceId, quiet: Quiet) -> Result<(), Violation> {
+    fn nobody_works(&self, at: &InstanceId, quiet: Option<Quiet>) -> Result<(), Violation> {
         let server = self.acting(at.as_str());
         let here = self.world.session_facts(&server).into_iter().find(|session| {
             let writes = session.transaction.as_ref().and_then(|open| open.writes.as_deref());
@@ -263,6 +269,7 @@ impl Universe {
             let what = format!("{} works where nobody is said to", session.program);
             return Err(Violation::new("7", what));
         }
+        let Some(quiet) = quiet else { return Ok(()) };
         let sql = at.as_str() == SQL_SERVER;
         let there = |commit: &Commit| (commit.side == twin::world::Side::SqlServer) == sql;
         let last = self.world.commits(LINK).filter(|c| c.acknowledged && there(c)).last();
@@ -318,6 +325,7 @@ pub(super) fn place(estate: &Estate, step: StepRef) -> Option<String> {
         (PlanKind::PlannedFailover, Side::ManagedInstance) => "over",
         (PlanKind::PlannedFailover, Side::SqlServer) => "home",
         (PlanKind::Repair, _) => "mend",
+        (PlanKind::ReturnGuard, _) => "guard",
         (PlanKind::ForcedFailover, _) => return None,
     };
     let back = if step.undo { " back" } else { "" };

@@ -1,7 +1,8 @@
 //! What a universe is made of, and what can be broken in it on purpose.
 
 use agent_core::{
-    BackupPlace, FailureDomain, Hook, InstanceId, LinkId, LinkSpec, Planned, Policy, Repair, Roster,
+    BackupPlace, FailureDomain, Hook, InstanceId, LinkId, LinkSpec, Planned, Policy, Repair,
+    Roster, StandingOrder,
 };
 use jiff::SignedDuration;
 use twin::world::WorldSpec;
@@ -14,6 +15,7 @@ pub struct Settings {
     pub policy: Policy,
     pub planned: Planned,
     pub repair: Repair,
+    pub guard: StandingOrder,
     /// Commits per second of each application.
     pub rate: f64,
     pub agent_domain: String,
@@ -64,6 +66,8 @@ pub enum Sabotage {
     AnyLsn,
     /// The loser's data counts as saved whatever is in the backup.
     AnySave,
+    /// What the return guard does reaches the side that it guards.
+    WrongSide,
 }
 
 impl Default for Settings {
@@ -99,6 +103,7 @@ impl Default for Settings {
                 save: Some(BackupPlace { to: "/var/opt/mssql/backup/".into(), within: s(20) }),
                 save_azure: Some(BackupPlace { to: "https://store/backup/".into(), within: s(20) }),
             },
+            guard: StandingOrder { on: true, logins: vec!["shop".into()] },
             rate: 4.0,
             agent_domain: "site-a".into(),
             managed_instance_domain: "azure".into(),
@@ -134,6 +139,7 @@ impl Universe {
             policy: settings.policy.clone(),
             planned: settings.planned.clone(),
             repair: settings.repair.clone(),
+            guard: settings.guard.clone(),
         }
     }
 

@@ -8,7 +8,7 @@ use agent_core::{
     StepRef, Vantage, Work,
     deed::{Answer, Sight},
     reply::{self, HookEnd},
-    sight::{self, Activity, BackupTaken, JobStep, LogBackups, Status, User},
+    sight::{self, Activity, BackupTaken, JobStep, LogBackups, LoginState, Status, User},
 };
 use twin::world::{BackupKind, OperationKind, Party, Statement};
 
@@ -36,6 +36,7 @@ pub(super) enum Half {
     Backup { running: Running, name: String },
     Saved { running: Running, taken: Taken },
     Demoted { told: Told, taken: Taken },
+    Logins,
     LogBackups,
 }
 
@@ -70,6 +71,7 @@ impl Universe {
                 Half::Demoted { told, taken: self.backup_taken(&main, &saved, true) }
             }
             Action::Following { .. } => Half::Target(Vec::new()),
+            Action::LoginsSet { .. } => Half::Logins,
             Action::LogBackupsSeen { .. } => Half::LogBackups,
         };
         let (life, half) = (self.life, Box::new(half));
@@ -132,6 +134,10 @@ impl Universe {
                 let by_role = self.at_target(work, &told);
                 let database = self.side(&main).0.map(|reading| reading.database);
                 sight::still_saved(by_role, self.believed(taken), database)
+            }
+            Half::Logins => {
+                let Action::LoginsSet { logins, disabled, .. } = action else { return gone() };
+                sight::logins_set(logins, *disabled, self.logins(&main, logins))
             }
             Half::LogBackups => {
                 let now = self.agent_now();
@@ -349,6 +355,22 @@ impl Universe {
             full_s: ended(BackupKind::Full),
             agent_running: Some(instance.agent_running()),
         })
+    }
+
+    fn logins(&mut self, at: &InstanceId, names: &[String]) -> Result<Vec<LoginState>, Silence> {
+        let server = self.speaking(at)?;
+        let instance = self.world.instance(&server).expect("it has just answered");
+        let sessions = self.world.session_facts(&server);
+        let count = |name: &String| {
+            let own = sessions.iter().filter(|session| session.user && session.login == *name);
+            i64::try_from(own.count()).unwrap_or(i64::MAX)
+        };
+        let state = |name: &String| LoginState {
+            name: name.clone(),
+            disabled: instance.setup().login(name).refused == Some(18_470),
+            sessions: count(name),
+        };
+        Ok(names.iter().map(state).collect())
     }
 
     /// The server that speaks for a side, if a question gets there and back.

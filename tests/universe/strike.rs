@@ -73,6 +73,7 @@ impl Universe {
                 | Event::StepUnknown { .. }
                 | Event::UndoStarted { .. }
                 | Event::EpisodeAcknowledged { .. }
+                | Event::GuardLifted { .. }
                 | Event::StateReported { .. }
                 | Event::RunbookIssued { .. } => continue,
             };

@@ -19,7 +19,7 @@ use crate::{
 /// agent's own storm brake allows. `open` is how many there are.
 pub(crate) fn may_ask(origin: &Origin, view: &View<'_>, open: usize) -> Result<(), Refusal> {
     match origin {
-        Origin::Agent | Origin::Operator { .. } => Ok(()),
+        Origin::Agent | Origin::Operator { .. } | Origin::Guard { .. } => Ok(()),
         Origin::Alert { .. } if view.record.silenced => Err(Refusal::Silenced),
         Origin::Alert { .. } if view.braked => Err(Refusal::Braked { open }),
         Origin::Alert { .. } => Ok(()),
@@ -35,7 +35,7 @@ pub(crate) fn lost_enough(
     lost_for: Option<Duration>,
 ) -> Result<(), Refusal> {
     match origin {
-        Origin::Agent | Origin::Operator { .. } => return Ok(()),
+        Origin::Agent | Origin::Operator { .. } | Origin::Guard { .. } => return Ok(()),
         Origin::Alert { .. } => {}
     }
     let health = view.record.health;
@@ -70,7 +70,7 @@ pub(crate) fn resolved(
 ) -> Result<Event, Refusal> {
     let asked = |origin: &Origin| match origin {
         Origin::Alert { fingerprint: asked, .. } => asked == fingerprint,
-        Origin::Agent | Origin::Operator { .. } => false,
+        Origin::Agent | Origin::Operator { .. } | Origin::Guard { .. } => false,
     };
     let run = record.live().filter(|run| !run.acted() && asked(&run.proposal.terms.origin));
     let run = run.ok_or(Refusal::NothingToWithdraw)?;

@@ -9,6 +9,7 @@ use alloc::{
 use crate::{
     evidence::Role,
     forecast::{self, Loss},
+    guard,
     health::{Assessment, Health, assess, fresh_reading, primary_seen_by},
     input::Refusal,
     names::Side,
@@ -44,6 +45,7 @@ pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
         PlanKind::ForcedFailover => forced_clearance(view, run, lane.target),
         PlanKind::PlannedFailover => planned_clearance(view, lane.target),
         PlanKind::Repair => repair_clearance(view, lane.target),
+        PlanKind::ReturnGuard => guard::may_act(view, lane.target).map_err(Blocked::Paused),
     }
 }
 

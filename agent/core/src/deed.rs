@@ -268,6 +268,7 @@ impl Deed {
                 | Action::Admitted { .. }
                 | Action::BackedUp { .. }
                 | Action::Saved { .. }
+                | Action::LoginsSet { .. }
                 | Action::Demoted { .. } => self.not_done(Again::SameRoute),
                 // A look is all that is asked for, and nobody is kept waiting for it.
                 Action::LogBackupsSeen { database, .. } => Report::Done {
@@ -296,6 +297,7 @@ impl Deed {
                     | Action::Saved { .. }
                     | Action::Demoted { .. }
                     | Action::Following { .. }
+                    | Action::LoginsSet { .. }
                     | Action::LogBackupsSeen { .. } => Again::SameRoute,
                 }))
             }
@@ -408,9 +410,12 @@ impl Deed {
     fn sent(&mut self, sent: Sent) -> Phase {
         match sent {
             Sent::Accepted { operation: Some(operation) } => Phase::Noting(operation),
-            // Taken: from here on only a look that shows it may end this, or the deadline.
+            // Taken: from here on only a look that shows it may end this, or the deadline; but what may
+            // be undone by others behind it, and does no harm twice, is sent again.
             Sent::Accepted { operation: None } => {
-                Phase::Settling { conclusive: None, pause: false }
+                let conclusive =
+                    self.repeatable().then_some(Nothing { since: None, after: SETTLED_AFTER });
+                Phase::Settling { conclusive, pause: false }
             }
             Sent::Already { why } | Sent::Unknown { why } => {
                 self.last = why;
@@ -419,6 +424,13 @@ impl Deed {
             }
             Sent::Refused { why, again } => Phase::Telling(Report::NotDone { why, again }),
         }
+    }
+
+    /// Whether its statement ends what comes back by itself: sessions, and logins' sessions.
+    fn repeatable(&self) -> bool {
+        let by_statement = matches!(self.work.route, Some(Route::Tsql { .. }));
+        let action = &self.work.action;
+        by_statement && matches!(action, Action::Quiesced { .. } | Action::LoginsSet { .. })
     }
 
     fn polled(&mut self, now: Timestamp, operation: String, polled: Polled) -> Phase {

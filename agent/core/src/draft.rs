@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use jiff::Timestamp;
 
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
     health::Health,
     names::Side,
     plan::{
-        PLANNED_ATTEMPTS, PlanKind, REPAIR_ATTEMPTS, forced_failover, planned_failover, repair,
+        GUARD_ATTEMPTS, Lane, PLANNED_ATTEMPTS, Plan, PlanKind, REPAIR_ATTEMPTS, forced_failover,
+        planned_failover, repair,
     },
     policy::Policy,
     proposal::{self, End, Origin, Proposal, Status, Terms},
@@ -29,14 +30,7 @@ pub(crate) fn draft(
 ) -> proposal::Texts {
     let policy = &view.spec.policy;
     let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let plan = match kind {
-        PlanKind::ForcedFailover => forced_failover(view.spec, target, view.next_seq, view.now),
-        PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
-        PlanKind::Repair => {
-            let save = view.spec.repair.place(target.other()).cloned().unwrap_or_default();
-            repair(view.spec, target, &save, view.next_seq, view.now)
-        }
-    };
+    let plan = plan(view, kind, target);
     let planned = kind == PlanKind::PlannedFailover;
     let down = view.record.health == Health::PrimaryDown;
     let mut forecast =
@@ -45,6 +39,7 @@ pub(crate) fn draft(
         PlanKind::ForcedFailover => None,
         PlanKind::PlannedFailover => Some(Basis::HandedOver),
         PlanKind::Repair => Some(Basis::Saved),
+        PlanKind::ReturnGuard => Some(Basis::NothingTaken),
     };
     let bounds = match nothing_lost {
         Some(basis) => {
@@ -65,6 +60,8 @@ pub(crate) fn draft(
         PlanKind::PlannedFailover => view.roster.planned_quorum,
         // What the loser has is taken from it.
         PlanKind::Repair => view.roster.forced_quorum,
+        // Those who have signed the failover have signed it.
+        PlanKind::ReturnGuard => 0,
     };
     let terms = Terms {
         proposal: view.next_seq,
@@ -92,11 +89,32 @@ pub(crate) fn draft(
     Proposal::write(&plan, terms)
 }
 
+/// The steps of each kind.
+fn plan(view: &View<'_>, kind: PlanKind, target: Side) -> Plan {
+    match kind {
+        PlanKind::ForcedFailover => forced_failover(view.spec, target, view.next_seq, view.now),
+        PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
+        PlanKind::Repair => {
+            let save = view.spec.repair.place(target.other()).cloned().unwrap_or_default();
+            let locked = view.record.guard.as_ref().is_some_and(|guard| guard.winner != target);
+            repair(view.spec, target, &save, locked, view.next_seq, view.now)
+        }
+        PlanKind::ReturnGuard => {
+            // Word for word as it was signed.
+            let steps = view.record.guard.as_ref().map(|guard| guard.steps.clone());
+            let (link, steps) = (view.spec.id.clone(), steps.unwrap_or_default());
+            let lanes = Vec::from([Lane { link, target, steps, guard: Vec::new() }]);
+            Plan { kind, lanes }
+        }
+    }
+}
+
 /// Tries of one step at the most.
 fn attempts(policy: &Policy, kind: PlanKind) -> u32 {
     match kind {
         PlanKind::ForcedFailover => policy.attempts,
         PlanKind::PlannedFailover => policy.attempts.min(PLANNED_ATTEMPTS),
         PlanKind::Repair => policy.attempts.min(REPAIR_ATTEMPTS),
+        PlanKind::ReturnGuard => GUARD_ATTEMPTS,
     }
 }

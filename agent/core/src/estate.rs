@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::asking::GIVES_WAY;
 use self::asking::Wish;
 pub use self::work::Work;
 use crate::{
@@ -102,6 +103,14 @@ impl Estate {
                     return Err(Refusal::NothingToAcknowledge);
                 }
                 Ok((Subject::Link(link), Event::EpisodeAcknowledged { by, note }))
+            }
+            Input::LiftGuard { link, by, note } => {
+                let record =
+                    self.record(&link).ok_or(Refusal::UnknownLink { link: link.clone() })?;
+                if record.guard.is_none() {
+                    return Err(Refusal::NoGuard);
+                }
+                Ok((Subject::Link(link), Event::GuardLifted { by, note }))
             }
             Input::ReportState { missed, placement } => {
                 Ok(report::reported(self, &self.tally, missed, &placement, now))

@@ -127,6 +127,11 @@ pub enum Event {
         by: String,
         note: String,
     },
+    /// A human has taken back the standing order for a side that was left unfenced.
+    GuardLifted {
+        by: String,
+        note: String,
+    },
     /// How everything is, told at times of the calendar.
     StateReported {
         report: StateReport,
@@ -181,6 +186,7 @@ impl Event {
             Self::StepUnknown { .. } => "step_unknown",
             Self::UndoStarted { .. } => "undo_started",
             Self::EpisodeAcknowledged { .. } => "episode_acknowledged",
+            Self::GuardLifted { .. } => "guard_lifted",
             Self::StateReported { .. } => "state_reported",
             Self::RunbookIssued { .. } => "runbook_issued",
         }

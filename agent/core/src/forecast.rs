@@ -60,6 +60,8 @@ pub enum Basis {
     HandedOver,
     /// What only one side has is in a backup before it is taken from there.
     Saved,
+    /// Nothing is taken from either side.
+    NothingTaken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

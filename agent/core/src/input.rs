@@ -49,6 +49,8 @@ pub enum Input {
     Report { step: StepRef, report: Report },
     /// A human has seen how the episode went.
     Acknowledge { link: LinkId, by: String, note: String },
+    /// A human takes back the standing order for a side that was left unfenced.
+    LiftGuard { link: LinkId, by: String, note: String },
     /// It is time for a report. `missed` such times went by without one. `placement` is what would
     /// die together with a primary, as the shell finds it.
     ReportState {
@@ -159,6 +161,8 @@ pub enum Refusal {
     StepNotUnderWay,
     /// Nothing to acknowledge.
     NothingToAcknowledge,
+    /// No guard is armed.
+    NoGuard,
 }
 
 impl fmt::Display for Refusal {
@@ -227,6 +231,7 @@ impl fmt::Display for Refusal {
             }
             Self::StepNotUnderWay => f.write_str("this try of the step is not under way"),
             Self::NothingToAcknowledge => f.write_str("there is nothing to acknowledge"),
+            Self::NoGuard => f.write_str("no return guard is armed for this link"),
         }
     }
 }

@@ -30,6 +30,7 @@ mod event;
 mod evidence;
 mod explain;
 mod forecast;
+mod guard;
 mod health;
 mod input;
 mod link;
@@ -47,7 +48,7 @@ mod words;
 
 pub use approval::{Ballot, Decision, WORDS, from_hex, to_hex};
 pub use capability::{Back, Engine, Facts, Format, Offer, Over, Way, ways};
-pub use estate::{Estate, Work};
+pub use estate::{Estate, GIVES_WAY, Work};
 pub use event::{Again, Entry, Event, FORMAT, StepRef, Subject, read, write};
 pub use evidence::{
     ControlLink, ControlReading, DatabaseReading, DatabaseState, Evidence, Observation,
@@ -56,13 +57,15 @@ pub use evidence::{
 };
 pub use explain::Explanation;
 pub use forecast::{Basis, Bounds, Forecast, Ignorance, Loss, Sample, seconds};
+pub use guard::Guard;
 pub use health::{Assessment, Health, Reason};
 pub use input::{Input, Refusal, Report};
 pub use link::{Illegal, Move, Record};
 pub use names::{ApproverId, FailureDomain, InstanceId, LinkId, Lsn, ProposalId, Seq, Side};
 pub use plan::{Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, digest};
 pub use policy::{
-    Approver, BackupPlace, BreakGlass, LinkSpec, Planned, Policy, Repair, Roster, StormBrake,
+    Approver, BackupPlace, BreakGlass, LinkSpec, Planned, Policy, Repair, Roster, StandingOrder,
+    StormBrake,
 };
 pub use proposal::{End, Origin, Proposal, Received, Status, Terms, Texts};
 pub use report::{

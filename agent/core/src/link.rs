@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{Entry, Event},
     forecast::Sample,
+    guard::Guard,
     health::{Health, Reason},
     names::{ProposalId, Seq, Side},
     plan::PlanKind,
@@ -46,6 +47,8 @@ pub struct Record {
     pub acknowledged: bool,
     /// When the primary was last seen on another side than before.
     pub moved: Option<Move>,
+    /// The standing order for a side that was left unfenced, as long as it is in force.
+    pub guard: Option<Guard>,
 }
 
 /// The primary has moved from one side to the other.
@@ -73,6 +76,7 @@ impl Default for Record {
             silenced: false,
             acknowledged: true,
             moved: None,
+            guard: None,
         }
     }
 }
@@ -130,6 +134,9 @@ impl Record {
                 self.acknowledged = false;
                 self.run = Some(Run::open(proposal));
             }
+            Event::GuardLifted { .. } => {
+                self.guard.take().ok_or_else(|| illegal(entry, "no guard is armed"))?;
+            }
             Event::EpisodeAcknowledged { .. } => {
                 self.acknowledged = true;
             }
@@ -146,6 +153,8 @@ impl Record {
                 let run =
                     self.run.as_mut().ok_or_else(|| illegal(entry, "there is no proposal"))?;
                 run.apply(entry).map_err(|why| illegal(entry, why))?;
+                self.guarded(entry);
+                let Some(run) = &self.run else { return Ok(()) };
                 // Who does not want a planned failover has said nothing about an outage.
                 let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
                 if forced && run.status == Status::Closed(End::Rejected) {
@@ -173,6 +182,7 @@ impl Record {
         reasons: &[Reason],
         sample: Option<Sample>,
     ) {
+        self.guard_sees(to);
         self.health = to;
         self.health_since = Some(entry.at);
         self.reasons = reasons.to_vec();

@@ -36,6 +36,24 @@ pub struct LinkSpec {
     pub planned: Planned,
     #[serde(default)]
     pub repair: Repair,
+    #[serde(default)]
+    pub guard: StandingOrder,
+}
+
+/// What is done to a side that comes back as primary after a forced failover to the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingOrder {
+    /// Whether forced failovers carry the standing order.
+    pub on: bool,
+    /// The applications' logins, which are disabled there; other databases of the same instance are
+    /// closed to them too. None: their sessions are ended, and ended again when they come back.
+    pub logins: Vec<String>,
+}
+
+impl Default for StandingOrder {
+    fn default() -> Self {
+        Self { on: true, logins: Vec::new() }
+    }
 }
 
 /// How two primaries become one.

@@ -87,6 +87,8 @@ pub enum Origin {
     /// An alert of a monitoring system asked for it, by a rule of the configuration. The fingerprint
     /// is the alert's identity there: the same alert that resolves speaks against the proposal.
     Alert { rule: String, alertname: String, fingerprint: String },
+    /// A side came back, and the plan of this proposal said what is done then.
+    Guard { proposal: ProposalId },
 }
 
 impl Origin {
@@ -94,7 +96,8 @@ impl Origin {
     pub(crate) fn is_machine(&self) -> bool {
         match self {
             Self::Agent | Self::Alert { .. } => true,
-            Self::Operator { .. } => false,
+            // What was signed before does not count against what may be asked.
+            Self::Operator { .. } | Self::Guard { .. } => false,
         }
     }
 }
@@ -214,6 +217,10 @@ pub(crate) fn notes(
             repair_notes(plan, &mut notes);
             return notes;
         }
+        PlanKind::ReturnGuard => {
+            guard_notes(plan, &mut notes);
+            return notes;
+        }
     }
     match (&forecast.loss, bounds.loss_most_ms) {
         (Loss::Unknown { .. }, _) | (_, None) => notes.push(forecast.loss.to_string()),
@@ -232,7 +239,45 @@ pub(crate) fn notes(
     notes.push(String::from(
         "When the old primary returns it will still be PRIMARY and take writes: keep applications away from it",
     ));
+    standing_order(plan, &mut notes);
     notes
+}
+
+/// What is signed beside the failover itself.
+fn standing_order(plan: &Plan, notes: &mut Vec<String>) {
+    for lane in &plan.lanes {
+        let side = lane.target.other();
+        if lane.guard.is_empty() {
+            notes.push(format!("No return guard: nobody stops writers on {side} when it returns"));
+            continue;
+        }
+        let logins = lane.guard.iter().find_map(|step| {
+            if let Action::LoginsSet { logins, .. } = &step.action { Some(logins) } else { None }
+        });
+        let out = match logins {
+            Some(logins) => format!(
+                ", and {} disabled there, for its other databases too; members of sysadmin, jobs and users of other logins slip through",
+                logins.join(", ")
+            ),
+            None => String::from(
+                "; with no logins in `links.guard` those who come back are ended again, as often as the plan allows",
+            ),
+        };
+        notes.push(format!(
+            "With it you sign the return guard: when {side} returns as PRIMARY, whoever works in its database is ended at once, without asking again{out}. Nothing is taken from it"
+        ));
+    }
+}
+
+fn guard_notes(plan: &Plan, notes: &mut Vec<String>) {
+    let Some(winner) = plan.lanes.first().map(|lane| lane.target) else { return };
+    let loser = winner.other();
+    notes.push(format!(
+        "{winner} is the primary by a plan that was signed, and this was signed with it: writers on {loser} are stopped, what {loser} has stays there"
+    ));
+    notes.push(format!(
+        "To make {loser} the secondary again ask for a repair; to keep what {loser} has instead, too, with `--winner`"
+    ));
 }
 
 fn planned_notes(plan: &Plan, notes: &mut Vec<String>) {

@@ -215,7 +215,8 @@ impl Tally {
             | Event::StepNotDone { .. }
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
-            | Event::EpisodeAcknowledged { .. } => {}
+            | Event::EpisodeAcknowledged { .. }
+            | Event::GuardLifted { .. } => {}
         }
     }
 }

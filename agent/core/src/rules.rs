@@ -16,7 +16,7 @@ use crate::{
     event::{Again, Event, StepRef},
     evidence::{Evidence, Role, SideReading, Vantage, signed},
     explain::why_not,
-    forecast,
+    forecast, guard,
     health::{Assessment, Health, assess, fresh_reading},
     link::Record,
     names::Seq,
@@ -43,8 +43,9 @@ pub(crate) struct View<'a> {
 type Rule = fn(&View<'_>) -> Option<Event>;
 
 /// The rules in order. The name of the rule that fired stands in the journal.
-pub(crate) const RULES: [(&str, Rule); 14] = [
+pub(crate) const RULES: [(&str, Rule); 16] = [
     ("health_changed", health_changed),
+    ("guard_moot", guard::moot),
     ("contrary_evidence", contrary_evidence),
     ("quorum_reached", quorum_reached),
     ("approval_expired", approval_expired),
@@ -56,6 +57,7 @@ pub(crate) const RULES: [(&str, Rule); 14] = [
     ("execution_expired", execution_expired),
     ("bounds_exceeded", bounds_exceeded),
     ("step_due", step_due),
+    ("primary_returned", guard::returned),
     ("proposal_expired_again", propose_again),
     ("primary_lost", propose),
 ];
@@ -83,6 +85,7 @@ pub(crate) fn wake(view: &View<'_>) -> Option<Timestamp> {
         times.extend(recent.serving_since().and_then(|at| after(at, policy.withdraw_after)));
     }
     times.extend(view.record.health_since.and_then(|at| after(at, policy.propose_after)));
+    times.extend(guard::rest_until(view.record, view));
     if let Some(run) = &view.record.run {
         times.push(run.proposal.terms.approve_by);
         times.extend(run.proposal.glass_breaks_at(&run.ballots));
@@ -130,7 +133,7 @@ fn health_changed(view: &View<'_>) -> Option<Event> {
 /// Positive contrary evidence withdraws; merely not seeing never does.
 fn contrary_evidence(view: &View<'_>) -> Option<Event> {
     let run = view.record.live()?;
-    if run.acted() {
+    if run.acted() || run.proposal.plan.kind == PlanKind::ReturnGuard {
         return None;
     }
     let target = run.proposal.plan.lanes.first()?.target;
@@ -181,7 +184,9 @@ fn approval_expired(view: &View<'_>) -> Option<Event> {
 
 fn run_finished(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
+    let guard = run.proposal.plan.kind == PlanKind::ReturnGuard;
     let mut why = match run.proposal.plan.lanes.first().map(|lane| lane.target) {
+        Some(target) if guard => guard::done(view, target),
         Some(target) => format!("every step is done. Point the applications at {target}"),
         None => "every step is done".to_string(),
     };

@@ -166,6 +166,7 @@ impl Run {
                     Action::BackedUp { .. }
                         | Action::LogBackupsSeen { .. }
                         | Action::Following { .. }
+                        | Action::LoginsSet { disabled: false, .. }
                 )
             })
         })
@@ -236,6 +237,7 @@ impl Run {
             | Event::HealthChanged { .. }
             | Event::ProposalOpened { .. }
             | Event::EpisodeAcknowledged { .. }
+            | Event::GuardLifted { .. }
             | Event::StateReported { .. }
             | Event::RunbookIssued { .. } => return Err("it is not about a run"),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agent_core::{Action, Quiet, deed::Sight, sight};
 use jiff::Timestamp;
-use probes::tds::{activity, log_backups};
+use probes::tds::{activity, log_backups, login_states};
 
 use super::{Grip, Place, SIDE_LOOK_MOST, hook, tsql::unread, unknown_instance, warm::warmed};
 
@@ -50,6 +50,14 @@ impl Grip {
             }
             Action::Demoted { database, saved, .. } => {
                 self.look_if_demoted(place, &database, &saved, now).await
+            }
+            Action::LoginsSet { logins, disabled, .. } => {
+                let warm = warmed(&mut self.warm, place, &self.work, now);
+                let found = match warm.session(limit).await {
+                    Ok(session) => login_states(session, &logins, limit).await,
+                    Err(error) => Err(error),
+                };
+                sight::logins_set(&logins, disabled, found.map_err(|error| error.silence()))
             }
             Action::LogBackupsSeen { database, .. } => {
                 let warm = warmed(&mut self.warm, place, &self.work, now);

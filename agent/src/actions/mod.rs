@@ -148,6 +148,7 @@ impl Hand for Grip {
             | Action::Saved { .. }
             | Action::Demoted { .. }
             | Action::Following { .. }
+            | Action::LoginsSet { .. }
             | Action::LogBackupsSeen { .. } => self.look_planned(&place, now).await,
         }
     }

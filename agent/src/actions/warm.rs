@@ -110,7 +110,7 @@ impl Warm {
                 sight::backup_held(taken.map_err(|error| tsql::unread(&error)))
             }
             // That it is there is not enough: what is committed meanwhile counts too.
-            Action::Saved { .. } => None,
+            Action::Saved { .. } | Action::LoginsSet { .. } => None,
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
             | Action::TargetServing { .. }

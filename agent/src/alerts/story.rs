@@ -234,6 +234,7 @@ impl Episode {
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
             | Event::EpisodeAcknowledged { .. }
+            | Event::GuardLifted { .. }
             | Event::StateReported { .. }
             | Event::RunbookIssued { .. } => return None,
         };
@@ -301,7 +302,10 @@ impl Episode {
                 }
                 true
             }
-            Event::StepSending { .. } | Event::StepDone { .. } | Event::StepUnknown { .. } => true,
+            Event::GuardLifted { .. }
+            | Event::StepSending { .. }
+            | Event::StepDone { .. }
+            | Event::StepUnknown { .. } => true,
             // It is tried again, up to twenty times: that it began to fail is news.
             Event::StepNotDone { step, again, .. } => step.attempt == 1 || *again == Again::Never,
             Event::StepStarted { .. }

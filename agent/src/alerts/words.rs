@@ -1,7 +1,7 @@
 //! What people are told: a title that fits on a telephone, a text with what has to be known before
 //! acting, and what to type.
 
-use agent_core::{Action, Event, Health, Loss, Proposal, Side, Status, StepRef, seconds};
+use agent_core::{Action, Event, Health, Loss, PlanKind, Proposal, Side, Status, StepRef, seconds};
 use jiff::SignedDuration;
 
 use super::story::{Change, Episode, News, Proposed};
@@ -121,6 +121,16 @@ fn event_title(episode: &Episode, event: &Event) -> String {
     match event {
         Event::HealthChanged { .. } => health(episode),
         Event::ProposalOpened { .. } => match &episode.proposal {
+            Some(proposed) if proposed.proposal.terms.kind == PlanKind::ReturnGuard => format!(
+                "the return guard begins: {} is back as primary beside {}",
+                proposed
+                    .proposal
+                    .plan
+                    .lanes
+                    .first()
+                    .map_or(String::new(), |lane| lane.target.other().to_string()),
+                target(&proposed.proposal)
+            ),
             Some(proposed) => format!(
                 "proposal {} waits for {} ({} to {})",
                 proposed.id(),
@@ -153,6 +163,7 @@ fn event_title(episode: &Episode, event: &Event) -> String {
         Event::StepUnknown { step, .. } => {
             format!("nobody can tell whether {} took effect", place(episode, *step))
         }
+        Event::GuardLifted { by, .. } => format!("the return guard is lifted by {}", quote(by)),
         Event::EpisodeAcknowledged { by, .. } => format!("acknowledged by {}", quote(by)),
         // None of them is told; their names are right all the same.
         Event::AgentStarted { .. }
@@ -174,7 +185,9 @@ fn detail(event: &Event) -> Option<String> {
                 warning.as_ref().map_or(String::new(), |w| format!(". Missing: {}", quote(w)));
             Some(format!("Seen: {}{missing}", quote(seen)))
         }
-        Event::EpisodeAcknowledged { note, .. } => Some(quote(note)),
+        Event::EpisodeAcknowledged { note, .. } | Event::GuardLifted { note, .. } => {
+            Some(quote(note))
+        }
         Event::AgentStarted { .. }
         | Event::HealthChanged { .. }
         | Event::ProposalOpened { .. }

@@ -12,6 +12,7 @@ mod explain;
 mod files;
 mod journal;
 mod key;
+mod lift_guard;
 mod man;
 mod output;
 mod propose;
@@ -71,6 +72,8 @@ enum Command {
     Verify(verify::Verify),
     /// Tell the agent that a human has seen how a proposal ended
     Acknowledge(acknowledge::Acknowledge),
+    /// Take back the standing order for a side that was left unfenced
+    LiftGuard(lift_guard::LiftGuard),
     /// Read the journal, of a running agent or from its file, and check its chain
     Journal(journal::Journal),
     /// Decide once more what the flight recorder kept, and compare it with the journal
@@ -131,6 +134,7 @@ impl Command {
             Self::Submit(command) => command.run(context),
             Self::Verify(command) => command.run(context),
             Self::Acknowledge(command) => command.run(context),
+            Self::LiftGuard(command) => command.run(context),
             Self::Journal(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Runbook(command) => command.run(context),

@@ -120,7 +120,8 @@ fn about(input: &Input, link: Option<&LinkId>) -> bool {
         Input::Propose { link: of, .. }
         | Input::ProposeForAlert { link: of, .. }
         | Input::AlertResolved { link: of, .. }
-        | Input::Acknowledge { link: of, .. } => Some(of) == link,
+        | Input::Acknowledge { link: of, .. }
+        | Input::LiftGuard { link: of, .. } => Some(of) == link,
         Input::Cast { ballot } => Some(&ballot.link) == link,
         Input::Start { .. } | Input::ReportState { .. } | Input::IssueRunbook { .. } => {
             link.is_none()

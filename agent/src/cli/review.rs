@@ -16,6 +16,9 @@ pub(super) fn proposal(page: &mut Page, proposal: &Proposal, now: Timestamp) {
     let origin = match &terms.origin {
         Origin::Agent => "by the agent itself".to_owned(),
         Origin::Operator { name } => format!("because {name} asked for it"),
+        Origin::Guard { proposal } => {
+            format!("by the standing order that was signed with proposal {proposal}")
+        }
         Origin::Alert { rule, alertname, fingerprint } => {
             format!("because the alert {alertname} ({fingerprint}) fires, by the rule {rule}")
         }
@@ -54,6 +57,16 @@ fn plan(page: &mut Page, proposal: &Proposal) {
         page.line(1, format!("lane {number}: link {}, {} becomes primary", lane.link, lane.target));
         for (place, step) in lane.steps.iter().enumerate() {
             self::step(page, place + 1, step);
+        }
+        if !lane.guard.is_empty() {
+            let other = lane.target.other();
+            page.line(
+                1,
+                format!("standing order: when {other} comes back as primary, at once and unasked"),
+            );
+            for (place, step) in lane.guard.iter().enumerate() {
+                self::step(page, place + 1, step);
+            }
         }
     }
 }
@@ -99,6 +112,7 @@ fn looks(page: &mut Page, action: &Action) {
         | Action::Saved { .. }
         | Action::Demoted { .. }
         | Action::Following { .. }
+        | Action::LoginsSet { .. }
         | Action::LogBackupsSeen { .. } => None,
     };
     if let Some(hook) = hook {

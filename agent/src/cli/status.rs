@@ -115,4 +115,14 @@ fn link(page: &mut Page, link: &view::LinkStatus) {
         None => page.pair(1, "proposal", "none"),
         Some(proposal) => summary(page, 1, proposal),
     }
+    if let Some(guard) = &link.guard {
+        let state = if guard.served { "has stopped writers on" } else { "armed for" };
+        let words = format!(
+            "{state} {}, signed with proposal {}, since {}",
+            guard.side,
+            guard.proposal,
+            time(guard.armed_at)
+        );
+        page.pair(1, "return guard", words);
+    }
 }

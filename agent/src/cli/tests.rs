@@ -49,6 +49,7 @@ fn estate_with(planned: Planned) -> Estate {
         policy: Policy::default(),
         planned,
         repair: agent_core::Repair::default(),
+        guard: agent_core::StandingOrder::default(),
     };
     let approver = |text, of| Approver { id: name(text), key: key(of).verifying_key() };
     let roster = Roster {

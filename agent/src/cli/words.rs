@@ -105,6 +105,7 @@ fn event(event: &Event) -> String {
         Event::StepNotDone { step, why, .. } => format!("{}, without effect: {why}", place(step)),
         Event::StepUnknown { step, why } => format!("{}, nobody can tell: {why}", place(step)),
         Event::UndoStarted { proposal, why } => format!("proposal {proposal} is taken back: {why}"),
+        Event::GuardLifted { by, note } => format!("{by} lifts the return guard: {note}"),
         Event::EpisodeAcknowledged { by, note } => format!("{by}: {note}"),
         Event::StateReported { report } => reported(report),
         Event::RunbookIssued { runbook } => {

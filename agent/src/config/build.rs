@@ -259,6 +259,7 @@ impl<'p> Builder<'p> {
                 policy,
                 planned,
                 repair: self.repair(&link.repair, &key.at("repair")),
+                guard: self.guard(&link.guard, &key.at("guard")),
             });
         }
         specs

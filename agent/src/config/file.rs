@@ -168,6 +168,17 @@ pub(super) struct Link {
     pub(super) planned: Planned,
     #[serde(default)]
     pub(super) repair: Repair,
+    #[serde(default)]
+    pub(super) guard: Guard,
+}
+
+/// Both are of [`agent_core::StandingOrder`], which has the defaults.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guard {
+    pub(super) on: Option<bool>,
+    #[serde(default)]
+    pub(super) logins: Vec<String>,
 }
 
 /// Both are of [`agent_core::Repair`].

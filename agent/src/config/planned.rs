@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use agent_core::{BackupPlace, Hook, Planned, Repair};
+use agent_core::{BackupPlace, Hook, Planned, Repair, StandingOrder};
 
 use super::{
     build::Builder,
@@ -15,6 +15,8 @@ use crate::hook_file;
 
 /// Of a name of a file's that SQL Server takes; what is put behind it is some 200 characters long.
 const LONGEST_PLACE: usize = 1024;
+/// Logins that a guard disables: one statement names them all.
+const MOST_LOGINS: usize = 50;
 
 impl file::Planned {
     /// What is given here, and the defaults.
@@ -70,6 +72,31 @@ impl Builder<'_> {
             save: self.place(given.save.as_ref(), &key.at("save")),
             save_azure: self.place(given.save_azure.as_ref(), &azure),
         }
+    }
+
+    pub(super) fn guard(&mut self, given: &file::Guard, key: &Key) -> StandingOrder {
+        let base = StandingOrder::default();
+        let on = given.on.unwrap_or(base.on);
+        let key = key.at("logins");
+        for (place, name) in given.logins.iter().enumerate() {
+            let at = key.nth(place);
+            let own = ["sa", "dr_agent"].iter().any(|own| own.eq_ignore_ascii_case(name));
+            if name.is_empty() || name.chars().count() > 128 || name.contains(char::is_control) {
+                self.found.add(&at, "it is no name of a login", "1 to 128 characters on one line");
+            } else if own {
+                let what = format!("{name} is how the server is mended");
+                self.found.add(&at, what, "logins of applications only");
+            }
+        }
+        if given.logins.len() > MOST_LOGINS {
+            let what = format!("there are {}", given.logins.len());
+            self.found.add(&key, what, format!("{MOST_LOGINS} at the most"));
+        }
+        if !on && !given.logins.is_empty() {
+            let what = "they are never disabled while `on` is false";
+            self.found.add(&key, what, "`on = true`, or no logins");
+        }
+        StandingOrder { on, logins: given.logins.clone() }
     }
 
     fn place(&mut self, given: Option<&file::Backup>, key: &Key) -> Option<BackupPlace> {

@@ -127,6 +127,16 @@ pub(super) async fn acknowledge(
     taken(app.input(Input::Acknowledge { link, by, note }).await?)
 }
 
+pub(super) async fn lift_guard(
+    State(app): State<App>,
+    Path(link): Path<LinkId>,
+    Json(body): Json<Acknowledge>,
+) -> Taken {
+    let by = words("`by`", &body.by, NAME)?;
+    let note = words("`note`", &body.note, WORDS)?;
+    taken(app.input(Input::LiftGuard { link, by, note }).await?)
+}
+
 pub(super) async fn journal(
     State(app): State<App>,
     Query(page): Query<Page>,

@@ -124,6 +124,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/api/v1/links/{link}/explain", get(api::explain))
         .route("/api/v1/links/{link}/proposals", post(api::propose))
         .route("/api/v1/links/{link}/acknowledge", post(api::acknowledge))
+        .route("/api/v1/links/{link}/lift-guard", post(api::lift_guard))
         .route("/api/v1/proposals", get(api::proposals))
         .route("/api/v1/proposals/{proposal}", get(api::proposal))
         .route("/api/v1/ballots", post(api::cast))

@@ -71,6 +71,21 @@ pub struct LinkStatus {
     pub sides: Sides,
     /// The newest one, closed or not.
     pub proposal: Option<Summary>,
+    /// The standing order for a side that was left unfenced, while it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardView>,
+}
+
+/// A return guard that is armed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardView {
+    /// The forced failover with which it was signed.
+    pub proposal: ProposalId,
+    /// The side whose writers it stops.
+    pub side: Side,
+    pub armed_at: Timestamp,
+    /// It has stopped them, and does so again if the side goes and comes back.
+    pub served: bool,
 }
 
 /// The newest look of each vantage.
@@ -247,6 +262,12 @@ pub(super) fn links(estate: &Estate, now: Timestamp) -> Vec<LinkStatus> {
             forecast,
             sides: Sides::of(estate.newest(link), now),
             proposal: record.run.as_ref().map(|run| Summary::of(record, run)),
+            guard: record.guard.as_ref().map(|guard| GuardView {
+                proposal: guard.proposal,
+                side: guard.winner.other(),
+                armed_at: guard.armed_at,
+                served: guard.served,
+            }),
         }
     });
     views.collect()

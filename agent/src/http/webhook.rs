@@ -219,7 +219,7 @@ fn asked_for(estate: &Estate, fingerprint: &str) -> Option<(LinkId, ProposalId)>
 fn of_alert(origin: &Origin, fingerprint: &str) -> bool {
     match origin {
         Origin::Alert { fingerprint: asked, .. } => asked == fingerprint,
-        Origin::Agent | Origin::Operator { .. } => false,
+        Origin::Agent | Origin::Operator { .. } | Origin::Guard { .. } => false,
     }
 }
 

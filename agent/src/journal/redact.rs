@@ -25,6 +25,7 @@ pub fn redact(entry: &Entry) -> Entry {
         | Event::StepUnknown { .. }
         | Event::UndoStarted { .. }
         | Event::EpisodeAcknowledged { .. }
+        | Event::GuardLifted { .. }
         | Event::StateReported { .. }
         | Event::RunbookIssued { .. } => {}
     }

@@ -72,6 +72,11 @@ pub(super) const UNACKNOWLEDGED: Family = Family {
     help: "1 if the newest proposal is closed and no human has acknowledged how it ended.",
     labels: &["link"],
 };
+pub(super) const GUARD: Family = Family {
+    name: "dr_agent_link_return_guard",
+    help: "1 while the return guard for a side that was left unfenced is armed.",
+    labels: &["link"],
+};
 pub(super) const ROLE: Family = Family {
     name: "dr_agent_link_role",
     help: "1 for the role that a side showed in the newest look; no sample while it is silent.",

@@ -13,10 +13,10 @@ use super::{
     Bus, Host, LinkView, View,
     families::{
         AGE, APPROVALS, APPROVED, ATTEMPTS, BUILD_INFO, BUS_CONFIRMED, BUS_CONNECTED, BUS_LAG,
-        BUS_LAG_ENTRIES, CLOCK_OFFSET, DISK_FREE, EPISODE, EXPIRES, Family, HEALTH, HEALTH_SINCE,
-        JOURNAL_READABLE, JOURNAL_SIZE, LAST_COMMIT, LAST_SEQ, LOSS, LOSS_UNKNOWN, NEEDED, OPEN,
-        PRIMARY, RECOVERY, REDO_QUEUE, REPLICA, ROLE, SECONDARY_LAG, SEND_QUEUE, SERVING,
-        SIDE_CLOCK, SILENT, STARTED, STEP_UNKNOWN, STEPS, STEPS_DONE, STUCK, TURN_ANSWERS,
+        BUS_LAG_ENTRIES, CLOCK_OFFSET, DISK_FREE, EPISODE, EXPIRES, Family, GUARD, HEALTH,
+        HEALTH_SINCE, JOURNAL_READABLE, JOURNAL_SIZE, LAST_COMMIT, LAST_SEQ, LOSS, LOSS_UNKNOWN,
+        NEEDED, OPEN, PRIMARY, RECOVERY, REDO_QUEUE, REPLICA, ROLE, SECONDARY_LAG, SEND_QUEUE,
+        SERVING, SIDE_CLOCK, SILENT, STARTED, STEP_UNKNOWN, STEPS, STEPS_DONE, STUCK, TURN_ANSWERS,
         UNACKNOWLEDGED, WOULD_PROPOSE,
     },
     vantage_word,
@@ -105,6 +105,7 @@ impl Sheet {
         }
         self.put(&EPISODE, &[link], flag(record.episode.is_some()))?;
         let closed = record.run.as_ref().is_some_and(|run| run.closed_at.is_some());
+        self.put(&GUARD, &[link], flag(record.guard.is_some()))?;
         self.put(&UNACKNOWLEDGED, &[link], flag(closed && !record.acknowledged))?;
         self.put(&STUCK, &[link], flag(record.stuck().is_some()))
     }

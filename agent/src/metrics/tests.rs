@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use agent_core::{
-    Approver, ApproverId, DatabaseReading, DatabaseState, Estate, FailureDomain, InstanceId,
+    Approver, ApproverId, DatabaseReading, DatabaseState, Estate, Event, FailureDomain, InstanceId,
     LinkId, LinkSpec, Observation, PartnerReading, Planned, Policy, ReplicaReading, Role, Roster,
-    Seen, SideReading, Silence, SilenceKind, StormBrake, SyncHealth, SyncState, Vantage,
+    Seen, SideReading, Silence, SilenceKind, StepRef, StormBrake, Subject, SyncHealth, SyncState,
+    Vantage,
 };
 use ed25519_dalek::SigningKey;
 use jiff::{SignedDuration, Timestamp};
@@ -111,6 +112,11 @@ fn everything() -> String {
     };
     metrics.calendar(&[job]).expect("metrics of the calendar");
     let metrics = Arc::new(metrics);
+    let step = StepRef { proposal: 3, lane: 0, step: 8, attempt: 1, undo: false };
+    let (seen, warning) = ("looked".into(), Some("nobody backs up the log".into()));
+    let done = Event::StepDone { step, seen, engine_ms: 0, warning };
+    let subject = Subject::Link(LinkId::new("orders").expect("a name"));
+    metrics.count(&estate.entry(at(0), subject, None, done));
     let eye = metrics.eye("sql-1");
     for second in 0..120 {
         let lost = second > 10;
@@ -179,6 +185,7 @@ fn estate() -> Estate {
         policy: Policy::default(),
         planned: Planned::default(),
         repair: agent_core::Repair::default(),
+        guard: agent_core::StandingOrder::default(),
     };
     let id = ApproverId::new("ann").expect("a name");
     let approver = Approver { id, key: SigningKey::from_bytes(&[7; 32]).verifying_key() };

@@ -410,6 +410,7 @@ fn with_given(mut difference: Box<Difference>, given: &Given) -> Box<Difference>
         | Input::Cast { .. }
         | Input::Report { .. }
         | Input::Acknowledge { .. }
+        | Input::LiftGuard { .. }
         | Input::ReportState { .. }
         | Input::IssueRunbook { .. } => format!("input {input:?}"),
     });

@@ -36,6 +36,8 @@ pub struct InstanceQuestion {
     pub act: InstanceTarget,
     /// The links whose database the agent itself backs up on this side.
     pub backs_up: Vec<LinkId>,
+    /// Whether a return guard disables logins on this side.
+    pub guards: bool,
     /// Why the login that looks can't be tried, for example because its password can't be read.
     pub look_withheld: Option<String>,
     /// The same of the login that carries out steps.
@@ -344,6 +346,7 @@ impl<'q> Asking<'q> {
             leave_unasked(&mut self.found, &OWN, subject, &because);
         }
         leave_unasked(&mut self.found, &ACTING, subject, &because);
+        self.unasked_guard(subject, &because);
         let of_side = self.link_checks();
         for target in &self.question.look.links {
             let checks = [self.acting_checks(target), of_side.clone()].concat();

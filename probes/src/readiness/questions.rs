@@ -32,6 +32,7 @@ pub(crate) struct Rights {
     pub(crate) alter_any_group: bool,
     pub(crate) alter_any_database: bool,
     pub(crate) alter_any_connection: bool,
+    pub(crate) alter_any_login: bool,
     pub(crate) control_server: bool,
 }
 
@@ -129,6 +130,7 @@ pub(crate) async fn rights(session: &mut Session, within: Duration) -> Result<Ri
             alter_any_group: may("alter_any_group")?,
             alter_any_database: may("alter_any_database")?,
             alter_any_connection: may("alter_any_connection")?,
+            alter_any_login: may("alter_any_login")?,
             control_server: may("control_server")?,
         })
     };

@@ -48,6 +48,13 @@ pub const END_SESSIONS: Check = Check {
     question: "May it end sessions, as the repair of a split brain does?",
     source: "HAS_PERMS_BY_NAME: ALTER ANY CONNECTION",
 };
+/// May it disable logins?
+pub const ALTER_LOGINS: Check = Check {
+    id: "sql.right_alter_login",
+    stage: Stage::Rights,
+    question: "May it disable the logins of `links.guard`, as the return guard does?",
+    source: "HAS_PERMS_BY_NAME: ALTER ANY LOGIN",
+};
 /// May it fail this group over?
 pub const ALTER_GROUP: Check = Check {
     id: "sql.right_alter_group",
@@ -147,8 +154,9 @@ pub(crate) fn looking(door: &Door<'_>, user: &str, rights: Rights) -> Vec<Findin
     ]
 }
 
-/// What the login that carries out steps may do on the whole server.
-pub(crate) fn acting(door: &Door<'_>, user: &str, rights: Rights) -> [Finding; 2] {
+/// What the login that carries out steps may do on the whole server. `guards`: a guard of some link
+/// disables logins there.
+pub(crate) fn acting(door: &Door<'_>, user: &str, rights: Rights, guards: bool) -> Vec<Finding> {
     let one = |check: &Check, has: bool, right: &str, why: &str| {
         if has || rights.control_server {
             return check.ok(door.subject, format!("{right} is granted"));
@@ -161,10 +169,15 @@ pub(crate) fn acting(door: &Door<'_>, user: &str, rights: Rights) -> [Finding; 2
     };
     let refused = "a failover may be refused";
     let stay = "whoever works on an old primary stays there, and a repair waits in vain";
-    [
+    let out = "whoever a return guard ends comes back at once";
+    let mut found = vec![
         one(&ALTER_DATABASE, rights.alter_any_database, "ALTER ANY DATABASE", refused),
         one(&END_SESSIONS, rights.alter_any_connection, "ALTER ANY CONNECTION", stay),
-    ]
+    ];
+    if guards {
+        found.push(one(&ALTER_LOGINS, rights.alter_any_login, "ALTER ANY LOGIN", out));
+    }
+    found
 }
 
 /// What it may do to one group. `granted` is `None` where it does not see such a group.

@@ -95,6 +95,17 @@ pub(super) const CASES: &[Case] = &[
         mend: Mend::Sql,
     },
     Case {
+        id: "sql.right_alter_login",
+        subject: "SQL Server sql01",
+        words: "comes back at once",
+        broken: |bench| {
+            let guard = [("logins".to_owned(), toml::Value::from(vec!["shop".to_owned()]))];
+            bench.set("links.0.guard", guard.into_iter().collect::<toml::Table>());
+            take(bench, SQL, "ALTER ANY LOGIN");
+        },
+        mend: Mend::Sql,
+    },
+    Case {
         id: "sql.right_backup",
         subject: "link LinkSales on SQL Server sql01",
         words: "the backup would fail with 262",

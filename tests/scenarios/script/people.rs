@@ -22,6 +22,10 @@ impl Stage {
             ["stop", "the", "applications"] => self.universe.people_stop(true),
             ["let", "the", "applications", "in", "again"] => self.universe.people_stop(false),
             ["point", "the", "applications", "at", side] => self.universe.people_point_at(side),
+            ["lift", "the", "guard"] => {
+                let (by, note) = ("operator".into(), "SQL Server's data is to be kept".into());
+                self.input(Input::LiftGuard { link: Universe::link(), by, note })?;
+            }
             _ => return Err("nobody knows what people do then".into()),
         }
         Ok(())

@@ -184,6 +184,7 @@ fn forge(entry: &mut Entry) -> Option<u64> {
         | Event::StepUnknown { .. }
         | Event::UndoStarted { .. }
         | Event::EpisodeAcknowledged { .. }
+        | Event::GuardLifted { .. }
         | Event::StateReported { .. }
         | Event::RunbookIssued { .. } => return None,
     }

@@ -50,6 +50,7 @@ impl Checker {
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
             | Event::EpisodeAcknowledged { .. }
+            | Event::GuardLifted { .. }
             | Event::StateReported { .. }
             | Event::RunbookIssued { .. } => false,
         });
@@ -134,6 +135,7 @@ impl Checker {
             | Event::StepUnknown { .. }
             | Event::UndoStarted { .. }
             | Event::EpisodeAcknowledged { .. }
+            | Event::GuardLifted { .. }
             | Event::StateReported { .. }
             | Event::RunbookIssued { .. } => None,
         });

@@ -61,6 +61,8 @@ pub(crate) fn obstacle(
         PlanKind::ForcedFailover => facts.against_forced(target),
         PlanKind::PlannedFailover => facts.against_planned(target),
         PlanKind::Repair => facts.against_repair(target),
+        // Whatever the versions: it changes no role.
+        PlanKind::ReturnGuard => None,
     }
 }
 

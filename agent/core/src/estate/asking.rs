@@ -15,7 +15,7 @@ use crate::{
     event::{Event, Subject},
     evidence::{Role, SideReading},
     health::{Health, assess, fresh_reading, primary_seen_by},
-    input::Refusal,
+    input::{Input, Refusal},
     names::{LinkId, Side},
     plan::PlanKind,
     proposal::{End, Origin, Status},
@@ -32,7 +32,33 @@ pub(super) struct Wish {
     pub(super) lost_for: Option<Duration>,
 }
 
+/// The name under which the end of a guard stands that gave way.
+pub const GIVES_WAY: &str = "guard_gives_way";
+
 impl Estate {
+    /// What has to end before an input can be taken: a return guard at work gives way to a plan that
+    /// people may ask for, which goes further than it. None where the input would be refused all
+    /// the same.
+    #[must_use]
+    pub fn gives_way(&self, now: Timestamp, input: &Input) -> Option<(Subject, Event)> {
+        let (Input::Propose { link, .. } | Input::ProposeForAlert { link, .. }) = input else {
+            return None;
+        };
+        let run = self.record(link)?.live()?;
+        if run.proposal.plan.kind != PlanKind::ReturnGuard {
+            return None;
+        }
+        let end = if run.acted() { End::Overtaken } else { End::Withdrawn };
+        let why = "another plan is asked for; the guard stays armed".to_string();
+        let event = Event::ProposalClosed { proposal: run.proposal.terms.proposal, end, why };
+        let subject = Subject::Link(link.clone());
+        let mut after = self.clone();
+        let entry = after.entry(now, subject.clone(), Some(GIVES_WAY), event.clone());
+        after.apply(&entry).ok()?;
+        after.admit(now, input.clone()).ok()?;
+        Some((subject, event))
+    }
+
     pub(super) fn admit_proposal(
         &self,
         now: Timestamp,
@@ -41,7 +67,9 @@ impl Estate {
     ) -> Result<(Subject, Event), Refusal> {
         let view =
             self.view(link, now).ok_or_else(|| Refusal::UnknownLink { link: link.clone() })?;
-        if let Some(run) = view.record.live() {
+        let live = view.record.live();
+        // A guard would give way, see `gives_way`; so what stands in the way is something else.
+        if let Some(run) = live.filter(|run| run.proposal.plan.kind != PlanKind::ReturnGuard) {
             return Err(Refusal::ProposalOpen { proposal: run.proposal.terms.proposal });
         }
         if let Some(proposal) = view.record.stuck() {
@@ -72,6 +100,10 @@ impl Estate {
                 }
                 over
             }
+            PlanKind::ReturnGuard => {
+                let because = "nobody asks for it: it was signed with a forced failover, and begins when the side that was lost returns";
+                return no_way(because.to_string());
+            }
             PlanKind::Repair => match repairs(&view, winner) {
                 Ok(winner) => winner,
                 Err(because) => return no_way(because),
@@ -79,6 +111,9 @@ impl Estate {
         };
         if let Some(because) = capability::obstacle(view.evidence, view.spec, kind, target) {
             return no_way(because);
+        }
+        if let Some(run) = live {
+            return Err(Refusal::ProposalOpen { proposal: run.proposal.terms.proposal });
         }
         let texts = draft(&view, kind, target, origin);
         Ok((Subject::Link(link.clone()), Event::ProposalOpened { texts }))
@@ -118,6 +153,9 @@ fn repairs(view: &View<'_>, winner: Option<Side>) -> Result<Side, String> {
 
 /// The side that the agent itself has made primary last.
 fn promoted(view: &View<'_>) -> Option<Side> {
+    if let Some(guard) = &view.record.guard {
+        return Some(guard.winner);
+    }
     let run = view.record.run.as_ref()?;
     let done = run.status == Status::Closed(End::Succeeded) || run.handed_over();
     run.proposal.plan.lanes.first().filter(|_| done).map(|lane| lane.target)

@@ -4,7 +4,10 @@ use alloc::{format, string::String, vec::Vec};
 
 use jiff::Timestamp;
 
-use super::{Action, Lane, Plan, PlanKind, Route, Step, Undo, aftercare::aftercare, ms, quoted};
+use super::{
+    Action, Lane, Plan, PlanKind, Route, Step, Undo, aftercare::aftercare, guard::standing_order,
+    ms, quoted,
+};
 use crate::{
     names::{ProposalId, Side},
     policy::LinkSpec,
@@ -50,6 +53,7 @@ pub(crate) fn forced_failover(
         look(Action::TargetServing { instance, group, database }),
     ]);
     steps.extend(aftercare(spec, target, proposal, now));
-    let lanes = Vec::from([Lane { link: spec.id.clone(), target, steps }]);
+    let guard = standing_order(spec, target.other(), proposal, now);
+    let lanes = Vec::from([Lane { link: spec.id.clone(), target, steps, guard }]);
     Plan { kind: PlanKind::ForcedFailover, lanes }
 }

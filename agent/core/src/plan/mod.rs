@@ -4,6 +4,7 @@
 
 mod aftercare;
 mod forced_failover;
+mod guard;
 mod planned_failover;
 mod repair;
 
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 pub(crate) use self::{
     forced_failover::forced_failover,
+    guard::ATTEMPTS as GUARD_ATTEMPTS,
     planned_failover::{ATTEMPTS as PLANNED_ATTEMPTS, planned_failover},
     repair::{ATTEMPTS as REPAIR_ATTEMPTS, repair},
 };
@@ -29,6 +31,8 @@ pub enum PlanKind {
     PlannedFailover,
     /// Both sides are primary; one of them becomes the secondary of the other.
     Repair,
+    /// A side came back as primary though another has become it: its writers are stopped.
+    ReturnGuard,
 }
 
 /// What is going to be done, in all detail, and nothing about why.
@@ -46,6 +50,10 @@ pub struct Lane {
     pub link: LinkId,
     pub target: Side,
     pub steps: Vec<Step>,
+    /// What is done to the other side, unasked, if it comes back as primary after this plan has made
+    /// the target primary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guard: Vec<Step>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +122,14 @@ pub enum Action {
     Demoted { instance: InstanceId, group: String, database: String, saved: String },
     /// The instance receives the log of the new primary, and its data movement runs.
     Following { instance: InstanceId, group: String, database: String },
+    /// Each of these logins is disabled on the instance and has no session there, or each is let in.
+    LoginsSet {
+        instance: InstanceId,
+        group: String,
+        database: String,
+        logins: Vec<String>,
+        disabled: bool,
+    },
     /// Somebody has looked whether a job backs up the log; what was found is in the entry.
     LogBackupsSeen { instance: InstanceId, group: String, database: String },
 }
@@ -216,6 +232,7 @@ impl Action {
             | Self::Saved { .. }
             | Self::Demoted { .. }
             | Self::Following { .. }
+            | Self::LoginsSet { .. }
             | Self::LogBackupsSeen { .. } => None,
         }
     }
@@ -234,6 +251,7 @@ impl Action {
             | Self::Saved { instance, group, database, .. }
             | Self::Demoted { instance, group, database, .. }
             | Self::Following { instance, group, database }
+            | Self::LoginsSet { instance, group, database, .. }
             | Self::LogBackupsSeen { instance, group, database } => (instance, group, database),
         }
     }
@@ -261,6 +279,7 @@ impl fmt::Display for PlanKind {
             Self::ForcedFailover => "forced failover",
             Self::PlannedFailover => "planned failover",
             Self::Repair => "repair",
+            Self::ReturnGuard => "return guard",
         })
     }
 }
@@ -303,6 +322,10 @@ impl fmt::Display for Action {
             }
             Self::Following { instance, database, .. } => {
                 write!(f, "{instance} follows the primary of {database}")
+            }
+            Self::LoginsSet { instance, logins, disabled, .. } => {
+                let state = if *disabled { "disabled" } else { "enabled" };
+                write!(f, "{} {state} on {instance}", logins.join(", "))
             }
             Self::LogBackupsSeen { instance, database, .. } => {
                 write!(f, "the log backup jobs for {database} on {instance} have been looked at")

@@ -83,7 +83,7 @@ pub(crate) fn planned_failover(
         ),
     ]);
     steps.extend(aftercare(spec, target, proposal, now));
-    let lanes = Vec::from([Lane { link: spec.id.clone(), target, steps }]);
+    let lanes = Vec::from([Lane { link: spec.id.clone(), target, steps, guard: Vec::new() }]);
     Plan { kind: PlanKind::PlannedFailover, lanes }
 }
 

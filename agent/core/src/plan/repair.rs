@@ -8,7 +8,9 @@ use core::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Action, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, ms, quoted, text};
+use super::{
+    Action, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, guard::logins, ms, quoted, text,
+};
 use crate::{
     names::{InstanceId, ProposalId, Side},
     policy::{BackupPlace, LinkSpec},
@@ -18,11 +20,13 @@ use crate::{
 /// time, and a server that has gone again is for people.
 pub(crate) const ATTEMPTS: u32 = 8;
 
-/// The plan that keeps what `winner` has. `save`: where the backup of the other side goes.
+/// The plan that keeps what `winner` has. `save`: where the backup of the other side goes. `locked`: a
+/// return guard has taken `winner` for the side that lost, and may have shut its applications out.
 pub(crate) fn repair(
     spec: &LinkSpec,
     winner: Side,
     save: &BackupPlace,
+    locked: bool,
     proposal: ProposalId,
     now: Timestamp,
 ) -> Plan {
@@ -52,29 +56,51 @@ pub(crate) fn repair(
     let (instance, group, database) = at(loser);
     let following = Action::Following { instance, group, database };
     let resume = format!("ALTER DATABASE {} SET HADR RESUME", quoted(&spec.database));
-    let steps = Vec::from([
+    let mut steps = Vec::from([
         step(serving, None, Undo::Nothing, usual),
         step(quiesced, Some(ending(&spec.database)), Undo::Nothing, spec.planned.quiesce_within),
         step(saved, Some(backup), Undo::Nothing, save.within),
         step(demoted, Some(demote), Undo::Impossible, usual),
         step(following, Some(resume), Undo::Nothing, spec.planned.catch_up_within),
     ]);
-    let lanes = Vec::from([Lane { link: spec.id.clone(), target: winner, steps }]);
+    if locked && !spec.guard.logins.is_empty() {
+        steps.insert(1, logins(spec, kept, false));
+    }
+    // Disabled by a return guard, or by people: a move back must not find its applications locked out.
+    if !spec.guard.logins.is_empty() {
+        steps.push(logins(spec, loser, false));
+    }
+    let (link, guard) = (spec.id.clone(), Vec::new());
+    let lanes = Vec::from([Lane { link, target: winner, steps, guard }]);
     Plan { kind: PlanKind::Repair, lanes }
 }
 
 /// Ends whoever is at work in the database; nothing of it is written into the database itself, where
 /// it would reach the winner.
-fn ending(database: &str) -> String {
+pub(super) fn ending(database: &str) -> String {
+    ending_where(&format!("database_id = DB_ID({})", text(database)))
+}
+
+/// Ends all sessions of some logins, in whichever database they are.
+pub(super) fn ending_of(logins: &[String]) -> String {
+    let names: Vec<String> = logins.iter().map(|name| text(name)).collect();
+    ending_where(&format!("login_name IN ({})", names.join(", ")))
+}
+
+/// One session after the other, upwards: one that has gone by itself meanwhile is an error of its own
+/// and keeps none of the others.
+fn ending_where(which: &str) -> String {
+    let next = format!(
+        "(SELECT MIN(session_id) FROM sys.dm_exec_sessions WHERE is_user_process = 1 AND {which} AND session_id <> @@SPID AND session_id > @id)"
+    );
     format!(
-        "DECLARE @end nvarchar(max) = N''; SELECT @end = @end + N'KILL ' + CAST(session_id AS nvarchar(10)) + N'; ' FROM sys.dm_exec_sessions WHERE is_user_process = 1 AND database_id = DB_ID({}) AND session_id <> @@SPID; EXEC (@end)",
-        text(database)
+        "DECLARE @id int = 0, @end nvarchar(30); SET @id = {next}; WHILE @id IS NOT NULL BEGIN SET @end = N'KILL ' + CAST(@id AS nvarchar(10)); EXEC (@end); SET @id = {next}; END"
     )
 }
 
 /// Name and statement of the backup. The number and the time go into the name, so that it is found
 /// again whatever the clocks say.
-fn saving(
+pub(super) fn saving(
     spec: &LinkSpec,
     save: &BackupPlace,
     proposal: ProposalId,

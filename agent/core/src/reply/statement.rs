@@ -68,6 +68,7 @@ pub fn statement(reply: StatementReply, action: &Action, login: &str) -> Sent {
         }
         Action::Demoted { .. } => demoting(n).unwrap_or_else(|| meaning(n, login)),
         Action::Quiesced { .. } => ending(n, login),
+        Action::LoginsSet { .. } => setting_logins(n, login),
         Action::Following { .. } => resuming(n).unwrap_or_else(|| meaning(n, login)),
         Action::TargetReady { .. }
         | Action::TargetPrimary { .. }
@@ -138,6 +139,18 @@ fn ending(number: u32, login: &str) -> (Meaning, Option<String>) {
         // The session has ended by itself, or ends at this moment.
         6101 | 6104 | 6106 | 6107 => "that session is gone, or none to be ended".to_owned(),
         6102 => format!("GRANT ALTER ANY CONNECTION TO [{login}] in master"),
+        _ => return meaning(number, login),
+    };
+    (Meaning::Refused(Again::SameRoute), Some(advice))
+}
+
+/// Each login is altered by itself: what could be done has been, and the look tells what is left.
+fn setting_logins(number: u32, login: &str) -> (Meaning, Option<String>) {
+    let advice = match number {
+        15151 => format!(
+            "GRANT ALTER ANY LOGIN TO [{login}] in master, and see that the logins of `links.guard` exist"
+        ),
+        15434 | 15247 => format!("GRANT ALTER ANY LOGIN TO [{login}] in master"),
         _ => return meaning(number, login),
     };
     (Meaning::Refused(Again::SameRoute), Some(advice))

@@ -6,6 +6,7 @@
 
 mod aftercare;
 mod calm;
+mod logins;
 mod planned;
 mod repair;
 
@@ -19,6 +20,7 @@ pub use self::{
         BackupTaken, JobStep, LogBackups, backed_up, log_backups_seen, saved, still_saved,
     },
     calm::{Steadiness, Stillness},
+    logins::{LoginState, logins_set},
     planned::{
         Activity, Status, User, admitted, caught_up, not_stopped, quiesced, roles_changed,
         source_secondary,
@@ -88,6 +90,7 @@ pub fn asks_control(work: &Work, sight: &Sight) -> bool {
             | Action::Saved { .. }
             | Action::Demoted { .. }
             | Action::Following { .. }
+            | Action::LoginsSet { .. }
             | Action::LogBackupsSeen { .. },
             Sight::Holds { .. }
             | Sight::Warned { .. }
@@ -185,6 +188,7 @@ pub fn of_side(action: &Action, reading: &SideReading, under_way: &UnderWay) -> 
         | Action::CaughtUp { .. }
         | Action::BackedUp { .. }
         | Action::Saved { .. }
+        | Action::LoginsSet { .. }
         | Action::LogBackupsSeen { .. } => {
             Sight::Blind { why: format!("{seen}, which says nothing of this step") }
         }
@@ -267,6 +271,7 @@ fn by_control(action: &Action, reading: &ControlReading, besides: &str) -> Sight
             | Action::Saved { .. }
             | Action::Demoted { .. }
             | Action::Following { .. }
+            | Action::LoginsSet { .. }
             | Action::LogBackupsSeen { .. },
             _,
         ) => Sight::Blind { why: format!("{seen}, which says nothing of this step") },

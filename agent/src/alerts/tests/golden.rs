@@ -147,6 +147,8 @@ fn an_outage_to_its_good_end() {
             175  s  3-15 firing page [warning, page]  orders: proposal 5 succeeded
             264  s  3-16 firing warning [warning, page over]  orders: nobody has to act any more
             296  s  3-17 firing page [warning, page]  orders: SPLIT BRAIN: both sides say that they are primary
+            296  s  3-18 firing page [warning, page]  orders: the return guard begins: SQL Server is back as primary beside the managed instance
+            296  s  3-19 firing page [warning, page]  orders: proposal 25 is approved; it is being carried out
         "#]],
     );
     // Not only at the end of the plan: every minute of waiting is a minute of outage.

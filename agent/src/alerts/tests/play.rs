@@ -183,6 +183,7 @@ fn spec(name: &str) -> LinkSpec {
         policy: Policy::default(),
         planned: Planned::default(),
         repair: agent_core::Repair::default(),
+        guard: agent_core::StandingOrder::default(),
     }
 }
 

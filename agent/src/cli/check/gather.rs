@@ -149,9 +149,10 @@ fn instance_questions(
     let act_withheld = withheld(problems, &format!("{key}.action_login"));
     let act_withheld = act_withheld.or_else(|| look_withheld.clone().filter(|_| same));
     let alone = settings.look.replicas.is_empty();
-    let own = |link: &&LinkSpec| link.instance(side).as_str() == name && backs_up(link, side);
+    let own = || config.links.iter().filter(|link| link.instance(side).as_str() == name);
     let backs_up: Vec<LinkId> =
-        config.links.iter().filter(own).map(|link| link.id.clone()).collect();
+        own().filter(|link| backs_up(link, side)).map(|link| link.id.clone()).collect();
+    let guards = own().any(|link| !link.guard.logins.is_empty());
     let ways = settings.look.apart().into_iter().zip(settings.act.apart());
     let one = |((way, look), (_, act))| InstanceQuestion {
         subject: if alone {
@@ -162,6 +163,7 @@ fn instance_questions(
         look,
         act,
         backs_up: backs_up.clone(),
+        guards,
         look_withheld: look_withheld.clone(),
         act_withheld: act_withheld.clone(),
         key: key.clone(),

@@ -40,6 +40,12 @@ fn an_approver_sees_all_that_is_signed() {
             3. mi-1 serves orders
                 only looks
                 within 2 m
+          standing order: when SQL Server comes back as primary, at once and unasked
+            1. nobody works in orders on sql-1
+                quiet for 5.0 s, with at most 256 KB of log in that time
+                route 1:
+                  T-SQL on sql-1: DECLARE @id int = 0, @end nvarchar(30); SET @id = (SELECT MIN(session_id) FROM sys.dm_exec_sessions WHERE is_user_process = 1 AND database_id = DB_ID(N'orders') AND session_id <> @@SPID AND session_id > @id); WHILE @id IS NOT NULL BEGIN SET @end = N'KILL ' + CAST(@id AS nvarchar(10)); EXEC (@end); SET @id = (SELECT MIN(session_id) FROM sys.dm_exec_sessions WHERE is_user_process = 1 AND database_id = DB_ID(N'orders') AND session_id <> @@SPID AND session_id > @id); END
+                within 5 m
 
         What it costs
           expected loss     between 1.0 s and 3.0 s of commits
@@ -61,6 +67,7 @@ fn an_approver_sees_all_that_is_signed() {
           - Point of no return: step 2 (mi-1 is PRIMARY of orders, ONLINE and READ_WRITE)
           - Do not restart the managed instance and do not drop the link before its first full backup after the change of roles: some minutes for a small database
           - When the old primary returns it will still be PRIMARY and take writes: keep applications away from it
+          - With it you sign the return guard: when SQL Server returns as PRIMARY, whoever works in its database is ended at once, without asking again; with no logins in `links.guard` those who come back are ended again, as often as the plan allows. Nothing is taken from it
 
         Digests, to compare with those that others see
           proposal          sha256:DIGEST
@@ -152,6 +159,12 @@ fn a_cold_agent_says_what_it_does_not_know() {
             3. mi-1 serves orders
                 only looks
                 within 2 m
+          standing order: when SQL Server comes back as primary, at once and unasked
+            1. nobody works in orders on sql-1
+                quiet for 5.0 s, with at most 256 KB of log in that time
+                route 1:
+                  T-SQL on sql-1: DECLARE @id int = 0, @end nvarchar(30); SET @id = (SELECT MIN(session_id) FROM sys.dm_exec_sessions WHERE is_user_process = 1 AND database_id = DB_ID(N'orders') AND session_id <> @@SPID AND session_id > @id); WHILE @id IS NOT NULL BEGIN SET @end = N'KILL ' + CAST(@id AS nvarchar(10)); EXEC (@end); SET @id = (SELECT MIN(session_id) FROM sys.dm_exec_sessions WHERE is_user_process = 1 AND database_id = DB_ID(N'orders') AND session_id <> @@SPID AND session_id > @id); END
+                within 5 m
 
         What it costs
           expected loss     FORECAST UNKNOWN: the primary may be alive and taking writes
@@ -176,6 +189,7 @@ fn a_cold_agent_says_what_it_does_not_know() {
           - Point of no return: step 2 (mi-1 is PRIMARY of orders, ONLINE and READ_WRITE)
           - Do not restart the managed instance and do not drop the link before its first full backup after the change of roles: some minutes for a small database
           - When the old primary returns it will still be PRIMARY and take writes: keep applications away from it
+          - With it you sign the return guard: when SQL Server returns as PRIMARY, whoever works in its database is ended at once, without asking again; with no logins in `links.guard` those who come back are ended again, as often as the plan allows. Nothing is taken from it
 
         Digests, to compare with those that others see
           proposal          sha256:DIGEST
@@ -315,6 +329,7 @@ fn link(health: Health) -> view::LinkStatus {
         forecast: None,
         sides: view::Sides::default(),
         proposal: None,
+        guard: None,
     }
 }
 

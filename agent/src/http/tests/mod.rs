@@ -194,6 +194,7 @@ fn spec() -> LinkSpec {
         policy: Policy::default(),
         planned: Planned::default(),
         repair: agent_core::Repair::default(),
+        guard: agent_core::StandingOrder::default(),
     }
 }
 

@@ -1,0 +1,176 @@
+//! The return guard of a link: a standing order, signed with a forced failover, that waits for the
+//! side which was left unfenced.
+//!
+//! It is armed by the journal alone, from the moment at which the command that makes the target
+//! primary may have left, and it fires only while the target is seen to serve and the other side is
+//! seen as PRIMARY: both looks are fresh, and which side is the rightful one was signed.
+
+use alloc::{format, string::ToString, vec::Vec};
+use core::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    draft::draft,
+    event::{Entry, Event},
+    evidence::{Role, SideReading, signed},
+    health::{Health, assess, fresh_reading},
+    link::Record,
+    names::{ProposalId, Side},
+    plan::{PlanKind, Step, Undo},
+    proposal::{End, Origin, Status},
+    rules::View,
+    run::Run,
+};
+
+/// A standing order that is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The forced failover that it was signed with.
+    pub proposal: ProposalId,
+    /// The side that the failover made primary; the order is about the other one.
+    pub winner: Side,
+    pub steps: Vec<Step>,
+    pub armed_at: Timestamp,
+    /// It has done its work, and begins anew when the side comes back once more.
+    pub served: bool,
+}
+
+impl Record {
+    /// What an entry about a run means for the guard, once it is part of the run.
+    pub(crate) fn guarded(&mut self, entry: &Entry) {
+        let Some(run) = &self.run else { return };
+        let plan = &run.proposal.plan;
+        let Some(lane) = plan.lanes.first() else { return };
+        let turns =
+            |place: usize| lane.steps.get(place).is_some_and(|step| step.undo == Undo::Impossible);
+        match (&entry.event, plan.kind) {
+            (Event::StepSending { step }, PlanKind::ForcedFailover) if turns(step.step) => {
+                // A new one takes the place of an old one, whose winner was lost.
+                self.guard = (!lane.guard.is_empty()).then(|| Guard {
+                    proposal: run.proposal.terms.proposal,
+                    winner: lane.target,
+                    steps: lane.guard.clone(),
+                    armed_at: entry.at,
+                    served: false,
+                });
+            }
+            // There is one primary again.
+            (Event::StepDone { step, .. }, PlanKind::Repair | PlanKind::PlannedFailover)
+                if turns(step.step) && !step.undo =>
+            {
+                self.guard = None;
+            }
+            // Approvers have chosen the other side's data.
+            (Event::ProposalApproved { .. }, PlanKind::Repair) => {
+                self.guard = self.guard.take().filter(|guard| guard.winner == lane.target);
+            }
+            (Event::ProposalClosed { end: End::Succeeded, .. }, PlanKind::ReturnGuard) => {
+                if let Some(guard) = &mut self.guard {
+                    guard.served = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What a new health means for the guard.
+    pub(crate) fn guard_sees(&mut self, health: Health) {
+        match health {
+            // The other side follows.
+            Health::Healthy => self.guard = None,
+            Health::SplitBrain => {}
+            Health::Unknown
+            | Health::Degraded
+            | Health::PrimaryUnreachable
+            | Health::PrimaryDown
+            | Health::NoPrimary
+            | Health::Unlinked => {
+                if let Some(guard) = &mut self.guard {
+                    guard.served = false;
+                }
+            }
+        }
+    }
+}
+
+/// RULE: the side that was left unfenced is back and takes itself for the primary.
+pub(crate) fn returned(view: &View<'_>) -> Option<Event> {
+    let guard = view.record.guard.as_ref().filter(|guard| !guard.served)?;
+    if view.record.live().is_some() || rest_until(view.record, view).is_some_and(|at| view.now < at)
+    {
+        return None;
+    }
+    if view.record.health != Health::SplitBrain {
+        return None;
+    }
+    assess(view.evidence, view.spec, view.record.primary, view.now)
+        .filter(|found| found.health == Health::SplitBrain)?;
+    may_act(view, guard.winner).ok()?;
+    let origin = Origin::Guard { proposal: guard.proposal };
+    let texts = draft(view, PlanKind::ReturnGuard, guard.winner, origin);
+    Some(Event::ProposalOpened { texts })
+}
+
+/// RULE: there is nothing to guard against any more, or not at present. Whatever was done can stay,
+/// and nothing must stand in the way of a failover if the winner is lost next.
+pub(crate) fn moot(view: &View<'_>) -> Option<Event> {
+    let run = view.record.live().filter(|run| run.proposal.plan.kind == PlanKind::ReturnGuard)?;
+    let winner = run.proposal.plan.lanes.first()?.target;
+    let loser = winner.other();
+    let reading = fresh_reading(view.evidence, view.spec, loser, view.now);
+    let why = if view.record.guard.is_none() {
+        "the guard has been lifted".to_string()
+    } else if reading.is_some_and(|reading| reading.role == Role::Secondary) {
+        format!("{loser} is SECONDARY")
+    } else if view.record.health != Health::SplitBrain {
+        format!("the health is {}; the guard stays armed", view.record.health)
+    } else {
+        return None;
+    };
+    let end = if run.acted() { End::Overtaken } else { End::Withdrawn };
+    Some(Event::ProposalClosed { proposal: run.proposal.terms.proposal, end, why })
+}
+
+/// What is told at the good end of it.
+pub(crate) fn done(view: &View<'_>, winner: Side) -> alloc::string::String {
+    let loser = winner.other();
+    let reading = fresh_reading(view.evidence, view.spec, loser, view.now);
+    let last = reading.and_then(|reading| reading.database.as_ref()?.last_commit_at);
+    let last = last.map_or_else(
+        || "when its last commit was is not known".to_string(),
+        |at| format!("its last commit is of {at:.3} by its own clock"),
+    );
+    format!(
+        "writers on {loser} are stopped; {last}. What only {loser} has is still there: ask for a repair"
+    )
+}
+
+/// When a guard that could not do its work may begin anew.
+pub(crate) fn rest_until(record: &Record, view: &View<'_>) -> Option<Timestamp> {
+    let failed = |run: &&Run| {
+        run.proposal.plan.kind == PlanKind::ReturnGuard
+            && matches!(run.status, Status::Closed(End::Stuck | End::Expired))
+    };
+    let closed_at = record.run.as_ref().filter(failed)?.closed_at?;
+    let pause: Duration = view.spec.policy.reopen_after;
+    closed_at.checked_add(signed(pause)).ok()
+}
+
+/// Whether the winner is seen to serve and the other side as PRIMARY, both afresh.
+///
+/// # Errors
+///
+/// What is not so, in words.
+pub(crate) fn may_act(view: &View<'_>, winner: Side) -> Result<(), alloc::string::String> {
+    let reading = |side| fresh_reading(view.evidence, view.spec, side, view.now);
+    if !reading(winner).is_some_and(SideReading::serving) {
+        return Err(format!("{winner} is not seen to take writes now"));
+    }
+    let loser = winner.other();
+    match reading(loser) {
+        Some(reading) if reading.role == Role::Primary => Ok(()),
+        Some(_) => Err(format!("{loser} is not PRIMARY")),
+        None => Err(format!("{loser} is not seen now")),
+    }
+}
