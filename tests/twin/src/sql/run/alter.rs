@@ -6,6 +6,7 @@ use crate::sql::definition::{
 use crate::sql::env::Env;
 use crate::sql::error::{Error, Result, unknown_database};
 use crate::sql::session::Session;
+use crate::sql::statement::Kind;
 use crate::sql::value::Value;
 use crate::sql::views::Row;
 use crate::tables::{Key, KeyKind, Table, weight};
@@ -78,6 +79,31 @@ pub(super) fn alter(
     check_rows(&target, &table, world, at, session)?;
     let rows = table.rows.iter().map(|(_, row)| weight(row)).sum::<u64>();
     target.put(Some(table), DEFINITION + rows, world, at, session)
+}
+
+/// 5074 for each that keeps a column from being dropped, which comes before the error itself.
+pub(super) fn dependents(kind: &Kind, world: &World, at: &str, session: &Session) -> Vec<Error> {
+    let Kind::AlterTable { name, alteration } = kind else { return Vec::new() };
+    let Alteration::DropColumns(columns) = alteration.as_ref() else { return Vec::new() };
+    let Ok(target) = Target::find(name, "ALTER", world, at, session) else { return Vec::new() };
+    let table = &target.table;
+    let of = |column: &String| -> Vec<Error> {
+        let Some(place) = table.column(column) else { return Vec::new() };
+        let default = table.columns[place].default.iter().map(|(name, _)| ("object", name));
+        let keys = table.keys.iter().filter(|key| key.columns.contains(&place)).map(|key| {
+            let what = match key.kind {
+                KeyKind::Primary | KeyKind::Unique => "object",
+                KeyKind::UniqueIndex | KeyKind::Index => "index",
+            };
+            (what, &key.name)
+        });
+        let said = default.chain(keys).map(|(what, name)| {
+            let text = format!("The {what} '{name}' is dependent on column '{column}'.");
+            Error::new(5074, 16, text)
+        });
+        said.collect()
+    };
+    columns.iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 fn add(

@@ -17,8 +17,40 @@ type Parameters = Vec<(String, Type, Value)>;
 struct Procedure {
     names: &'static [&'static str],
     parameters: &'static str,
+    /// With [`TYPE`] where a type's number in ODBC belongs.
     text: &'static str,
+    /// What has a type's own number there.
+    number: &'static str,
 }
+
+/// What stands in a procedure's text for the number that ODBC has for a type.
+const TYPE: &str = "{odbc type}";
+/// `system_type_id` of types, and their numbers in ODBC.
+const TYPES: [(u8, i16); 23] = [
+    (36, -11),
+    (40, 91),
+    (41, -154),
+    (42, 93),
+    (43, -155),
+    (48, -6),
+    (52, 5),
+    (56, 4),
+    (58, 93),
+    (59, 7),
+    (61, 93),
+    (62, 6),
+    (98, -150),
+    (104, -7),
+    (106, 3),
+    (108, 2),
+    (127, -5),
+    (165, -3),
+    (167, 12),
+    (173, -2),
+    (175, 1),
+    (231, -9),
+    (239, -8),
+];
 
 const PROCEDURES: [Procedure; 4] = [
     Procedure {
@@ -31,6 +63,7 @@ const PROCEDURES: [Procedure; 4] = [
                FROM sys.tables WHERE (@table_name IS NULL OR name LIKE @table_name) \
                AND (@table_owner IS NULL OR N'dbo' LIKE @table_owner) \
                AND (@table_type IS NULL OR @table_type LIKE '%''TABLE''%') ORDER BY name",
+        number: "",
     },
     Procedure {
         names: &["sp_columns", "sp_columns_90", "sp_columns_100"],
@@ -38,11 +71,13 @@ const PROCEDURES: [Procedure; 4] = [
                      @table_qualifier sysname, @column_name nvarchar(384), @NameScope int, \
                      @ODBCVer int, @fUsePattern bit",
         text: include_str!("columns.sql"),
+        number: "c.system_type_id",
     },
     Procedure {
         names: &["sp_datatype_info", "sp_datatype_info_90", "sp_datatype_info_100"],
         parameters: "@data_type int, @ODBCVer tinyint",
         text: include_str!("types.sql"),
+        number: "y.system_type_id",
     },
     Procedure {
         names: &["sp_stored_procedures"],
@@ -53,6 +88,7 @@ const PROCEDURES: [Procedure; 4] = [
                CAST(name AS nvarchar(134)) AS PROCEDURE_NAME, -1 AS NUM_INPUT_PARAMS, \
                -1 AS NUM_OUTPUT_PARAMS, -1 AS NUM_RESULT_SETS, CAST(NULL AS varchar(254)) AS REMARKS, \
                CAST(2 AS smallint) AS PROCEDURE_TYPE FROM sys.objects WHERE type = 'P'",
+        number: "",
     },
 ];
 
@@ -64,7 +100,7 @@ pub(super) fn procedure(
     world: &World,
     at: &str,
     session: &Session,
-) -> Result<Option<(&'static str, Parameters)>> {
+) -> Result<Option<(String, Parameters)>> {
     let named = |own: &&Procedure| own.names.iter().any(|name| name.eq_ignore_ascii_case(bare));
     let Some(found) = PROCEDURES.iter().find(named) else { return Ok(None) };
     let mut parameters = Vec::new();
@@ -84,5 +120,12 @@ pub(super) fn procedure(
         };
         parameters.push((name, ty, value));
     }
-    Ok(Some((found.text, parameters)))
+    Ok(Some((found.text.replace(TYPE, &numbered(found.number)), parameters)))
+}
+
+/// The number that ODBC has for a type, as an expression over the type's own.
+fn numbered(own: &str) -> String {
+    let cases: String =
+        TYPES.iter().map(|(number, odbc)| format!(" WHEN {number} THEN {odbc}")).collect();
+    format!("CASE {own}{cases} ELSE 0 END")
 }

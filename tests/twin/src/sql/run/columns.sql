@@ -2,31 +2,7 @@ SELECT CAST(DB_NAME() AS sysname) AS TABLE_QUALIFIER,
        CAST(N'dbo' AS sysname) AS TABLE_OWNER,
        t.name AS TABLE_NAME,
        c.name AS COLUMN_NAME,
-       CAST(CASE c.system_type_id
-           WHEN 36 THEN -11
-           WHEN 40 THEN 91
-           WHEN 41 THEN -154
-           WHEN 42 THEN 93
-           WHEN 43 THEN -155
-           WHEN 48 THEN -6
-           WHEN 52 THEN 5
-           WHEN 56 THEN 4
-           WHEN 58 THEN 93
-           WHEN 59 THEN 7
-           WHEN 61 THEN 93
-           WHEN 62 THEN 6
-           WHEN 98 THEN -150
-           WHEN 104 THEN -7
-           WHEN 106 THEN 3
-           WHEN 108 THEN 2
-           WHEN 127 THEN -5
-           WHEN 165 THEN -3
-           WHEN 167 THEN 12
-           WHEN 173 THEN -2
-           WHEN 175 THEN 1
-           WHEN 231 THEN -9
-           WHEN 239 THEN -8
-           ELSE 0 END AS smallint) AS DATA_TYPE,
+       CAST({odbc type} AS smallint) AS DATA_TYPE,
        y.name AS TYPE_NAME,
        CASE WHEN c.system_type_id IN (231, 239) AND c.max_length > 0 THEN c.max_length / 2
             WHEN c.system_type_id IN (165, 167, 173, 175, 231, 239) THEN CAST(c.max_length AS int)
@@ -39,31 +15,7 @@ SELECT CAST(DB_NAME() AS sysname) AS TABLE_QUALIFIER,
        CAST(c.is_nullable AS smallint) AS NULLABLE,
        CAST(NULL AS varchar(254)) AS REMARKS,
        CAST(NULL AS nvarchar(4000)) AS COLUMN_DEF,
-       CAST(CASE c.system_type_id
-           WHEN 36 THEN -11
-           WHEN 40 THEN 91
-           WHEN 41 THEN -154
-           WHEN 42 THEN 93
-           WHEN 43 THEN -155
-           WHEN 48 THEN -6
-           WHEN 52 THEN 5
-           WHEN 56 THEN 4
-           WHEN 58 THEN 93
-           WHEN 59 THEN 7
-           WHEN 61 THEN 93
-           WHEN 62 THEN 6
-           WHEN 98 THEN -150
-           WHEN 104 THEN -7
-           WHEN 106 THEN 3
-           WHEN 108 THEN 2
-           WHEN 127 THEN -5
-           WHEN 165 THEN -3
-           WHEN 167 THEN 12
-           WHEN 173 THEN -2
-           WHEN 175 THEN 1
-           WHEN 231 THEN -9
-           WHEN 239 THEN -8
-           ELSE 0 END AS smallint) AS SQL_DATA_TYPE,
+       CAST({odbc type} AS smallint) AS SQL_DATA_TYPE,
        CAST(NULL AS smallint) AS SQL_DATETIME_SUB,
        CASE WHEN c.system_type_id IN (165, 167, 173, 175, 231, 239)
             THEN CAST(c.max_length AS int) END AS CHAR_OCTET_LENGTH,

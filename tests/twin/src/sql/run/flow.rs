@@ -177,6 +177,8 @@ impl Run {
         let denied = error.number == 300;
         let terminated = self.changing
             && matches!(error.number, 220 | 515 | 547 | 2601 | 2627 | 2628 | 8115 | 8134);
+        let of_key = self.making && matches!(error.number, 1505 | 1779 | 8111);
+        let terminated = terminated || error.number == 1505;
         let before = std::mem::take(&mut self.before);
         outputs.extend(before.into_iter().map(|error| Output::Error(error.at_line(line))));
         let alters = self.altering && error.number != 300 && error.class < 20;
@@ -184,6 +186,10 @@ impl Run {
         if alters {
             let text = "ALTER DATABASE statement failed.";
             outputs.push(Output::Error(Error::new(5069, 16, text).at_line(line)));
+        }
+        if of_key {
+            let text = "Could not create constraint or index. See previous errors.";
+            outputs.push(Output::Error(Error::new(1750, 16, text).at_line(line)));
         }
         if terminated {
             let text = "The statement has been terminated.";

@@ -74,6 +74,8 @@ pub struct Run {
     before: Vec<Error>,
     /// Whether it is an ALTER DATABASE: its failure says so.
     altering: bool,
+    /// Whether it makes or alters a table: what fails of its keys has a second error.
+    making: bool,
 }
 
 /// What the door has to do next.
@@ -232,6 +234,7 @@ impl Run {
             backup: None,
             before: Vec::new(),
             altering: false,
+            making: false,
         })
     }
 
@@ -304,6 +307,7 @@ impl Run {
         self.backup = None;
         self.before.clear();
         self.altering = false;
+        self.making = matches!(statement.kind, Kind::CreateTable(_) | Kind::AlterTable { .. });
         self.raised = Raised::Itself;
         self.changing = matches!(statement.kind, Kind::Insert(_) | Kind::Modify(_));
         world.begin_request(at, session.id, statement.kind.command(), None);
@@ -420,6 +424,7 @@ impl Run {
             | Kind::CreateIndex(_)
             | Kind::DropIndex { .. }
             | Kind::IdentityInsert { .. } => {
+                self.before = alter::dependents(&statement.kind, world, at, session);
                 let done = table::define(&statement.kind, world, at, session)?;
                 self.settle(done, world, at, session)
             }

@@ -35,7 +35,7 @@ impl Run {
             return done;
         }
         if let Some((text, parameters)) = catalog::procedure(bare, arguments, world, at, session)? {
-            return self.enter_inner(text, parameters, Vec::new(), session);
+            return self.enter_inner(&text, parameters, Vec::new(), session);
         }
         if !bare.eq_ignore_ascii_case("sp_executesql") {
             let text = format!("Could not find stored procedure '{name}'.");

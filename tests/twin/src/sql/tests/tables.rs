@@ -165,7 +165,10 @@ fn definitions_change_with_their_rows() {
             Msg 4901, Level 16, State 1, Line 1: ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified, or the column being added is an identity or timestamp column, or alternatively if none of the previous conditions are satisfied the table must be empty to allow addition of this column. Column 'c' cannot be added to non-empty table 't' because it does not satisfy these conditions.
             done
             Msg 1505, Level 16, State 1, Line 1: The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name 'dbo.t' and the index name 'uq'. The duplicate key value is (1).
+            Msg 1750, Level 16, State 1, Line 1: Could not create constraint or index. See previous errors.
+            info 3621: The statement has been terminated.
             done
+            Msg 5074, Level 16, State 1, Line 1: The object 'uq' is dependent on column 'a'.
             Msg 4922, Level 16, State 9, Line 1: ALTER TABLE DROP COLUMN a failed because one or more objects access this column.
             done
             done
