@@ -74,8 +74,11 @@ impl Places {
     #[must_use]
     pub(crate) fn of(config: &Config, broker: Option<&str>) -> Self {
         let mut servers = Vec::new();
-        for settings in config.instances.iter().filter(|all| all.look.side == Side::SqlServer) {
-            let name = format!("SQL Server {}", settings.look.instance);
+        for settings in &config.instances {
+            let name = match settings.look.side {
+                Side::SqlServer => format!("SQL Server {}", settings.look.instance),
+                Side::ManagedInstance => format!("managed instance {}", settings.look.instance),
+            };
             let replicas = settings.look.replicas.iter().map(|replica| &replica.endpoint);
             let own = std::iter::once(&settings.look.endpoint);
             servers.extend(

@@ -261,8 +261,10 @@ fn a_lost_reply_to_the_backup_is_settled_by_looking() {
 #[test]
 fn killed_while_it_takes_back_it_lets_the_application_in() {
     let moments = [("undo_started", 0), ("step_started", 200), ("step_sending", 0)];
-    side_by_side(moments.to_vec(), 3, |(event, ms)| {
-        let wish = wish(420 + ms, SQL)
+    let from = |primary| moments.map(|(event, ms)| (event, ms, primary));
+    side_by_side([from(SQL), from(MI)].concat(), 3, |(event, ms, primary)| {
+        let seed = if primary == SQL { 420 } else { 440 };
+        let wish = wish(seed + ms, primary)
             .set("links.0.planned.quiet_for", "4s")
             .set("links.0.planned.catch_up_within", "8s")
             .set("policy.propose_after", "5m");
@@ -285,6 +287,6 @@ fn killed_while_it_takes_back_it_lets_the_application_in() {
         rig.commits(5);
         assert_eq!(handed_over(&rig), 0);
         rig.heal(SQL, MI);
-        nothing_lost(&rig, SQL);
+        nothing_lost(&rig, primary);
     });
 }

@@ -334,7 +334,7 @@ impl Estate {
         let subject = Subject::Link(ballot.link.clone());
         match &ballot.decision {
             Decision::Reject { reason } => {
-                let why = format!("{approver} rejected it: {reason}");
+                let why = format!("{approver} rejected it: {reason}{}", run.for_people());
                 if run.acted() {
                     return Ok((subject, Event::UndoStarted { proposal: ballot.proposal, why }));
                 }

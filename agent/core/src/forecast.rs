@@ -209,6 +209,7 @@ fn millis(span: SignedDuration) -> u64 {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Within { most_ms: 0, .. } => f.write_str("no commits"),
             Self::Within { least_ms, likely_ms, most_ms, .. } => write!(
                 f,
                 "between {} and {} of commits, likely up to {}",

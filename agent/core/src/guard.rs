@@ -128,8 +128,8 @@ pub(crate) fn moot(view: &View<'_>) -> Option<Event> {
     } else {
         return None;
     };
-    let end = if run.acted() { End::Overtaken } else { End::Withdrawn };
-    Some(Event::ProposalClosed { proposal: run.proposal.terms.proposal, end, why })
+    let (proposal, end) = (run.proposal.terms.proposal, End::Withdrawn);
+    Some(Event::ProposalClosed { proposal, end, why })
 }
 
 /// What is told at the good end of it.

@@ -129,7 +129,8 @@ pub enum End {
     Rejected,
     /// A clock ran out before anything took effect.
     Expired,
-    /// Something positive spoke against it before anything took effect.
+    /// Something positive spoke against it before anything took effect; or, of a return guard, whose
+    /// steps each stand for themselves, it is not needed any more.
     Withdrawn,
     /// The primary was lost while a planned failover was under way: it can neither go on nor be
     /// taken back, and stands in the way of a forced one no more.

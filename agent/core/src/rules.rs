@@ -198,7 +198,7 @@ fn run_finished(view: &View<'_>) -> Option<Event> {
 
 fn run_undone(view: &View<'_>) -> Option<Event> {
     let run = view.record.live().filter(|run| run.undoing() && run.finished())?;
-    let why = "the old primary takes writes as before".to_string();
+    let why = format!("the old primary takes writes as before{}", run.for_people());
     Some(closed(run, End::Undone, why))
 }
 
@@ -341,7 +341,7 @@ fn execution_expired(view: &View<'_>) -> Option<Event> {
         && !(run.committed() && run.settled())
         && run.lanes.iter().enumerate().any(|(lane, p)| waiting(&p.state) && due(lane));
     let end = if run.acted() { End::Stuck } else { End::Expired };
-    late.then(|| closed(run, end, Blocked::Expired.to_string()))
+    late.then(|| closed(run, end, format!("{}{}", Blocked::Expired, run.for_people())))
 }
 
 fn bounds_exceeded(view: &View<'_>) -> Option<Event> {

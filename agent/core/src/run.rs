@@ -12,7 +12,7 @@ use crate::{
     event::{Again, Entry, Event, StepRef},
     evidence::signed,
     names::ProposalId,
-    plan::{Action, Route, Step, Undo},
+    plan::{Action, PlanKind, Route, Step, Undo},
     proposal::{Proposal, Received, Status},
 };
 
@@ -170,6 +170,19 @@ impl Run {
                 )
             })
         })
+    }
+
+    /// What an end before the change of roles leaves to people, where no hook has stopped the
+    /// applications: words that follow the reason.
+    pub(crate) fn for_people(&self) -> &'static str {
+        let plan = &self.proposal.plan;
+        let steps = || plan.lanes.iter().flat_map(|lane| &lane.steps);
+        let hooked = steps().any(|step| matches!(step.undo, Undo::With(_)));
+        let begun = self.lanes.iter().any(|lane| lane.step > 0 || lane.attempts > 0);
+        if plan.kind != PlanKind::PlannedFailover || hooked || !begun || self.handed_over() {
+            return "";
+        }
+        ". No hook lets the applications in again: people who have stopped them do"
     }
 
     /// Whether a command of this plan may have reached the world.

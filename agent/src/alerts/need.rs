@@ -58,10 +58,6 @@ fn of_proposal(proposed: &Proposed, health: Health) -> Option<Need> {
     let id = proposed.id();
     match proposed.status {
         Status::Closed(End::Stuck) if !proposed.acknowledged => Some(Need::Stuck(id)),
-        // A guard that is not needed at present has left nothing half done.
-        Status::Closed(End::Overtaken) if proposed.proposal.terms.kind == PlanKind::ReturnGuard => {
-            None
-        }
         Status::Closed(End::Overtaken) if !proposed.acknowledged && !lost(health) => {
             Some(Need::Stuck(id))
         }

@@ -24,7 +24,7 @@ impl LiftGuard {
         let body = json!({ "by": self.by, "note": self.note });
         let entry: Entry = client.post(&["links", &self.link, "lift-guard"], &body)?;
         let words = format!(
-            "the return guard of link {} is lifted, entry {}: nobody stops writers on the other side when it returns",
+            "the return guard of link {} is lifted, entry {}: nobody stops writers on the other side when it returns. Logins that it has disabled stay so: ALTER LOGIN [name] ENABLE",
             self.link, entry.seq
         );
         context.output.show(&entry, |page| page.line(0, words))

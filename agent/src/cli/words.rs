@@ -23,6 +23,7 @@ pub(super) fn seen(seen: &Seen) -> String {
 /// Expected loss and time, in columns.
 pub(super) fn forecast(page: &mut Page, forecast: &Forecast) {
     let loss = match &forecast.loss {
+        Loss::Within { most_ms: 0, .. } => "no commits".to_owned(),
         Loss::Within { least_ms, most_ms, .. } => {
             format!("between {} and {} of commits", seconds(*least_ms), seconds(*most_ms))
         }

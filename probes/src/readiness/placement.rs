@@ -108,7 +108,7 @@ pub enum Paper {
 pub struct PlacementQuestion {
     pub links: Vec<Domains>,
     pub sites: Sites,
-    /// Those that are SQL Servers.
+    /// Those that may be primary.
     pub servers: Vec<Placed>,
     /// Everything between the agent and people: broker, receivers of alerts.
     pub parts: Vec<Placed>,
@@ -200,7 +200,7 @@ fn agent(server: &Placed, sites: &Sites, from: Routes<'_>) -> Vec<Finding> {
         sites.together(own, ip)
     });
     let near: Vec<_> = near.collect();
-    let third = "at a third site, or in Azure beside the managed instance";
+    let third = "at a third site, which the loss of neither side takes";
     if near.contains(&Together::Host) {
         let warning = AGENT_HOST
             .warning(

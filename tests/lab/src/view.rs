@@ -97,6 +97,7 @@ fn forecast(forecast: &Value) -> String {
 fn proposal(proposal: &Value) -> String {
     let Some(id) = proposal["proposal"].as_u64() else { return "none".to_owned() };
     let text = |key: &str| proposal[key].as_str().unwrap_or("-").to_owned();
+    let id = format!("{id} ({})", text("kind").replace('_', " "));
     let (approvals, quorum) = (&proposal["approvals"], &proposal["quorum"]);
     match proposal["status"].as_str() {
         Some("open") => format!(

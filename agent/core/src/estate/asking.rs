@@ -48,8 +48,8 @@ impl Estate {
         if run.proposal.plan.kind != PlanKind::ReturnGuard {
             return None;
         }
-        let end = if run.acted() { End::Overtaken } else { End::Withdrawn };
-        let why = "another plan is asked for; the guard stays armed".to_string();
+        let (end, why) = (End::Withdrawn, "another plan is asked for; the guard stays armed");
+        let why = why.to_string();
         let event = Event::ProposalClosed { proposal: run.proposal.terms.proposal, end, why };
         let subject = Subject::Link(link.clone());
         let mut after = self.clone();

@@ -232,8 +232,7 @@ fn of_link(config: &Config, link: &LinkSpec, facts: &Facts) -> Vec<Finding> {
 }
 
 async fn placed(config: &Config, facts: &Facts) -> PlacementQuestion {
-    let servers = facts.instances.iter().filter(|(_, side, _)| *side == Side::SqlServer);
-    let servers = servers.map(|(name, side, of)| Placed {
+    let servers = facts.instances.iter().map(|(name, side, of)| Placed {
         name: subject(*side, name),
         addresses: of.addresses.clone(),
     });

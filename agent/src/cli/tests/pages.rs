@@ -126,7 +126,7 @@ fn an_approver_sees_what_a_planned_failover_runs_and_looks_at() {
                 within 2 m
 
         What it costs
-          expected loss     between 0.0 s and 0.0 s of commits
+          expected loss     no commits
           recovery          3.0 s to 30 s from the command until writes
           signed bound      0.0 s: no step starts if the forecast exceeds it
 

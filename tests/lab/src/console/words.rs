@@ -86,10 +86,19 @@ pub(super) fn hint(link: Option<&Value>) -> String {
         },
         (_, Some("approved")) => "watch it work, or: kill agent, start agent",
         (_, Some("undoing")) => "watch it being taken back, then: journal",
-        ("split_brain", _) => "both sides take writes: truth, explain, journal, quit",
+        ("split_brain", _) => {
+            "both sides take writes, and the return guard ends who works on the old primary: truth, explain, journal, quit"
+        }
         (_, Some("closed")) if proposal["closed"]["end"] == "stuck" => "journal, acknowledge",
-        (_, Some("closed")) if !planned && proposal["closed"]["end"] == "succeeded" => {
-            "truth, workload shop --target mi, then: start sql"
+        (_, Some("closed"))
+            if proposal["kind"] == "forced_failover"
+                && proposal["closed"]["end"] == "succeeded" =>
+        {
+            if link["primary"] == "sql_server" {
+                "truth, workload shop --target sql, then: start mi"
+            } else {
+                "truth, workload shop --target mi, then: start sql"
+            }
         }
         ("healthy", Some("closed")) if link["primary"] == "sql_server" => {
             "workload shop --target sql --start, then: stop sql"
@@ -228,6 +237,15 @@ mod tests {
         };
         check(open(0), "approve alice");
         check(open(1), "approve bob");
+        let forced = |primary: &str| {
+            let closed = serde_json::json!({ "end": "succeeded" });
+            let proposal = serde_json::json!({
+                "status": "closed", "kind": "forced_failover", "closed": closed
+            });
+            serde_json::json!({ "health": "degraded", "primary": primary, "proposal": proposal })
+        };
+        check(forced("managed_instance"), "start sql");
+        check(forced("sql_server"), "start mi");
         let undone = serde_json::json!({ "status": "undoing" });
         check(serde_json::json!({ "health": "degraded", "proposal": undone }), "taken back");
         assert_eq!(hint(None), "start agent");
