@@ -50,7 +50,7 @@ pub(crate) fn play(script: &str) -> Result<String, String> {
 }
 
 fn settings(lines: &[&str]) -> Result<Settings, String> {
-    let mut settings = Settings::default();
+    let mut settings = Settings { people_mend: false, ..Settings::default() };
     for line in lines.iter().filter_map(|line| line.strip_prefix("with ")) {
         match line.split_once(' ') {
             Some(("break", rest)) => {

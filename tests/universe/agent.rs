@@ -143,7 +143,9 @@ impl Universe {
         self.follow(&taken.work);
         self.humans_hear(&taken.appended);
         self.people_repoint(&taken.appended)?;
-        self.people_mend(&taken.appended);
+        if self.settings.people_mend {
+            self.people_mend(&taken.appended);
+        }
         self.strike(&taken.appended);
         Ok(Some(taken.verdicts))
     }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub planned: Planned,
     pub repair: Repair,
     pub guard: StandingOrder,
+    /// Whether people ask for repairs by themselves; else only who writes the script does.
+    pub people_mend: bool,
     /// Commits per second of each application.
     pub rate: f64,
     pub agent_domain: String,
@@ -104,6 +106,7 @@ impl Default for Settings {
                 save_azure: Some(BackupPlace { to: "https://store/backup/".into(), within: s(20) }),
             },
             guard: StandingOrder { on: true, logins: vec!["shop".into()] },
+            people_mend: true,
             rate: 4.0,
             agent_domain: "site-a".into(),
             managed_instance_domain: "azure".into(),

@@ -22,6 +22,7 @@ use crate::{
     input::{Input, Refusal, Report},
     link::{Illegal, Record},
     names::{LinkId, Seq},
+    plan::PlanKind,
     policy::{LinkSpec, Roster, StormBrake},
     proposal::{End, Origin, Status},
     report::{self, Tally},
@@ -335,7 +336,8 @@ impl Estate {
         match &ballot.decision {
             Decision::Reject { reason } => {
                 let why = format!("{approver} rejected it: {reason}{}", run.for_people());
-                if run.acted() {
+                // Nothing of a guard is taken back: each of its steps stands for itself.
+                if run.acted() && run.proposal.plan.kind != PlanKind::ReturnGuard {
                     return Ok((subject, Event::UndoStarted { proposal: ballot.proposal, why }));
                 }
                 let (proposal, end) = (ballot.proposal, End::Rejected);

@@ -148,6 +148,8 @@ fn earlier_proposals(view: &View<'_>, because: &mut Vec<String>) {
         Status::Open | Status::Approved { .. } | Status::Undoing { .. } => {
             because.push(format!("proposal {id} is open or being carried out"));
         }
+        // A return guard changes no roles: it stands in the way of nothing.
+        Status::Closed(_) if run.proposal.plan.kind == PlanKind::ReturnGuard => {}
         Status::Closed(End::Stuck) if !record.acknowledged => {
             because.push(Refusal::Unacknowledged { proposal: id }.to_string());
         }

@@ -74,6 +74,14 @@ impl Record {
         }
     }
 
+    /// An approver has said no to it.
+    fn guard_refused(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| {
+            run.proposal.plan.kind == PlanKind::ReturnGuard
+                && run.status == Status::Closed(End::Rejected)
+        })
+    }
+
     /// What a new health means for the guard.
     pub(crate) fn guard_sees(&mut self, health: Health) {
         match health {
@@ -97,6 +105,11 @@ impl Record {
 /// RULE: the side that was left unfenced is back and takes itself for the primary.
 pub(crate) fn returned(view: &View<'_>) -> Option<Event> {
     let guard = view.record.guard.as_ref().filter(|guard| !guard.served)?;
+    // Where the other side alone was seen to serve since, people may have gone over to it.
+    let moved = view.record.moved.filter(|moved| moved.at > guard.armed_at);
+    if moved.is_some_and(|moved| moved.to != guard.winner) || view.record.guard_refused() {
+        return None;
+    }
     if view.record.live().is_some() || rest_until(view.record, view).is_some_and(|at| view.now < at)
     {
         return None;

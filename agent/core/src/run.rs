@@ -159,15 +159,19 @@ impl Run {
     /// Whether both sides have been seen in their new roles, and what remains only follows.
     #[must_use]
     pub fn settled(&self) -> bool {
+        let enables = |step: &Step| {
+            let enables = matches!(step.action, Action::LoginsSet { disabled: false, .. });
+            enables && self.handed_over()
+        };
         (0..self.lanes.len()).all(|lane| {
             self.current(lane).is_none_or(|step| {
-                matches!(
-                    step.action,
-                    Action::BackedUp { .. }
-                        | Action::LogBackupsSeen { .. }
-                        | Action::Following { .. }
-                        | Action::LoginsSet { disabled: false, .. }
-                )
+                enables(step)
+                    || matches!(
+                        step.action,
+                        Action::BackedUp { .. }
+                            | Action::LogBackupsSeen { .. }
+                            | Action::Following { .. }
+                    )
             })
         })
     }

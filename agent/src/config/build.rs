@@ -244,6 +244,7 @@ impl<'p> Builder<'p> {
             let instance =
                 file.managed_instances.iter().find(|other| other.name == link.managed_instance);
             let arm = instance.and_then(|instance| instance.arm.as_ref());
+            let own = own_logins(file);
             let policy = link.policy.over(&common);
             let planned = self.planned(&link.planned, policy.execute_within, &key.at("planned"));
             specs.push(LinkSpec {
@@ -259,7 +260,7 @@ impl<'p> Builder<'p> {
                 policy,
                 planned,
                 repair: self.repair(&link.repair, &key.at("repair")),
-                guard: self.guard(&link.guard, &key.at("guard")),
+                guard: self.guard(&link.guard, &own, &key.at("guard")),
             });
         }
         specs
@@ -385,4 +386,11 @@ fn segment(name: &str) -> String {
         }
     }
     out
+}
+
+/// The names by which the agent itself logs in.
+fn own_logins(file: &File) -> Vec<&str> {
+    let instances = file.sql_servers.iter().chain(&file.managed_instances);
+    let logins = instances.flat_map(|one| [Some(&one.login), one.action_login.as_ref()]).flatten();
+    logins.flat_map(|login| [login.user.as_deref(), login.windows.as_deref()]).flatten().collect()
 }

@@ -74,17 +74,19 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn guard(&mut self, given: &file::Guard, key: &Key) -> StandingOrder {
+    /// `own`: the agent's logins, which a guard must not shut out.
+    pub(super) fn guard(&mut self, given: &file::Guard, own: &[&str], key: &Key) -> StandingOrder {
         let base = StandingOrder::default();
         let on = given.on.unwrap_or(base.on);
         let key = key.at("logins");
         for (place, name) in given.logins.iter().enumerate() {
             let at = key.nth(place);
-            let own = ["sa", "dr_agent"].iter().any(|own| own.eq_ignore_ascii_case(name));
+            let mut kept = ["sa"].iter().chain(own);
+            let own = kept.any(|own| own.to_lowercase() == name.to_lowercase());
             if name.is_empty() || name.chars().count() > 128 || name.contains(char::is_control) {
                 self.found.add(&at, "it is no name of a login", "1 to 128 characters on one line");
             } else if own {
-                let what = format!("{name} is how the server is mended");
+                let what = format!("{name} is how the agent, or who mends the server, gets in");
                 self.found.add(&at, what, "logins of applications only");
             }
         }

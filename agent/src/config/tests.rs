@@ -3,6 +3,7 @@
 mod alerts;
 mod contradictions;
 mod errors;
+mod guard;
 mod instances;
 mod reference;
 mod schedule;
