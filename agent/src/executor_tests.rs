@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, sync::Mutex};
 
-use agent_core::{Action, InstanceId};
+use agent_core::{Action, InstanceId, Method};
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
@@ -188,7 +188,7 @@ fn tsql() -> Option<Route> {
 }
 
 fn arm() -> Option<Route> {
-    Some(Route::Arm { path: "/p".into(), body: "{}".into() })
+    Some(Route::Arm { method: Method::Post, path: "/p".into(), body: "{}".into() })
 }
 
 fn not() -> Sight {

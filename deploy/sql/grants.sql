@@ -36,6 +36,10 @@ GRANT ALTER ANY CONNECTION TO dr_agent;
 -- Only if a return guard disables logins (`links.guard.logins`).
 GRANT ALTER ANY LOGIN TO dr_agent;
 
+-- Only for cutovers (`dr-agent propose --kind cutover`), on SQL Server: to drop the distributed group
+-- and the server's own one beneath it, and to make what is left READ_ONLY (ALTER ANY DATABASE, above).
+GRANT ALTER ANY AVAILABILITY GROUP TO dr_agent;
+
 -- On SQL Server only, to see in msdb that the full backup is there and which jobs back up the log.
 -- msdb does not replicate.
 USE msdb;
@@ -46,7 +50,8 @@ GRANT SELECT ON dbo.sysjobsteps TO dr_agent;
 GRANT SELECT ON dbo.sysjobschedules TO dr_agent;
 GRANT SELECT ON dbo.sysschedules TO dr_agent;
 
--- On a managed instance only if a repair may save what it has (`links.repair.save_azure`):
+-- On a managed instance only for cutovers, and if a repair may save what it has
+-- (`links.repair.save_azure`); the jobs too for cutovers:
 --     USE msdb; CREATE USER dr_agent FOR LOGIN dr_agent; GRANT SELECT ON dbo.backupset TO dr_agent;
 
 -- Only if the agent takes backups itself (`links.planned.backup`, `links.repair`): BACKUP DATABASE

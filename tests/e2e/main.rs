@@ -6,6 +6,7 @@ mod api;
 mod broker;
 mod bus;
 mod check;
+mod cutover;
 mod identities;
 mod kill;
 mod lab;

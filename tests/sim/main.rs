@@ -16,8 +16,8 @@ use std::{
 use agent_core::{Health, StandingOrder, Status};
 use jiff::SignedDuration;
 use tests::universe::{
-    Coverage, Sabotage, Scheduled, Settings, Universe, Violation, group_schedule, planned_schedule,
-    schedule, several,
+    Coverage, Sabotage, Scheduled, Settings, Universe, Violation, cutover_schedule, group_schedule,
+    planned_schedule, schedule, several,
 };
 
 /// What a universe is about.
@@ -25,6 +25,8 @@ use tests::universe::{
 enum Story {
     Outage,
     OverAndBack,
+    /// A SQL Server that can't change roles over its link gives it up.
+    Cutting,
     /// Either of them where SQL Server is a group of replicas that fails over by itself too.
     Group,
 }
@@ -35,6 +37,7 @@ impl Story {
         match self {
             Self::Outage => schedule(seed),
             Self::OverAndBack => planned_schedule(seed),
+            Self::Cutting => cutover_schedule(seed),
             Self::Group => group_schedule(seed),
         }
     }
@@ -65,6 +68,16 @@ fn planned_universes() {
     }
 }
 
+/// A cutover, with everything going wrong that can go wrong on the way.
+#[test]
+fn cutover_universes() {
+    let coverage = live_through(Story::Cutting);
+    if seeds() >= 5_000 {
+        let missing = coverage.missing_cutting();
+        assert!(missing.is_empty(), "never reached: {missing:#?}");
+    }
+}
+
 /// A local failover, the loss of one replica or a rolling restart in the middle of it all.
 #[test]
 fn group_universes() {
@@ -76,7 +89,11 @@ fn group_universes() {
 }
 
 fn live_through(story: Story) -> Coverage {
-    let seeds = if story == Story::Group { seeds() / 5 } else { seeds() };
+    let seeds = match story {
+        Story::Group => seeds() / 5,
+        Story::Cutting => seeds() / 2,
+        Story::Outage | Story::OverAndBack => seeds(),
+    };
     let first = number("SIM_FIRST").unwrap_or(1);
     let next = AtomicU64::new(first);
     let failed = AtomicBool::new(false);
@@ -121,6 +138,7 @@ fn one_universe() {
     let seed = number("SIM_SEED").unwrap_or(1);
     let set = |name| std::env::var_os(name).is_some();
     let story = match (set("SIM_PLANNED"), set("SIM_GROUP")) {
+        _ if set("SIM_CUTTING") => Story::Cutting,
         (false, false) => Story::Outage,
         (true, _) => Story::OverAndBack,
         (false, true) => Story::Group,
@@ -169,6 +187,15 @@ fn each_invariant_is_seen_to_fail() {
             verdict.err().filter(|violation| numbers.contains(&violation.invariant))
         });
         assert!(caught.is_some(), "{sabotage:?} goes unnoticed");
+    }
+    for (sabotage, numbers) in
+        [(Sabotage::EarlyDeletion, &["3", "7"][..]), (Sabotage::TrustsTheHook, &["7"])]
+    {
+        let caught = (1..2_000).find_map(|seed| {
+            let (_, verdict) = live(Story::Cutting, seed, &cutover_schedule(seed), Some(sabotage));
+            verdict.err().filter(|violation| numbers.contains(&violation.invariant))
+        });
+        assert!(caught.is_some(), "{sabotage:?} goes unnoticed in a cutover");
     }
 }
 
@@ -227,6 +254,9 @@ fn settings(story: Story, seed: u64, sabotage: Option<Sabotage>) -> Settings {
     if story == Story::Group {
         settings.world = several();
     }
+    if story == Story::Cutting {
+        settings.grown_old();
+    }
     if rng.u8(0..6) == 0 {
         settings.managed_instance_domain.clone_from(&settings.agent_domain);
     }
@@ -276,6 +306,7 @@ fn shrink(seed: u64, violation: &Violation, story: Story) -> String {
         match story {
             Story::Outage => "",
             Story::OverAndBack => "SIM_PLANNED=1 ",
+            Story::Cutting => "SIM_CUTTING=1 ",
             Story::Group => "SIM_GROUP=1 ",
         },
         list.join(",")

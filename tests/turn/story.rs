@@ -47,6 +47,7 @@ fn spec(name: &str) -> LinkSpec {
         planned: Planned::default(),
         repair: agent_core::Repair::default(),
         guard: agent_core::StandingOrder::default(),
+        cutover: agent_core::Cutover::default(),
     }
 }
 
@@ -154,6 +155,7 @@ fn reading(role: Role, connected: bool, second: i64) -> SideReading {
         database: Some(database),
         partner: None,
         replicas: Vec::new(),
+        members: None,
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Checker {
     /// The newest forced failover whose command has left, and whose data is to be kept since.
     forced: Option<u64>,
     closed: BTreeSet<u64>,
+    /// The command that ends the link has left.
+    cut: bool,
     rightful: Option<Side>,
     /// How far the agent's clock was ahead of the world's when it wrote an entry.
     ahead: BTreeMap<u64, SignedDuration>,
@@ -67,6 +69,7 @@ impl Checker {
             proposals: BTreeMap::new(),
             forced: None,
             closed: BTreeSet::new(),
+            cut: false,
             rightful: None,
             ahead: BTreeMap::new(),
         }
@@ -77,6 +80,11 @@ impl Checker {
         if !matches!(seen.seen, Seen::Silence(_)) {
             self.readings.insert(seen.vantage, seen.clone());
         }
+    }
+
+    /// Whether the link may have been ended by a plan of the agent.
+    pub(super) fn cut_over(&self) -> bool {
+        self.cut
     }
 
     /// What the flight recorder kept of a turn.
@@ -217,6 +225,7 @@ impl Checker {
     fn turned(&mut self, proposal: &Proposal, step: StepRef) {
         let plan = &proposal.plan;
         let turns = plan.step(step.lane, step.step).is_some_and(|s| s.undo == Undo::Impossible);
+        self.cut |= turns && plan.kind == PlanKind::Cutover;
         if turns && plan.kind != PlanKind::PlannedFailover {
             self.rightful = plan.lanes.first().map(|lane| lane.target);
         }
@@ -316,7 +325,9 @@ impl Checker {
         let roster = Universe::roster(settings);
         let asked = match (settings.sabotage, terms.kind) {
             (None, _) => terms.quorum,
-            (Some(_), PlanKind::ForcedFailover | PlanKind::Repair) => roster.forced_quorum,
+            (Some(_), PlanKind::ForcedFailover | PlanKind::Repair | PlanKind::Cutover) => {
+                roster.forced_quorum
+            }
             (Some(_), PlanKind::PlannedFailover) => roster.planned_quorum,
             // It was signed with another one, see `guards_rightly`.
             (Some(_), PlanKind::ReturnGuard) => 0,

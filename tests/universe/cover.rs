@@ -78,9 +78,6 @@ impl Coverage {
         .map(str::to_owned);
         let all = rules.chain(ends).chain(healths).chain(refusals).chain(edges);
         let mut missing: Vec<String> = all.filter(|name| self.count(name) == 0).collect();
-        let places = |what: &str, way: &str, last: u8| {
-            (1..=last).map(|step| format!("{what} {way} {step}")).collect::<Vec<_>>()
-        };
         missing.extend(self.rare(places("done", "mend", 6), 100));
         missing.extend(self.rare(places("killed at", "mend", 5).split_off(1), 2));
         missing.extend(self.rare(places("done", "guard", 3), 200));
@@ -120,6 +117,31 @@ impl Coverage {
         ];
         let mut missing = self.not_reached(&all);
         missing.extend(self.rare_places());
+        missing
+    }
+
+    /// The same of universes in which a link is given up.
+    pub fn missing_cutting(&self) -> Vec<String> {
+        let all = [
+            "rule run_finished",
+            "rule run_undone",
+            "rule run_given_up",
+            "rule overtaken",
+            "end Succeeded",
+            "end Undone",
+            "end Withdrawn",
+            "undo started",
+            "crash with a command let go",
+        ];
+        let mut missing = self.not_reached(&all);
+        missing.extend(self.rare(places("done", "cut", 12), 100));
+        missing.extend(self.rare(places("killed at", "cut", 12), 2));
+        // The applications, the mode and the logins.
+        let back = (2..=4).map(|step| format!("done cut {step} back"));
+        missing.extend(self.rare(back.collect(), 10));
+        let acting = [2, 3, 4, 7, 8, 9, 10];
+        let lost = acting.map(|step| format!("reply lost at cut {step}"));
+        missing.extend(self.rare(lost.into(), 2));
         missing
     }
 
@@ -299,4 +321,9 @@ impl Coverage {
             }
         }
     }
+}
+
+/// The places of a way at which something can happen.
+fn places(what: &str, way: &str, last: u8) -> Vec<String> {
+    (1..=last).map(|step| format!("{what} {way} {step}")).collect()
 }

@@ -2,20 +2,21 @@
 //! commands that arrive after the agent has died. What a reply means is said by the core.
 
 use agent_core::{
-    Action, InstanceId, Route, StepRef,
+    Action, InstanceId, Method, Route, StepRef,
     deed::{Answer, Polled, Sent},
     reply::{self, Obstacle, OrderReply, StatementReply},
     sight,
 };
 use jiff::{SignedDuration, Timestamp};
 use twin::world::{
-    ArmCommand, ArmError, BackupKind, BackupOrder, Command, Device, FailoverType, OperationId,
-    OperationStatus, Origin, Party, Reply, SessionFacts, SqlError, Statement,
+    ArmError, BackupKind, BackupOrder, Command, Device, OperationId, OperationStatus, Origin,
+    Party, Reply, SessionFacts, SqlError, Statement,
     setup::{Change, LoginChange},
 };
 
 use super::{
     DATABASE, LINK, MANAGED_INSTANCE, SQL_SERVER, Sabotage, Universe, Violation,
+    cutting::deleted,
     look::Passage,
     planned::HookRun,
     sight::{Half, program},
@@ -79,7 +80,8 @@ impl Universe {
             Passage::Open(ms) => {
                 let route = self.addressed(route);
                 if self.settings.sabotage == Some(Sabotage::Twice) {
-                    let arm = Route::Arm { path: String::new(), body: String::new() };
+                    let (path, body) = (String::new(), String::new());
+                    let arm = Route::Arm { method: Method::Post, path, body };
                     let again = Happening::Arrives { step, route: arm, life };
                     self.after_ms(9_000, super::Happening::Hands(again));
                 }
@@ -183,8 +185,14 @@ impl Universe {
                 self.checker.command(step, self.agent_now(), &self.settings)?;
                 let instance = &self.misled(step, instance);
                 self.checker.guards_rightly(step, instance)?;
-                if self.serves(instance.as_str(), statement) {
-                    self.replied(step, 5, StatementReply::Done);
+                if self.settings.sabotage == Some(Sabotage::EarlyDeletion)
+                    && statement.contains("= SYNCHRONOUS_COMMIT")
+                {
+                    self.delete_link(step, &who);
+                    return Ok(());
+                }
+                if let Some(reply) = self.at_once(&who, instance.as_str(), statement) {
+                    self.replied(step, 5, reply);
                     return Ok(());
                 }
                 let command = read(statement);
@@ -209,28 +217,13 @@ impl Universe {
                     Err(error) => self.replied(step, 5, failed(&error)),
                 }
             }
-            Route::Arm { body, .. } => {
+            Route::Arm { method: Method::Delete, .. } => {
                 self.checker.command(step, self.agent_now(), &self.settings)?;
-                let request = ArmCommand::Failover {
-                    instance: MANAGED_INSTANCE.into(),
-                    link: LINK.into(),
-                    kind: if body.contains("Planned") {
-                        FailoverType::Planned
-                    } else {
-                        FailoverType::ForcedAllowDataLoss
-                    },
-                };
-                let reply = match self.world.arm(&who, request) {
-                    Ok(taken) if taken.reply == Reply::Lost => {
-                        OrderReply::Open { why: "the answer was lost".into() }
-                    }
-                    Ok(taken) => {
-                        OrderReply::Accepted { operation: Some(taken.operation.0.to_string()) }
-                    }
-                    Err(error) => refused(&error),
-                };
-                let ms = if matches!(reply, OrderReply::Open { .. }) { 5_000 } else { 30 };
-                self.reply(step, ms, reply::order(reply));
+                self.delete_link(step, &who);
+            }
+            Route::Arm { method: Method::Post, body, .. } => {
+                self.checker.command(step, self.agent_now(), &self.settings)?;
+                self.order_failover(step, &who, body);
             }
         }
         Ok(())
@@ -245,6 +238,18 @@ impl Universe {
         let other =
             if instance.as_str() == MANAGED_INSTANCE { SQL_SERVER } else { MANAGED_INSTANCE };
         InstanceId::new(other).expect("a name")
+    }
+
+    /// What comes back of a statement that takes no time; None of one that does.
+    fn at_once(&mut self, who: &Origin, at: &str, statement: &str) -> Option<StatementReply> {
+        let reply = match self.administered(who, at, statement) {
+            Some(reply) => reply,
+            None if self.serves(at, statement) => StatementReply::Done,
+            None => return None,
+        };
+        let lost = self.deaf > 0;
+        self.deaf = self.deaf.saturating_sub(1);
+        Some(if lost { StatementReply::Open { why: "the connection broke".into() } } else { reply })
     }
 
     /// Statements about sessions and logins, which take no time. False for any other.
@@ -368,6 +373,9 @@ impl Universe {
         if !matches!(self.passage(&Party::Arm), Passage::Open(_)) {
             return Polled::Blind { why: "the control plane does not answer".into() };
         }
+        if let Some(deletion) = self.world.azure_operation(operation) {
+            return deleted(deletion.status);
+        }
         let id = operation.parse().map(OperationId).ok();
         match id.and_then(|id| self.world.operation(id)).map(|found| &found.status) {
             None => Polled::Blind { why: "there is no such operation".into() },
@@ -417,7 +425,7 @@ fn read(statement: &str) -> Command {
     }
 }
 
-fn failed(error: &SqlError) -> StatementReply {
+pub(super) fn failed(error: &SqlError) -> StatementReply {
     let (number, why) = (error.number, error.to_string());
     // The twin's word for a statement that its client has withdrawn.
     if number == 0 || reply::ends_open(number, error.class) {
@@ -426,7 +434,7 @@ fn failed(error: &SqlError) -> StatementReply {
     StatementReply::Failed { number, why }
 }
 
-fn refused(error: &ArmError) -> OrderReply {
+pub(super) fn refused(error: &ArmError) -> OrderReply {
     let why = error.message.clone();
     let by = match error.status {
         500.. => return OrderReply::Open { why },

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use agent_core::{
-    ControlLink, ControlReading, DatabaseReading, DatabaseState, Lsn, Observation, PartnerReading,
-    Role, Seen, SideReading, Silence, SilenceKind, SyncHealth, SyncState, Vantage,
+    ControlLink, ControlReading, DatabaseReading, DatabaseState, Lsn, Members, Observation,
+    PartnerReading, Role, Seen, SideReading, Silence, SilenceKind, SyncHealth, SyncState, Vantage,
 };
 use jiff::{SignedDuration, Timestamp};
 use twin::world::{self, Party, Reach, World, views};
@@ -209,9 +209,14 @@ fn side(world: &World, at: &str, clock: Skew, commits: Skew) -> Seen {
                 && group.is_some_and(|group| group.group_id == row.group_id)
         })
     };
+    // Where it is in no link any more, the row of the server's own group.
+    let own = || {
+        let local = |id| groups.iter().any(|group| !group.is_distributed && group.group_id == id);
+        rows.iter().find(|row| row.database == DATABASE && row.is_local && local(row.group_id))
+    };
     let facts = world.databases(at).into_iter().find(|db| db.name == DATABASE);
     let role = local.map_or(Role::Absent, |state| role(state.role));
-    let database = facts.map(|facts| database(&facts, of_group(true), commits));
+    let database = facts.map(|facts| database(&facts, of_group(true).or_else(own), commits));
     let remote = group.and_then(|group| {
         states.iter().find(|state| !state.is_local && state.group_id == group.group_id)
     });
@@ -238,7 +243,20 @@ fn side(world: &World, at: &str, clock: Skew, commits: Skew) -> Seen {
         database,
         partner,
         replicas: Vec::new(),
+        members: members(world, at),
     })
+}
+
+/// The two groups of the link, as a server that has one of them names them.
+fn members(world: &World, at: &str) -> Option<Members> {
+    let groups = world.availability_groups(at);
+    let group = groups.iter().find(|group| group.is_distributed && group.name == LINK)?;
+    let names = world.availability_replicas(at).into_iter();
+    let of_link = names.filter(|member| member.group_id == group.group_id);
+    let is_own = |name: &str| groups.iter().any(|own| !own.is_distributed && own.name == name);
+    let (own, other): (Vec<_>, Vec<_>) =
+        of_link.map(|member| member.replica_server_name).partition(|name| is_own(name));
+    Some(Members { own: own.first()?.clone(), other: other.first()?.clone() })
 }
 
 fn database(

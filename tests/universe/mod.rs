@@ -8,6 +8,7 @@ mod agent;
 mod chaos;
 mod check;
 mod cover;
+mod cutting;
 mod disk;
 mod group;
 mod hands;
@@ -37,7 +38,7 @@ pub use self::{
     group::group_schedule,
     human::Human,
     local::several,
-    on_the_way::planned_schedule,
+    on_the_way::{cutover_schedule, planned_schedule},
     planned::Applications,
     settings::{Sabotage, Settings},
     strike::{Blow, Strike},
@@ -73,6 +74,8 @@ pub struct Universe {
     checker: Checker,
     statements: BTreeMap<StepRef, hands::InFlight>,
     strikes: Vec<Strike>,
+    /// Replies to so many statements that take no time are lost.
+    deaf: u32,
     pub applications: Applications,
 }
 
@@ -115,6 +118,7 @@ impl Universe {
             ahead: SignedDuration::ZERO,
             statements: BTreeMap::new(),
             strikes: Vec::new(),
+            deaf: 0,
             applications: Applications::default(),
         };
         universe.at(now, Happening::Start);
@@ -200,6 +204,9 @@ impl Universe {
     ///
     /// The invariant that does not hold.
     pub fn finish(&mut self) -> Result<(), Violation> {
+        if self.checker.cut_over() {
+            self.nobody_wrote_behind()?;
+        }
         self.checker.finish(&self.world, &self.disk, &self.settings)
     }
 
@@ -267,6 +274,7 @@ impl Universe {
                 | Sabotage::Impatient
                 | Sabotage::AnyLsn
                 | Sabotage::AnySave
+                | Sabotage::EarlyDeletion
                 | Sabotage::WrongSide,
             )
             | None => seen,

@@ -47,6 +47,36 @@ pub fn planned_schedule(seed: u64) -> Vec<Scheduled> {
     list
 }
 
+/// What goes wrong around a cutover of a SQL Server that can't change roles over its link.
+pub fn cutover_schedule(seed: u64) -> Vec<Scheduled> {
+    let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xC07);
+    let mut list = Vec::new();
+    let mut add = |ms: i64, chaos| {
+        list.push(Scheduled { after: SignedDuration::from_millis(ms), chaos });
+    };
+    let asked = rng.i64(4_000..10_000);
+    for at in [asked, asked + 50_000] {
+        add(at, Chaos::Ask(PlanKind::Cutover));
+    }
+    if rng.u8(0..6) == 0 {
+        let at = asked + rng.i64(0..40_000);
+        main_fault(&mut rng, at, &mut add);
+    }
+    for _ in 0..rng.usize(0..4) {
+        add(0, Chaos::Strike(strike::drawn_cutting(&mut rng)));
+    }
+    for _ in 0..rng.usize(0..5) {
+        let at = asked + rng.i64(0..45_000);
+        let chaos = if rng.u8(0..3) == 0 { side_fault(&mut rng) } else { on_the_way(&mut rng) };
+        if let Some((cure, after)) = cure(&chaos, &mut rng) {
+            add(at + after, Chaos::World(cure));
+        }
+        add(at, chaos);
+    }
+    list.sort_by_key(|item| item.after);
+    list
+}
+
 /// The managed instance goes, with the link or after it, and may come back.
 fn azure_is_lost(rng: &mut fastrand::Rng, from: i64, add: &mut impl FnMut(i64, Chaos)) {
     let instance = || MANAGED_INSTANCE.to_owned();

@@ -115,10 +115,14 @@ impl Universe {
         for entry in entries {
             let Event::ProposalClosed { end, .. } = &entry.event else { continue };
             let record = self.estate().and_then(|estate| estate.record(&Self::link()));
-            let kind = record.and_then(|r| r.run.as_ref()).map(|run| run.proposal.plan.kind);
-            if kind != Some(PlanKind::PlannedFailover) {
+            let run = record.and_then(|r| r.run.as_ref());
+            let kind = run.map(|run| run.proposal.plan.kind);
+            if !kind.is_some_and(PlanKind::orderly) {
                 continue;
             }
+            let cut = kind == Some(PlanKind::Cutover);
+            let turned = run.is_some_and(|run| run.handed_over());
+            let run_committed = run.is_some_and(|run| run.committed());
             if *end == End::Undone {
                 if self.applications.stopped {
                     let what = "it was taken back, and the applications are still stopped";
@@ -126,8 +130,17 @@ impl Universe {
                 }
                 continue;
             }
+            if cut && !turned && run_committed {
+                // Nobody can tell where the data lives: people look first.
+                continue;
+            }
             let wait = self.rng.i64(1_000..9_000);
-            let repoint = hands::Happening::Hook(HookRun::Repoint);
+            let run = if cut && turned {
+                HookRun::RepointTo(Side::ManagedInstance)
+            } else {
+                HookRun::Repoint
+            };
+            let repoint = hands::Happening::Hook(run);
             self.after_ms(wait, super::Happening::Hands(repoint));
         }
         Ok(())
@@ -252,6 +265,12 @@ impl Universe {
             | Action::Demoted { .. }
             | Action::Following { .. }
             | Action::LoginsSet { .. }
+            | Action::CommitMode { .. }
+            | Action::LinkDeleted { .. }
+            | Action::GroupDropped { .. }
+            | Action::LocalGroupDropped { .. }
+            | Action::ReadOnly { .. }
+            | Action::FirstBackup { .. }
             | Action::LogBackupsSeen { .. } => Ok(()),
             Action::Saved { instance, .. } => {
                 self.everything_is_saved(instance, SignedDuration::ZERO)
@@ -324,6 +343,7 @@ pub(super) fn place(estate: &Estate, step: StepRef) -> Option<String> {
     let way = match (plan.kind, plan.lanes.get(step.lane).filter(|_| ours)?.target) {
         (PlanKind::PlannedFailover, Side::ManagedInstance) => "over",
         (PlanKind::PlannedFailover, Side::SqlServer) => "home",
+        (PlanKind::Cutover, _) => "cut",
         (PlanKind::Repair, _) => "mend",
         (PlanKind::ReturnGuard, _) => "guard",
         (PlanKind::ForcedFailover, _) => return None,

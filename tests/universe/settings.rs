@@ -1,8 +1,8 @@
 //! What a universe is made of, and what can be broken in it on purpose.
 
 use agent_core::{
-    BackupPlace, FailureDomain, Hook, InstanceId, LinkId, LinkSpec, Planned, Policy, Repair,
-    Roster, StandingOrder,
+    BackupPlace, Cutover, FailureDomain, Hook, InstanceId, LinkId, LinkSpec, Planned, Policy,
+    Repair, Roster, StandingOrder,
 };
 use jiff::SignedDuration;
 use twin::world::WorldSpec;
@@ -16,6 +16,7 @@ pub struct Settings {
     pub planned: Planned,
     pub repair: Repair,
     pub guard: StandingOrder,
+    pub cutover: Cutover,
     /// Whether people ask for repairs by themselves; else only who writes the script does.
     pub people_mend: bool,
     /// Commits per second of each application.
@@ -68,6 +69,8 @@ pub enum Sabotage {
     AnyLsn,
     /// The loser's data counts as saved whatever is in the backup.
     AnySave,
+    /// The link is deleted where the plan only has it commit synchronously.
+    EarlyDeletion,
     /// What the return guard does reaches the side that it guards.
     WrongSide,
 }
@@ -106,6 +109,7 @@ impl Default for Settings {
                 save_azure: Some(BackupPlace { to: "https://store/backup/".into(), within: s(20) }),
             },
             guard: StandingOrder { on: true, logins: vec!["shop".into()] },
+            cutover: Cutover { first_backup_within: s(400) },
             people_mend: true,
             rate: 4.0,
             agent_domain: "site-a".into(),
@@ -119,6 +123,24 @@ impl Default for Settings {
             replay: true,
             sabotage: None,
         }
+    }
+}
+
+impl Settings {
+    /// SQL Server is of a version that can't change roles over a link, and things take long enough for
+    /// a link to be deleted.
+    pub fn grown_old(&mut self) {
+        for instance in &mut self.world.instances {
+            if instance.name == SQL_SERVER {
+                instance.product_version = "15.0.4430.1".into();
+            }
+        }
+        for link in &mut self.world.links {
+            link.failover.first_backup_ms = 30_000;
+        }
+        let s = std::time::Duration::from_secs;
+        (self.planned.hand_over_within, self.policy.stuck_after) = (s(90), s(60));
+        (self.policy.execute_within, self.planned.catch_up_within) = (s(120), s(30));
     }
 }
 
@@ -143,6 +165,7 @@ impl Universe {
             planned: settings.planned.clone(),
             repair: settings.repair.clone(),
             guard: settings.guard.clone(),
+            cutover: settings.cutover.clone(),
         }
     }
 

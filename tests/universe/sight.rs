@@ -37,6 +37,9 @@ pub(super) enum Half {
     Saved { running: Running, taken: Taken },
     Demoted { told: Told, taken: Taken },
     Logins,
+    CommitMode { primary: Read, target: InstanceId },
+    Deleted { told: Told, primary: Read },
+    FirstBackup,
     LogBackups,
 }
 
@@ -72,6 +75,16 @@ impl Universe {
             }
             Action::Following { .. } => Half::Target(Vec::new()),
             Action::LoginsSet { .. } => Half::Logins,
+            Action::CommitMode { target, .. } => {
+                Half::CommitMode { primary: self.side(&main).0, target }
+            }
+            Action::LinkDeleted { source, .. } => {
+                Half::Deleted { told: self.told(&main, step), primary: self.side(&source).0 }
+            }
+            Action::GroupDropped { .. }
+            | Action::LocalGroupDropped { .. }
+            | Action::ReadOnly { .. } => Half::Target(self.told(&main, step)),
+            Action::FirstBackup { .. } => Half::FirstBackup,
             Action::LogBackupsSeen { .. } => Half::LogBackups,
         };
         let (life, half) = (self.life, Box::new(half));
@@ -138,6 +151,19 @@ impl Universe {
             Half::Logins => {
                 let Action::LoginsSet { logins, disabled, .. } = action else { return gone() };
                 sight::logins_set(logins, *disabled, self.logins(&main, logins))
+            }
+            Half::CommitMode { primary, target } => {
+                let target = self.side(&target).0;
+                sight::commit_mode(action, primary, target)
+            }
+            Half::Deleted { told, primary } => {
+                let sight = self.at_target(work, &told);
+                sight::still_equal(sight, primary, self.side(&main).0)
+            }
+            Half::FirstBackup => {
+                let now = self.agent_now();
+                let since_s = work.turned_at.map(|at| now.duration_since(at).as_secs());
+                sight::first_backup(since_s, self.log_backups(&main))
             }
             Half::LogBackups => {
                 let now = self.agent_now();

@@ -1,7 +1,7 @@
 //! Blows that fall at an exact place of a planned failover, so that none of its places is left to
 //! chance.
 
-use agent_core::{Entry, Event, Route, Side, StepRef};
+use agent_core::{Entry, Event, Route, StepRef};
 use twin::world::{Fault, NewSession, Party};
 
 use super::{
@@ -12,8 +12,8 @@ use super::{
 /// One blow, and where it falls.
 #[derive(Clone, Debug)]
 pub struct Strike {
-    /// On the way to this side.
-    pub target: Side,
+    /// Of which way, as coverage names it: `over`, `home` or `cut`.
+    pub way: &'static str,
     /// The step, counted from 1.
     pub step: usize,
     /// While the step is taken back.
@@ -35,12 +35,11 @@ pub enum Blow {
 
 /// Any of the places of a planned failover.
 pub(super) fn drawn(rng: &mut fastrand::Rng) -> Strike {
-    let (target, steps) =
-        if rng.bool() { (Side::ManagedInstance, 6) } else { (Side::SqlServer, 8) };
+    let (way, steps) = if rng.bool() { ("over", 6) } else { ("home", 8) };
     if rng.u8(0..8) == 0 {
         // While the applications are on their way out.
         let blow = Blow::Narrow { kb_per_s: rng.u32(1..6), ms: rng.i64(4_000..30_000) };
-        return Strike { target, step: 2, undo: false, blow };
+        return Strike { way, step: 2, undo: false, blow };
     }
     let undo = rng.u8(0..4) == 0;
     let step = if undo { 2 } else { rng.usize(1..=steps) };
@@ -51,7 +50,29 @@ pub(super) fn drawn(rng: &mut fastrand::Rng) -> Strike {
     } else {
         Blow::LoseReply
     };
-    Strike { target, step, undo, blow }
+    Strike { way, step, undo, blow }
+}
+
+/// Any of the places of a cutover.
+pub(super) fn drawn_cutting(rng: &mut fastrand::Rng) -> Strike {
+    let way = "cut";
+    let undo = rng.u8(0..4) == 0;
+    let step = if undo { rng.usize(2..=4) } else { rng.usize(1..=12) };
+    let blow = if rng.bool() {
+        let most = *rng.choice(&[12, 1_500, 12_000]).unwrap_or(&12);
+        Blow::Kill { after_ms: rng.i64(0..most), down_ms: rng.i64(50..4_000) }
+    } else {
+        Blow::LoseReply
+    };
+    Strike { way, step, undo, blow }
+}
+
+/// Whether a statement takes no time in a universe.
+fn instant(statement: &str) -> bool {
+    let begins = ["DECLARE ", "ALTER LOGIN ", "DROP AVAILABILITY "];
+    begins.iter().any(|words| statement.starts_with(words))
+        || statement.contains(" MODIFY AVAILABILITY GROUP ON ")
+        || statement.contains(" SET READ_ONLY ")
 }
 
 impl Universe {
@@ -88,7 +109,7 @@ impl Universe {
             return;
         }
         let meant = |strike: &Strike| {
-            let way = if strike.target == Side::SqlServer { "home" } else { "over" };
+            let way = strike.way;
             let back = if strike.undo { " back" } else { "" };
             place == format!("{way} {}{back}", strike.step)
         };
@@ -113,6 +134,10 @@ impl Universe {
             None => return,
             Some(Route::Hook(_)) => {
                 self.applications.lose += 1;
+                return;
+            }
+            Some(Route::Tsql { statement, .. }) if instant(statement) => {
+                self.deaf += 1;
                 return;
             }
             Some(Route::Tsql { instance, .. }) => Party::Instance(self.acting(instance.as_str())),

@@ -33,7 +33,14 @@ pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
         return Err(Blocked::Paused("the plan has no lane".to_string()));
     };
     if run.settled() {
-        return aftercare(view, lane.target);
+        return match run.proposal.plan.kind {
+            // It is in no group any more, so it has no role.
+            PlanKind::Cutover => alone(view, lane.target),
+            PlanKind::ForcedFailover
+            | PlanKind::PlannedFailover
+            | PlanKind::Repair
+            | PlanKind::ReturnGuard => aftercare(view, lane.target),
+        };
     }
     if view.now >= execute_by {
         return Err(Blocked::Expired);
@@ -43,7 +50,7 @@ pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
     }
     match run.proposal.plan.kind {
         PlanKind::ForcedFailover => forced_clearance(view, run, lane.target),
-        PlanKind::PlannedFailover => planned_clearance(view, lane.target),
+        PlanKind::PlannedFailover | PlanKind::Cutover => planned_clearance(view, lane.target),
         PlanKind::Repair => repair_clearance(view, lane.target),
         PlanKind::ReturnGuard => guard::may_act(view, lane.target).map_err(Blocked::Paused),
     }
@@ -86,6 +93,15 @@ fn aftercare(view: &View<'_>, target: Side) -> Result<(), Blocked> {
     match fresh_reading(view.evidence, view.spec, target, view.now) {
         Some(reading) if reading.serving() => Ok(()),
         Some(_) => Err(Blocked::Paused(format!("{target} does not take writes now"))),
+        None => Err(Blocked::Paused(format!("{target} is not seen now"))),
+    }
+}
+
+/// Nothing of the old copy is closed unless the new one is there to go on with.
+fn alone(view: &View<'_>, target: Side) -> Result<(), Blocked> {
+    match fresh_reading(view.evidence, view.spec, target, view.now) {
+        Some(reading) if reading.alone() => Ok(()),
+        Some(_) => Err(Blocked::Paused(format!("{target} does not take writes by itself now"))),
         None => Err(Blocked::Paused(format!("{target} is not seen now"))),
     }
 }

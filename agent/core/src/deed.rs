@@ -4,6 +4,8 @@
 //! Only a conclusive "it was not done" permits sending again. A command that was let go and whose
 //! outcome nobody knows is settled by looking, and where looking can't settle it, it stays unknown.
 
+mod late;
+
 use alloc::{
     format,
     string::{String, ToString},
@@ -17,14 +19,15 @@ use crate::{
     event::Again,
     evidence::signed,
     input::Report,
-    plan::{Action, Route},
-    sight::nobody_looked,
+    plan::{Action, Method, Route},
 };
 
 /// How long nothing may be seen to happen before an unanswered T-SQL command counts as not done.
 /// The look says "nothing" only if no session of ours and no such request is left on the server,
 /// and a repeated statement is harmless, so this only has to outlast a reconnect.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// The same of the deletion of a link: some were seen to take up to 23 s.
+const DELETED_AFTER: Duration = Duration::from_secs(60);
 const PAUSE_LEAST: Duration = Duration::from_millis(200);
 const PAUSE_MOST: Duration = Duration::from_secs(2);
 /// The longest that a `Retry-After` of the control plane is honoured.
@@ -261,45 +264,10 @@ impl Deed {
             // Between permission and reply nothing can be said yet.
             Phase::Sending | Phase::Noting(_) | Phase::Telling(_) | Phase::Over => None,
             Phase::FirstLook | Phase::Permission => Some(self.not_done(Again::SameRoute)),
-            Phase::Watching { .. } => Some(match &self.work.action {
-                Action::TargetReady { .. }
-                | Action::TargetPrimary { .. }
-                | Action::RolesChanged { .. }
-                | Action::Admitted { .. }
-                | Action::BackedUp { .. }
-                | Action::Saved { .. }
-                | Action::LoginsSet { .. }
-                | Action::Demoted { .. } => self.not_done(Again::SameRoute),
-                // A look is all that is asked for, and nobody is kept waiting for it.
-                Action::LogBackupsSeen { database, .. } => Report::Done {
-                    seen: self.last.clone(),
-                    engine_ms: 0,
-                    warning: Some(nobody_looked(database)),
-                },
-                // The applications are waiting: what has not come about by now is given up.
-                Action::Quiesced { .. } | Action::CaughtUp { .. } => self.not_done(Again::Never),
-                Action::TargetServing { .. }
-                | Action::SourceSecondary { .. }
-                | Action::Following { .. } => self.unknown(),
-            }),
+            Phase::Watching { .. } => Some(late::watched(&self.work.action, &self.last)),
             // A hook is dead when its time is over, which is before the deadline.
             Phase::Settling { .. } if matches!(self.work.route, Some(Route::Hook(_))) => {
-                Some(self.not_done(match self.work.action {
-                    Action::Quiesced { .. } => Again::Never,
-                    Action::TargetReady { .. }
-                    | Action::TargetPrimary { .. }
-                    | Action::TargetServing { .. }
-                    | Action::Admitted { .. }
-                    | Action::CaughtUp { .. }
-                    | Action::RolesChanged { .. }
-                    | Action::SourceSecondary { .. }
-                    | Action::BackedUp { .. }
-                    | Action::Saved { .. }
-                    | Action::Demoted { .. }
-                    | Action::Following { .. }
-                    | Action::LoginsSet { .. }
-                    | Action::LogBackupsSeen { .. } => Again::SameRoute,
-                }))
+                Some(self.not_done(late::after_hook(&self.work.action)))
             }
             Phase::Polling { .. } | Phase::Settling { .. } => Some(self.unknown()),
         }
@@ -351,8 +319,8 @@ impl Deed {
             Sight::Blind { why } => format!("it can't be seen: {why}"),
         };
         // What takes back is run at least once, whatever is seen: applications that are on their way
-        // out still look as if they were in.
-        if phase == Phase::FirstLook && matches!(self.work.action, Action::Admitted { .. }) {
+        // out still look as if they were in, and a statement may still be at work.
+        if phase == Phase::FirstLook && self.work.step.undo {
             return Phase::Permission;
         }
         let done = match &sight {
@@ -476,6 +444,10 @@ fn conclusive(route: &Route) -> Option<Nothing> {
             let after = Duration::from_millis(hook.within_ms) + SETTLED_AFTER;
             Some(Nothing { since: None, after })
         }
-        Route::Arm { .. } => None,
+        Route::Arm { method: Method::Post, .. } => None,
+        // A second one does no harm.
+        Route::Arm { method: Method::Delete, .. } => {
+            Some(Nothing { since: None, after: DELETED_AFTER })
+        }
     }
 }

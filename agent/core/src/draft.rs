@@ -8,13 +8,13 @@ use jiff::Timestamp;
 
 use crate::{
     capability,
-    evidence::signed,
+    evidence::{Vantage, signed},
     forecast::{self, Basis, Loss},
     health::Health,
     names::Side,
     plan::{
-        GUARD_ATTEMPTS, Lane, PLANNED_ATTEMPTS, Plan, PlanKind, REPAIR_ATTEMPTS, forced_failover,
-        planned_failover, repair,
+        CUTOVER_ATTEMPTS, GUARD_ATTEMPTS, Lane, PLANNED_ATTEMPTS, Plan, PlanKind, REPAIR_ATTEMPTS,
+        cutover, forced_failover, planned_failover, repair,
     },
     policy::Policy,
     proposal::{self, End, Origin, Proposal, Status, Terms},
@@ -31,13 +31,13 @@ pub(crate) fn draft(
     let policy = &view.spec.policy;
     let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let plan = plan(view, kind, target);
-    let planned = kind == PlanKind::PlannedFailover;
+    let planned = kind.orderly();
     let down = view.record.health == Health::PrimaryDown;
     let mut forecast =
         forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down);
     let nothing_lost = match kind {
         PlanKind::ForcedFailover => None,
-        PlanKind::PlannedFailover => Some(Basis::HandedOver),
+        PlanKind::PlannedFailover | PlanKind::Cutover => Some(Basis::HandedOver),
         PlanKind::Repair => Some(Basis::Saved),
         PlanKind::ReturnGuard => Some(Basis::NothingTaken),
     };
@@ -51,15 +51,19 @@ pub(crate) fn draft(
     };
     let attestation_required = !down && nothing_lost.is_none();
     let mut notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
-    notes.extend(capability::way_back(view.evidence, target));
+    if kind == PlanKind::Cutover {
+        notes.splice(0..0, capability::cutting(view.evidence));
+    } else {
+        notes.extend(capability::way_back(view.evidence, target));
+    }
     let before =
         view.record.run.as_ref().filter(|run| run.status == Status::Closed(End::Overtaken));
     notes.extend(before.and_then(|run| run.why.clone()).filter(|_| !planned));
     let quorum = match kind {
         PlanKind::ForcedFailover => view.roster.forced_quorum,
         PlanKind::PlannedFailover => view.roster.planned_quorum,
-        // What the loser has is taken from it.
-        PlanKind::Repair => view.roster.forced_quorum,
+        // What the loser has is taken from it; a link that is deleted does not come back.
+        PlanKind::Repair | PlanKind::Cutover => view.roster.forced_quorum,
         // Those who have signed the failover have signed it.
         PlanKind::ReturnGuard => 0,
     };
@@ -94,6 +98,11 @@ fn plan(view: &View<'_>, kind: PlanKind, target: Side) -> Plan {
     match kind {
         PlanKind::ForcedFailover => forced_failover(view.spec, target, view.next_seq, view.now),
         PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
+        PlanKind::Cutover => {
+            let reading = view.evidence.of(Vantage::SqlServer).reading();
+            let members = reading.and_then(|(_, reading)| reading.members.clone());
+            cutover(view.spec, &members.unwrap_or_default())
+        }
         PlanKind::Repair => {
             let save = view.spec.repair.place(target.other()).cloned().unwrap_or_default();
             let locked = view.record.guard.as_ref().is_some_and(|guard| guard.winner != target);
@@ -113,6 +122,7 @@ fn plan(view: &View<'_>, kind: PlanKind, target: Side) -> Plan {
 fn attempts(policy: &Policy, kind: PlanKind) -> u32 {
     match kind {
         PlanKind::ForcedFailover => policy.attempts,
+        PlanKind::Cutover => policy.attempts.min(CUTOVER_ATTEMPTS),
         PlanKind::PlannedFailover => policy.attempts.min(PLANNED_ATTEMPTS),
         PlanKind::Repair => policy.attempts.min(REPAIR_ATTEMPTS),
         PlanKind::ReturnGuard => GUARD_ATTEMPTS,

@@ -156,6 +156,18 @@ pub struct SideReading {
     /// and `role` is [`Role::Resolving`] then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaReading>,
+    /// What the two members of the link are called here. Only a server with a group of its own tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Members>,
+}
+
+/// The two availability groups that a link joins, as one server names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Members {
+    /// The server's own group.
+    pub own: String,
+    pub other: String,
 }
 
 /// What one replica of a side's own availability group said of itself.
@@ -235,6 +247,18 @@ impl SideReading {
     #[must_use]
     pub fn serving(&self) -> bool {
         self.role == Role::Primary
+            && self
+                .database
+                .as_ref()
+                .is_some_and(|db| db.state == DatabaseState::Online && db.read_write)
+    }
+}
+
+impl SideReading {
+    /// In no link, and its database takes writes as far as one look can tell.
+    #[must_use]
+    pub fn alone(&self) -> bool {
+        self.role == Role::Absent
             && self
                 .database
                 .as_ref()

@@ -56,9 +56,10 @@ impl Record {
                 });
             }
             // There is one primary again.
-            (Event::StepDone { step, .. }, PlanKind::Repair | PlanKind::PlannedFailover)
-                if turns(step.step) && !step.undo =>
-            {
+            (
+                Event::StepDone { step, .. },
+                PlanKind::Repair | PlanKind::PlannedFailover | PlanKind::Cutover,
+            ) if turns(step.step) && !step.undo => {
                 self.guard = None;
             }
             // Approvers have chosen the other side's data.

@@ -134,6 +134,11 @@ pub(crate) fn assess(
                 if never_seen && matches!(other, Standing::Undecided) {
                     return None;
                 }
+                if let Standing::Seen(alone) = other
+                    && alone.alone()
+                {
+                    return Some(parted(side, reading));
+                }
                 return Some(with_primary(side, reading, other));
             }
             Standing::Seen(reading) if reading.role == Role::Absent => {
@@ -250,15 +255,23 @@ fn second_hand(
 }
 
 fn split_brain(sql: &SideReading, mi: &SideReading) -> Assessment {
-    let of = |side, reading: &SideReading| {
-        if reading.serving() {
-            Reason::Serving { side }
-        } else {
-            Reason::InRole { side, role: reading.role }
-        }
-    };
-    let reasons = [of(Side::SqlServer, sql), of(Side::ManagedInstance, mi)];
+    let reasons = [seen_as(Side::SqlServer, sql), seen_as(Side::ManagedInstance, mi)];
     Assessment { health: Health::SplitBrain, primary: None, reasons: Vec::from(reasons) }
+}
+
+/// One side is primary of a group that the other does not know, and the other takes writes by itself:
+/// the link was deleted there. Which of them is the rightful one no role tells.
+fn parted(side: Side, primary: &SideReading) -> Assessment {
+    let by = Vantage::from(side.other());
+    let reasons = Vec::from([seen_as(side, primary), Reason::NoLink { by }]);
+    Assessment { health: Health::Unlinked, primary: None, reasons }
+}
+
+fn seen_as(side: Side, reading: &SideReading) -> Reason {
+    if reading.serving() {
+        return Reason::Serving { side };
+    }
+    Reason::InRole { side, role: reading.role }
 }
 
 fn with_primary(side: Side, primary: &SideReading, other: &Standing<'_>) -> Assessment {

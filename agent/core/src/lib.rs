@@ -51,7 +51,7 @@ pub use capability::{Back, Engine, Facts, Format, Offer, Over, Way, ways};
 pub use estate::{Estate, GIVES_WAY, Work};
 pub use event::{Again, Entry, Event, FORMAT, StepRef, Subject, read, write};
 pub use evidence::{
-    ControlLink, ControlReading, DatabaseReading, DatabaseState, Evidence, Observation,
+    ControlLink, ControlReading, DatabaseReading, DatabaseState, Evidence, Members, Observation,
     PartnerReading, ReplicaReading, Role, Seen, SideReading, Silence, SilenceKind, SyncHealth,
     SyncState, Vantage, WINDOW,
 };
@@ -62,10 +62,10 @@ pub use health::{Assessment, Health, Reason};
 pub use input::{Input, Refusal, Report};
 pub use link::{Illegal, Move, Record};
 pub use names::{ApproverId, FailureDomain, InstanceId, LinkId, Lsn, ProposalId, Seq, Side};
-pub use plan::{Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, digest};
+pub use plan::{Action, Hook, Lane, Method, Plan, PlanKind, Quiet, Route, Step, Undo, digest};
 pub use policy::{
-    Approver, BackupPlace, BreakGlass, LinkSpec, Planned, Policy, Repair, Roster, StandingOrder,
-    StormBrake,
+    Approver, BackupPlace, BreakGlass, Cutover, LinkSpec, Planned, Policy, Repair, Roster,
+    StandingOrder, StormBrake,
 };
 pub use proposal::{End, Origin, Proposal, Received, Status, Terms, Texts};
 pub use report::{

@@ -12,7 +12,7 @@ use crate::{
     guard::Guard,
     health::{Health, Reason},
     names::{ProposalId, Seq, Side},
-    plan::PlanKind,
+    plan::{Action, PlanKind},
     proposal::{End, Proposal, Status},
     run::Run,
 };
@@ -154,6 +154,7 @@ impl Record {
                     self.run.as_mut().ok_or_else(|| illegal(entry, "there is no proposal"))?;
                 run.apply(entry).map_err(|why| illegal(entry, why))?;
                 self.guarded(entry);
+                self.cut_over(entry);
                 let Some(run) = &self.run else { return Ok(()) };
                 // Who does not want a planned failover has said nothing about an outage.
                 let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
@@ -163,6 +164,19 @@ impl Record {
             }
         }
         Ok(())
+    }
+
+    /// Once the old primary is in no group any more, nobody has a role by which the new one is known.
+    fn cut_over(&mut self, entry: &Entry) {
+        let (Event::StepDone { step, .. }, Some(run)) = (&entry.event, &self.run) else { return };
+        let plan = &run.proposal.plan;
+        let dropped = plan.step(step.lane, step.step).is_some_and(|step| {
+            matches!(step.action, Action::GroupDropped { .. }) && plan.kind == PlanKind::Cutover
+        });
+        let Some(lane) = plan.lanes.first().filter(|_| dropped) else { return };
+        let proposal = Some(run.proposal.terms.proposal);
+        self.moved = Some(Move { at: entry.at, to: lane.target, proposal });
+        self.primary = Some(lane.target);
     }
 
     /// The proposal whose command may have moved the primary there, since it was last seen to move.

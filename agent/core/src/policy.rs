@@ -38,6 +38,23 @@ pub struct LinkSpec {
     pub repair: Repair,
     #[serde(default)]
     pub guard: StandingOrder,
+    #[serde(default)]
+    pub cutover: Cutover,
+}
+
+/// How a link is given up for its copy in Azure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cutover {
+    /// How long the first full backup of the managed instance is waited for. 200 MB were seen to take
+    /// four minutes.
+    pub first_backup_within: Duration,
+}
+
+impl Default for Cutover {
+    fn default() -> Self {
+        Self { first_backup_within: Duration::from_secs(3600) }
+    }
 }
 
 /// What is done to a side that comes back as primary after a forced failover to the other.

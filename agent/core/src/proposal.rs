@@ -214,6 +214,10 @@ pub(crate) fn notes(
             planned_notes(plan, &mut notes);
             return notes;
         }
+        PlanKind::Cutover => {
+            cutover_notes(plan, &mut notes);
+            return notes;
+        }
         PlanKind::Repair => {
             repair_notes(plan, &mut notes);
             return notes;
@@ -294,6 +298,37 @@ fn planned_notes(plan: &Plan, notes: &mut Vec<String>) {
     }));
     points_of_no_return(plan, notes);
     backups(plan, notes);
+}
+
+fn cutover_notes(plan: &Plan, notes: &mut Vec<String>) {
+    notes.push(String::from(
+        "Nothing is lost: the link is deleted only when nobody is at work, SQL Server commits synchronously and the other side has all of its log, looked at once more just before",
+    ));
+    let steps = || plan.lanes.iter().flat_map(|lane| &lane.steps);
+    let hooked = steps().any(|step| matches!(step.routes.first(), Some(Route::Hook(_))));
+    notes.push(String::from(if hooked {
+        "The applications are stopped by the hook, and let in again if the plan is taken back. After the deletion they have to be pointed at the managed instance"
+    } else {
+        "No hook stops the applications: stop them yourself after you have signed, and let them in again if the plan is taken back. After the deletion point them at the managed instance"
+    }));
+    points_of_no_return(plan, notes);
+    let logins = steps().find_map(|step| {
+        if let Action::LoginsSet { logins, .. } = &step.action {
+            Some(logins.join(", "))
+        } else {
+            None
+        }
+    });
+    let out = logins.map_or_else(
+        || String::from("No logins are configured in `links.guard`, so only the hook or you keep them out"),
+        |logins| format!("{logins} disabled there meanwhile, for its other databases too; members of sysadmin, jobs and users of other logins slip through"),
+    );
+    notes.push(format!(
+        "From the deletion until the old copy is READ_ONLY both copies could take writes, for some seconds if all goes well: the engine refuses READ_ONLY as long as the database is in a group (1468). {out}"
+    ));
+    notes.push(String::from(
+        "Do not restart or stop the managed instance before its first full backup, which the last step waits for: the database could become unavailable",
+    ));
 }
 
 fn repair_notes(plan: &Plan, notes: &mut Vec<String>) {

@@ -142,6 +142,17 @@ fn contrary_evidence(view: &View<'_>) -> Option<Event> {
             .is_some_and(SideReading::serving);
         return moot.then(|| closed(run, End::Withdrawn, format!("{target} is PRIMARY already")));
     }
+    if run.proposal.plan.kind == PlanKind::Cutover {
+        let reading = fresh_reading(view.evidence, view.spec, target, view.now);
+        let why = match reading {
+            Some(reading) if reading.serving() => format!("{target} is PRIMARY already"),
+            Some(reading) if reading.role == Role::Absent => {
+                format!("{target} has no link any more")
+            }
+            Some(_) | None => return None,
+        };
+        return Some(closed(run, End::Withdrawn, why));
+    }
     if run.proposal.plan.kind == PlanKind::Repair {
         let moot = fresh_reading(view.evidence, view.spec, target.other(), view.now)
             .is_some_and(|reading| reading.role == Role::Secondary);
@@ -209,7 +220,9 @@ fn overtaken(view: &View<'_>) -> Option<Event> {
     let run = view.record.live()?;
     // A change of roles passes through it, and one that has changed them is not undone by it.
     let nobody = view.record.health == Health::NoPrimary && !run.handed_over();
-    if run.proposal.plan.kind != PlanKind::PlannedFailover || !(lost(view) || nobody) {
+    // A deletion that may have landed goes on to its end: it needs no primary.
+    let deleting = run.proposal.plan.kind == PlanKind::Cutover && run.committed();
+    if !run.proposal.plan.kind.orderly() || deleting || !(lost(view) || nobody) {
         return None;
     }
     let since = view.record.health_since?;
@@ -251,7 +264,7 @@ fn lost(view: &View<'_>) -> bool {
 fn run_given_up(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
     let Status::Approved { execute_by, .. } = run.status else { return None };
-    if run.proposal.plan.kind != PlanKind::PlannedFailover || run.committed() {
+    if !run.proposal.plan.kind.orderly() || run.committed() {
         return None;
     }
     let terms = &run.proposal.terms;
@@ -284,7 +297,8 @@ fn run_given_up(view: &View<'_>) -> Option<Event> {
 fn run_stuck(view: &View<'_>) -> Option<Event> {
     let run = running(view)?;
     // It is about to give way to a forced one, which must not wait for an acknowledgement.
-    let planned = run.proposal.plan.kind == PlanKind::PlannedFailover;
+    let planned = run.proposal.plan.kind == PlanKind::PlannedFailover
+        || (run.proposal.plan.kind == PlanKind::Cutover && !run.committed());
     if planned && lost(view) && (!run.committed() || run.settled()) {
         return None;
     }
@@ -320,6 +334,11 @@ fn stuck_at(run: &Run, lane: &Progress) -> String {
         );
     }
     let step = lane.step + 1;
+    if run.committed() && run.settled() && run.proposal.plan.kind == PlanKind::Cutover {
+        return format!(
+            "the link is deleted and the managed instance goes on by itself; the old copy may still take writes, keep everybody out of it: step {step}"
+        );
+    }
     if run.committed() && run.settled() {
         return format!("the roles have changed and both sides were seen in them, but step {step}");
     }

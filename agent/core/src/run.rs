@@ -159,6 +159,9 @@ impl Run {
     /// Whether both sides have been seen in their new roles, and what remains only follows.
     #[must_use]
     pub fn settled(&self) -> bool {
+        if self.proposal.plan.kind == PlanKind::Cutover {
+            return self.handed_over();
+        }
         let enables = |step: &Step| {
             let enables = matches!(step.action, Action::LoginsSet { disabled: false, .. });
             enables && self.handed_over()
@@ -181,9 +184,12 @@ impl Run {
     pub(crate) fn for_people(&self) -> &'static str {
         let plan = &self.proposal.plan;
         let steps = || plan.lanes.iter().flat_map(|lane| &lane.steps);
-        let hooked = steps().any(|step| matches!(step.undo, Undo::With(_)));
+        let hooked = steps().any(|step| {
+            matches!(step.routes.first(), Some(Route::Hook(_)))
+                && matches!(step.undo, Undo::With(_))
+        });
         let begun = self.lanes.iter().any(|lane| lane.step > 0 || lane.attempts > 0);
-        if plan.kind != PlanKind::PlannedFailover || hooked || !begun || self.handed_over() {
+        if !plan.kind.orderly() || hooked || !begun || self.handed_over() {
             return "";
         }
         ". No hook lets the applications in again: people who have stopped them do"

@@ -1,12 +1,12 @@
 //! Orders to Azure Resource Manager, and what became of them.
 //!
-//! One POST, never a second: a forced failover that is ordered over an instance which has become
+//! One request, never a second in the same try: a forced failover that is ordered over an instance which has become
 //! primary meanwhile is accepted, and makes it a secondary again.
 
 use std::time::Duration;
 
 use agent_core::{
-    Again,
+    Again, Method,
     deed::{Polled, Sent},
     reply::{self, Obstacle, OrderReply},
 };
@@ -22,37 +22,37 @@ use super::ControlPlace;
 const POST_MOST: Duration = Duration::from_secs(30);
 const POLL_MOST: Duration = Duration::from_secs(15);
 
-/// A failover as it was signed, and who can order it.
+/// An order as it was signed, and who can be given it.
 #[derive(Debug)]
 pub(crate) struct Order<'a> {
     control: &'a ControlPlace,
     link: String,
-    kind: FailoverType,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Failover(FailoverType),
+    Deletion,
 }
 
 /// Reads the signed path and body. They are not sent as they are but made anew by the client, so
 /// they have to mean exactly what the client does.
 pub(crate) fn order<'a>(
     mut controls: impl Iterator<Item = &'a ControlPlace>,
+    method: Method,
     path: &str,
     body: &str,
 ) -> Result<Order<'a>, (String, Again)> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    struct Body {
-        failover_type: String,
-    }
-    let body: Body = serde_json::from_str(body)
-        .map_err(|error| (format!("the signed body can't be ordered: {error}"), Again::Never))?;
-    let kind = match body.failover_type.as_str() {
-        "ForcedAllowDataLoss" => FailoverType::ForcedAllowDataLoss,
-        "Planned" => FailoverType::Planned,
-        other => return Err((format!("there is no failover of type {other}"), Again::Never)),
+    let (what, below) = match method {
+        Method::Post => (What::Failover(failover(body)?), Some("failover")),
+        Method::Delete if body.is_empty() => (What::Deletion, None),
+        Method::Delete => return Err(("a deletion has no body".into(), Again::Never)),
     };
     controls
         .find_map(|control| {
-            let link = link_of(path, &control.target)?;
-            Some(Order { control, link, kind })
+            let link = link_of(path, below, &control.target)?;
+            Some(Order { control, link, what })
         })
         .ok_or_else(|| {
             let why = format!("the configuration has no managed instance for the path {path}");
@@ -60,11 +60,30 @@ pub(crate) fn order<'a>(
         })
 }
 
+fn failover(body: &str) -> Result<FailoverType, (String, Again)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Body {
+        failover_type: String,
+    }
+    let body: Body = serde_json::from_str(body)
+        .map_err(|error| (format!("the signed body can't be ordered: {error}"), Again::Never))?;
+    match body.failover_type.as_str() {
+        "ForcedAllowDataLoss" => Ok(FailoverType::ForcedAllowDataLoss),
+        "Planned" => Ok(FailoverType::Planned),
+        other => Err((format!("there is no failover of type {other}"), Again::Never)),
+    }
+}
+
 /// The link that a path leads to, if it is one of this instance. Resource ids ignore case.
-fn link_of(path: &str, target: &ControlTarget) -> Option<String> {
+/// `below`: what stands behind the link itself.
+fn link_of(path: &str, below: Option<&str>, target: &ControlTarget) -> Option<String> {
     let segments: Option<Vec<String>> = path.strip_prefix('/')?.split('/').map(plain).collect();
-    let segments = segments?;
-    let [head @ .., link, failover] = segments.as_slice() else { return None };
+    let mut segments = segments?;
+    if let Some(below) = below {
+        segments.pop().filter(|last| last.eq_ignore_ascii_case(below))?;
+    }
+    let [head @ .., link] = segments.as_slice() else { return None };
     let expected = [
         "subscriptions",
         &target.subscription,
@@ -78,7 +97,7 @@ fn link_of(path: &str, target: &ControlTarget) -> Option<String> {
     ];
     let same = head.len() == expected.len()
         && head.iter().zip(expected).all(|(found, wanted)| found.eq_ignore_ascii_case(wanted));
-    (same && failover.eq_ignore_ascii_case("failover") && !link.is_empty()).then(|| link.clone())
+    (same && !link.is_empty()).then(|| link.clone())
 }
 
 /// A segment of a path without its escapes; None if they are not UTF-8 or none at all.
@@ -97,9 +116,13 @@ fn plain(segment: &str) -> Option<String> {
 
 impl Order<'_> {
     /// Lets it go, once.
-    pub(crate) async fn post(&self, limit: Duration) -> Sent {
+    pub(crate) async fn give(&self, limit: Duration) -> Sent {
         let limit = limit.min(POST_MOST);
-        sent(self.control.client.failover(&self.link, self.kind, limit).await)
+        let client = &self.control.client;
+        sent(match self.what {
+            What::Failover(kind) => client.failover(&self.link, kind, limit).await,
+            What::Deletion => client.delete_link(&self.link, limit).await,
+        })
     }
 }
 
@@ -123,7 +146,7 @@ fn sent(answer: Result<Accepted, ArmError>) -> Sent {
     reply::order(match answer {
         Ok(accepted) => {
             let correlation = accepted.correlation.as_deref().unwrap_or("none");
-            tracing::info!(correlation, "Azure Resource Manager has accepted the failover");
+            tracing::info!(correlation, "Azure Resource Manager has accepted the order");
             let operation = accepted.operation.map(|url| url.as_str().to_owned());
             OrderReply::Accepted { operation }
         }

@@ -6,6 +6,8 @@ use super::*;
 const PATH: &str = "/subscriptions/s-1/resourceGroups/rg/providers/Microsoft.Sql/managedInstances/mi\
                     /distributedAvailabilityGroups/Link/failover";
 
+const FAILOVER: Option<&str> = Some("failover");
+
 fn target() -> ControlTarget {
     ControlTarget {
         subscription: "s-1".into(),
@@ -19,9 +21,13 @@ fn target() -> ControlTarget {
 
 #[test]
 fn a_path_must_lead_to_a_link_of_this_instance() {
-    assert_eq!(link_of(PATH, &target()), Some("Link".into()));
+    assert_eq!(link_of(PATH, FAILOVER, &target()), Some("Link".into()));
     let lower = PATH.replace("resourceGroups/rg", "resourcegroups/RG");
-    assert_eq!(link_of(&lower, &target()), Some("Link".into()), "resource ids ignore case");
+    assert_eq!(
+        link_of(&lower, FAILOVER, &target()),
+        Some("Link".into()),
+        "resource ids ignore case"
+    );
     for wrong in [
         PATH.replace("s-1", "s-2"),
         PATH.replace("/mi/", "/other/"),
@@ -32,27 +38,39 @@ fn a_path_must_lead_to_a_link_of_this_instance() {
         format!("https://management.azure.com{PATH}"),
         format!("{PATH}?api-version=2021"),
     ] {
-        assert_eq!(link_of(&wrong, &target()), None, "{wrong}");
+        assert_eq!(link_of(&wrong, FAILOVER, &target()), None, "{wrong}");
     }
+}
+
+#[test]
+fn a_deletion_leads_to_the_link_itself_and_says_nothing_more() {
+    let link = PATH.strip_suffix("/failover").expect("it ends so");
+    assert_eq!(link_of(link, None, &target()), Some("Link".into()));
+    assert_eq!(link_of(PATH, None, &target()), None);
+    let (_, again) = order([].into_iter(), Method::Delete, link, "{}").expect_err("a body");
+    assert_eq!(again, Again::Never);
+    let (_, again) = order([].into_iter(), Method::Delete, link, "").expect_err("no instance");
+    assert_eq!(again, Again::NextRoute);
 }
 
 #[test]
 fn names_that_a_path_escapes_are_the_names_of_the_configuration() {
     let target = ControlTarget { resource_group: "rg (prod)".into(), ..target() };
     let path = PATH.replace("/rg/", "/rg%20%28prod%29/").replace("/Link/", "/my%20link/");
-    assert_eq!(link_of(&path, &target), Some("my link".into()));
-    assert_eq!(link_of(&path.replace("%29", "%2"), &target), None);
-    assert_eq!(link_of(&path.replace("%29", "%ff"), &target), None);
+    assert_eq!(link_of(&path, FAILOVER, &target), Some("my link".into()));
+    assert_eq!(link_of(&path.replace("%29", "%2"), FAILOVER, &target), None);
+    assert_eq!(link_of(&path.replace("%29", "%ff"), FAILOVER, &target), None);
 }
 
 #[test]
 fn a_body_that_is_not_understood_is_not_ordered() {
     for body in ["", "{}", r#"{"failoverType":"Soft"}"#, r#"{"failoverType":"Planned","x":1}"#] {
-        let (why, again) = order([].into_iter(), PATH, body).expect_err("not an order");
+        let (why, again) =
+            order([].into_iter(), Method::Post, PATH, body).expect_err("not an order");
         assert_eq!(again, Again::Never, "{body}: {why}");
     }
     let body = r#"{"failoverType":"ForcedAllowDataLoss"}"#;
-    let (_, again) = order([].into_iter(), PATH, body).expect_err("no such instance");
+    let (_, again) = order([].into_iter(), Method::Post, PATH, body).expect_err("no such instance");
     assert_eq!(again, Again::NextRoute);
 }
 

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use agent_core::{Action, Quiet, deed::Sight, sight};
+use agent_core::{
+    Action, Quiet,
+    deed::Sight,
+    sight::{self, LogBackups},
+};
 use jiff::Timestamp;
-use probes::tds::{activity, log_backups, login_states};
+use probes::tds::{TdsError, activity, log_backups, login_states};
 
 use super::{Grip, Place, SIDE_LOOK_MOST, hook, tsql::unread, unknown_instance, warm::warmed};
 
@@ -60,15 +64,21 @@ impl Grip {
                 sight::logins_set(&logins, disabled, found.map_err(|error| error.silence()))
             }
             Action::LogBackupsSeen { database, .. } => {
-                let warm = warmed(&mut self.warm, place, &self.work, now);
-                let seen = match warm.session(limit).await {
-                    Ok(session) => log_backups(session, &database, limit).await,
-                    Err(error) => Err(error),
-                };
-                let since_s = self.work.turned_at.map(|at| now.duration_since(at).as_secs());
+                let seen = self.backups(place, &database, now).await;
+                let since_s = self.since_turned(now);
                 sight::log_backups_seen(&database, since_s, seen.map_err(|error| unread(&error)))
             }
-            Action::TargetReady { .. }
+            Action::CommitMode { .. } => self.look_at_commit_mode(place, now).await,
+            Action::LinkDeleted { .. } => self.look_if_deleted(place, now).await,
+            Action::FirstBackup { database, .. } => {
+                let seen = self.backups(place, &database, now).await;
+                let since_s = self.since_turned(now);
+                sight::first_backup(since_s, seen.map_err(|error| unread(&error)))
+            }
+            Action::GroupDropped { .. }
+            | Action::LocalGroupDropped { .. }
+            | Action::ReadOnly { .. }
+            | Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
             | Action::TargetServing { .. }
             | Action::Following { .. } => self.look_at_side(place, now).await,
@@ -85,6 +95,54 @@ impl Grip {
         let primary = warmed(warm, place, work, now).read(within(place)).await;
         let target = warmed(slot, &partner, work, now).read(within(&partner)).await;
         sight::caught_up(&self.work.action, primary, target, quiet, &mut self.steady)
+    }
+
+    /// What the instance says of its backups and of who takes them.
+    async fn backups(
+        &mut self,
+        place: &Place,
+        database: &str,
+        now: Timestamp,
+    ) -> Result<LogBackups, TdsError> {
+        let limit = within(place);
+        let warm = warmed(&mut self.warm, place, &self.work, now);
+        match warm.session(limit).await {
+            Ok(session) => log_backups(session, database, limit).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// For how many seconds the roles have been changed.
+    fn since_turned(&self, now: Timestamp) -> Option<i64> {
+        self.work.turned_at.map(|at| now.duration_since(at).as_secs())
+    }
+
+    /// The primary first: what it had then is what the target has to have now.
+    async fn look_at_commit_mode(&mut self, place: &Place, now: Timestamp) -> Sight {
+        let partner = match self.partner_place() {
+            Ok(place) => place,
+            Err(why) => return Sight::Blind { why },
+        };
+        let Self { work, warm, partner: slot, .. } = self;
+        let primary = warmed(warm, place, work, now).read(within(place)).await;
+        let target = warmed(slot, &partner, work, now).read(within(&partner)).await;
+        sight::commit_mode(&self.work.action, primary, target)
+    }
+
+    /// Before the command leaves the logs of both sides are looked at too, the primary's first.
+    async fn look_if_deleted(&mut self, place: &Place, now: Timestamp) -> Sight {
+        let sight = self.look_at_target(place, now).await;
+        if !matches!(sight, Sight::Not { .. }) {
+            return sight;
+        }
+        let partner = match self.partner_place() {
+            Ok(place) => place,
+            Err(why) => return Sight::Blind { why },
+        };
+        let Self { work, warm, partner: slot, .. } = self;
+        let primary = warmed(slot, &partner, work, now).read(within(&partner)).await;
+        let target = warmed(warm, place, work, now).read(within(place)).await;
+        sight::still_equal(sight, primary, target)
     }
 
     /// Both at once, so that one that does not answer costs the time of one look only.

@@ -149,6 +149,12 @@ impl Hand for Grip {
             | Action::Demoted { .. }
             | Action::Following { .. }
             | Action::LoginsSet { .. }
+            | Action::CommitMode { .. }
+            | Action::LinkDeleted { .. }
+            | Action::GroupDropped { .. }
+            | Action::LocalGroupDropped { .. }
+            | Action::ReadOnly { .. }
+            | Action::FirstBackup { .. }
             | Action::LogBackupsSeen { .. } => self.look_planned(&place, now).await,
         }
     }
@@ -176,11 +182,11 @@ impl Hand for Grip {
                 }
             }
             Route::Hook(hook) => hook::send(hook, &self.work, limit).await,
-            Route::Arm { path, body } => {
+            Route::Arm { method, path, body } => {
                 let controls =
                     self.hands.places.values().filter_map(|place| place.control.as_ref());
-                match arm::order(controls, path, body) {
-                    Ok(order) => order.post(limit).await,
+                match arm::order(controls, *method, path, body) {
+                    Ok(order) => order.give(limit).await,
                     Err((why, again)) => Sent::Refused { why, again },
                 }
             }

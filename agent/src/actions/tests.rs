@@ -1,6 +1,6 @@
 //! Hands at an instance where nobody listens: nothing leaves, and everybody is told so.
 
-use agent_core::Side;
+use agent_core::{Method, Side};
 use probes::{
     Now, Secret, SecretSource,
     arm::{ARM_SCOPE, CredentialSource, KeptCredential, http_client},
@@ -103,7 +103,7 @@ fn tsql(instance: &str) -> Route {
 
 fn post() -> Route {
     let body = r#"{"failoverType":"ForcedAllowDataLoss"}"#.into();
-    Route::Arm { path: PATH.into(), body }
+    Route::Arm { method: Method::Post, path: PATH.into(), body }
 }
 
 fn refused(sent: Sent) -> (String, Again) {

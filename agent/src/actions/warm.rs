@@ -110,7 +110,10 @@ impl Warm {
                 sight::backup_held(taken.map_err(|error| tsql::unread(&error)))
             }
             // That it is there is not enough: what is committed meanwhile counts too.
-            Action::Saved { .. } | Action::LoginsSet { .. } => None,
+            Action::Saved { .. }
+            | Action::LoginsSet { .. }
+            | Action::CommitMode { .. }
+            | Action::FirstBackup { .. } => None,
             Action::TargetReady { .. }
             | Action::TargetPrimary { .. }
             | Action::TargetServing { .. }
@@ -121,6 +124,10 @@ impl Warm {
             | Action::SourceSecondary { .. }
             | Action::Demoted { .. }
             | Action::Following { .. }
+            | Action::LinkDeleted { .. }
+            | Action::GroupDropped { .. }
+            | Action::LocalGroupDropped { .. }
+            | Action::ReadOnly { .. }
             | Action::LogBackupsSeen { .. } => {
                 let reading = self.read(limit).await.ok()?;
                 sight::held(action, &reading)

@@ -33,6 +33,9 @@ enum Kind {
     ForcedFailover,
     /// Let the primary hand over to the secondary; nothing is lost and the link is kept
     PlannedFailover,
+    /// Delete the link once both sides have the same, so that the copy in Azure goes on by itself; no
+    /// way back over the link
+    Cutover,
     /// Make one of two primaries the secondary of the other; what only it has is saved first
     Repair,
 }
@@ -42,6 +45,7 @@ impl From<Kind> for PlanKind {
         match kind {
             Kind::ForcedFailover => Self::ForcedFailover,
             Kind::PlannedFailover => Self::PlannedFailover,
+            Kind::Cutover => Self::Cutover,
             Kind::Repair => Self::Repair,
         }
     }

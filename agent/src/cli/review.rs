@@ -113,6 +113,12 @@ fn looks(page: &mut Page, action: &Action) {
         | Action::Demoted { .. }
         | Action::Following { .. }
         | Action::LoginsSet { .. }
+        | Action::CommitMode { .. }
+        | Action::LinkDeleted { .. }
+        | Action::GroupDropped { .. }
+        | Action::LocalGroupDropped { .. }
+        | Action::ReadOnly { .. }
+        | Action::FirstBackup { .. }
         | Action::LogBackupsSeen { .. } => None,
     };
     if let Some(hook) = hook {

@@ -50,6 +50,7 @@ fn estate_with(planned: Planned) -> Estate {
         planned,
         repair: agent_core::Repair::default(),
         guard: agent_core::StandingOrder::default(),
+        cutover: agent_core::Cutover::default(),
     };
     let approver = |text, of| Approver { id: name(text), key: key(of).verifying_key() };
     let roster = Roster {
@@ -193,6 +194,7 @@ fn reading(role: Role, connected: bool, commit: i64) -> SideReading {
         }),
         partner: None,
         replicas: Vec::new(),
+        members: None,
     }
 }
 

@@ -69,8 +69,12 @@ pub(super) fn check(file: &File, found: &mut Findings) {
     for (place, rule) in file.alert_rules.iter().enumerate() {
         let key = Key::new("alert_rules").nth(place);
         name(&rule.name, &key, found);
-        if rule.kind == PlanKind::Repair {
-            let what = "a repair takes data from a side: only people ask for one";
+        let only_people = match rule.kind {
+            PlanKind::Repair => Some("a repair takes data from a side: only people ask for one"),
+            PlanKind::Cutover => Some("a cutover ends the link: only people ask for one"),
+            PlanKind::ForcedFailover | PlanKind::PlannedFailover | PlanKind::ReturnGuard => None,
+        };
+        if let Some(what) = only_people {
             found.add(&key.at("kind"), what, "`forced_failover` or `planned_failover`");
         }
         if !names.insert(&rule.name) {

@@ -135,6 +135,7 @@ fn complete(file: &mut File) {
     for link in &mut file.links {
         link.group.get_or_insert_with(|| link.name.clone());
         link.planned = link.planned.complete();
+        link.cutover = link.cutover.complete();
     }
 }
 
@@ -261,6 +262,7 @@ impl<'p> Builder<'p> {
                 planned,
                 repair: self.repair(&link.repair, &key.at("repair")),
                 guard: self.guard(&link.guard, &own, &key.at("guard")),
+                cutover: self.cutover(&link.cutover, &key.at("cutover")),
             });
         }
         specs

@@ -170,6 +170,15 @@ pub(super) struct Link {
     pub(super) repair: Repair,
     #[serde(default)]
     pub(super) guard: Guard,
+    #[serde(default)]
+    pub(super) cutover: Cutover,
+}
+
+/// Of [`agent_core::Cutover`], which has the default.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cutover {
+    pub(super) first_backup_within: Option<Span>,
 }
 
 /// Both are of [`agent_core::StandingOrder`], which has the defaults.

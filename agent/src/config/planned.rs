@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use agent_core::{BackupPlace, Hook, Planned, Repair, StandingOrder};
+use agent_core::{BackupPlace, Cutover, Hook, Planned, Repair, StandingOrder};
 
 use super::{
     build::Builder,
@@ -32,6 +32,14 @@ impl file::Planned {
             hand_over_within: or(self.hand_over_within, base.hand_over_within),
             backup: self.backup.clone(),
         }
+    }
+}
+
+impl file::Cutover {
+    /// What is given here, and the default.
+    pub(super) fn complete(&self) -> Self {
+        let base = Span(Cutover::default().first_backup_within);
+        Self { first_backup_within: Some(self.first_backup_within.unwrap_or(base)) }
     }
 }
 
@@ -72,6 +80,13 @@ impl Builder<'_> {
             save: self.place(given.save.as_ref(), &key.at("save")),
             save_azure: self.place(given.save_azure.as_ref(), &azure),
         }
+    }
+
+    pub(super) fn cutover(&mut self, given: &file::Cutover, key: &Key) -> Cutover {
+        let base = Cutover::default();
+        positive(&key.at("first_backup_within"), given.first_backup_within, &mut self.found);
+        let within = given.first_backup_within.map_or(base.first_backup_within, |span| span.0);
+        Cutover { first_backup_within: within }
     }
 
     /// `own`: the agent's logins, which a guard must not shut out.

@@ -186,6 +186,7 @@ fn estate() -> Estate {
         planned: Planned::default(),
         repair: agent_core::Repair::default(),
         guard: agent_core::StandingOrder::default(),
+        cutover: agent_core::Cutover::default(),
     };
     let id = ApproverId::new("ann").expect("a name");
     let approver = Approver { id, key: SigningKey::from_bytes(&[7; 32]).verifying_key() };
@@ -226,6 +227,7 @@ fn reading(role: Role, connected: bool, commit: i64) -> SideReading {
         connected: Some(connected),
         sync_health: Some(SyncHealth::Healthy),
         replicas: Vec::new(),
+        members: None,
         database: Some(DatabaseReading {
             state: DatabaseState::Online,
             read_write: primary,

@@ -56,7 +56,7 @@ pub enum FailoverType {
     ForcedAllowDataLoss,
 }
 
-/// A failover was accepted, which is not to say that it succeeded.
+/// An order was accepted, which is not to say that it succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// Where to ask how it fares. `None` if ARM named no usable address: then only the link tells.
@@ -186,6 +186,15 @@ impl ArmClient {
         let url = self.url(&["distributedAvailabilityGroups", name, "failover"]);
         let request =
             self.writes.now().await.request(Method::POST, url).json(&Order { failover_type });
+        let answer = self.send(request, limit).await?;
+        Ok(self.accepted(&answer.headers))
+    }
+
+    /// Orders the deletion of the link, once. One that is not there is deleted like one that is: only
+    /// the operation says so.
+    pub async fn delete_link(&self, name: &str, limit: Duration) -> Result<Accepted, ArmError> {
+        let url = self.url(&["distributedAvailabilityGroups", name]);
+        let request = self.writes.now().await.request(Method::DELETE, url);
         let answer = self.send(request, limit).await?;
         Ok(self.accepted(&answer.headers))
     }

@@ -1,8 +1,8 @@
 //! From rows to evidence: what one server says of each of its links. Pure.
 
 use agent_core::{
-    DatabaseReading, DatabaseState, Lsn, PartnerReading, Role, SideReading, Silence, SilenceKind,
-    SyncHealth, SyncState,
+    DatabaseReading, DatabaseState, Lsn, Members, PartnerReading, Role, SideReading, Silence,
+    SilenceKind, SyncHealth, SyncState,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -36,6 +36,8 @@ pub(crate) struct GroupRow {
     pub(crate) role: Option<i32>,
     pub(crate) connected_state: Option<i32>,
     pub(crate) synchronization_health: Option<i32>,
+    /// The member of the group that the row is about.
+    pub(crate) member: Option<String>,
     /// The group of this server that the row's replica is, if it is one.
     pub(crate) local_group: Option<String>,
     /// What this server is within that group.
@@ -96,8 +98,18 @@ pub(crate) fn told(answer: &Answer, target: &LinkTarget) -> Result<Told, Silence
         database: database(answer, target, clock)?,
         partner: if role == Role::Primary { partner(answer, target, &rows, clock)? } else { None },
         replicas: Vec::new(),
+        members: members(&rows),
     };
     Ok(Told { reading, local })
+}
+
+/// What the two groups of the link are called, by a server that has one of them.
+fn members(rows: &[&GroupRow]) -> Option<Members> {
+    let own = rows.iter().find_map(|row| row.local_group.as_deref())?;
+    let other = rows.iter().filter(|row| row.local_group.is_none());
+    let other = other.filter_map(|row| row.member.as_deref()).next()?;
+    // They become part of statements, which quote them: nothing of a name may be lost.
+    Some(Members { own: own.to_owned(), other: other.to_owned() })
 }
 
 /// The row that tells this side's own role. Everything else is hearsay.

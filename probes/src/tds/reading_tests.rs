@@ -36,6 +36,7 @@ fn group(is_local: bool, role: i32) -> GroupRow {
         role: Some(role),
         connected_state: Some(1),
         synchronization_health: Some(2),
+        member: Some(if is_local { "ag1" } else { "mi" }.into()),
         local_group: is_local.then(|| "ag1".into()),
         local_role: is_local.then_some(1),
     }
@@ -179,6 +180,12 @@ fn a_primary_tells_of_itself_and_of_what_it_heard() {
                         },
                     ),
                     replicas: [],
+                    members: Some(
+                        Members {
+                            own: "ag1",
+                            other: "mi",
+                        },
+                    ),
                 },
             )
         "#]],

@@ -83,6 +83,7 @@ fn group_row(row: &Row) -> Result<GroupRow, TdsError> {
         role: small(row, "role")?,
         connected_state: small(row, "connected_state")?,
         synchronization_health: small(row, "synchronization_health")?,
+        member: text(row, "member_name")?,
         local_group: text(row, "local_group")?,
         local_role: small(row, "local_role")?,
     })

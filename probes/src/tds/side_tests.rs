@@ -28,6 +28,7 @@ fn told(role: Role, local: Option<Role>) -> Result<Told, Silence> {
             }),
             partner: None,
             replicas: Vec::new(),
+            members: None,
         },
         local,
     })

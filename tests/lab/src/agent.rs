@@ -114,6 +114,15 @@ impl Agent {
         self.http.post(&format!("/api/v1/links/{link}/proposals"), &body)
     }
 
+    /// Asks for a plan of any other kind.
+    ///
+    /// # Errors
+    /// Nobody answers; a refusal is an answer.
+    pub fn propose_kind(&self, link: &str, by: &str, kind: &str) -> Result<Answer> {
+        let body = json!({ "kind": kind, "by": by });
+        self.http.post(&format!("/api/v1/links/{link}/proposals"), &body)
+    }
+
     /// Hands in a signed ballot.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ impl Stage {
         let (kind, winner) = match words {
             ["forced", "failover"] => (PlanKind::ForcedFailover, None),
             ["planned", "failover"] => (PlanKind::PlannedFailover, None),
+            ["cutover"] => (PlanKind::Cutover, None),
             ["repair"] => (PlanKind::Repair, None),
             ["repair", "that", "keeps", side] => (PlanKind::Repair, Some(winner(side))),
             _ => return Err("nobody knows what that is".into()),

@@ -38,6 +38,9 @@ impl Facts {
             not_ready: control.and_then(not_ready),
             unfit: Side::BOTH.map(|side| reading(side).and_then(unfit)),
             unsaved: Vec::new(),
+            unnamed: reading(Side::SqlServer).is_none_or(|sql| sql.members.is_none()),
+            replicas: reading(Side::SqlServer).map_or(0, |sql| sql.replicas.len()),
+            no_control: false,
         }
     }
 
@@ -45,7 +48,7 @@ impl Facts {
     #[must_use]
     pub fn with(self, spec: &LinkSpec) -> Self {
         let unsaved = Side::BOTH.into_iter().filter(|side| spec.repair.place(*side).is_none());
-        Self { unsaved: unsaved.collect(), ..self }
+        Self { unsaved: unsaved.collect(), no_control: spec.arm_path.is_none(), ..self }
     }
 }
 
@@ -60,10 +63,41 @@ pub(crate) fn obstacle(
     match kind {
         PlanKind::ForcedFailover => facts.against_forced(target),
         PlanKind::PlannedFailover => facts.against_planned(target),
+        PlanKind::Cutover => facts.against_cutover(),
         PlanKind::Repair => facts.against_repair(target),
         // Whatever the versions: it changes no role.
         PlanKind::ReturnGuard => None,
     }
+}
+
+/// What whoever gives up a link for its copy in Azure has to know first.
+pub(crate) fn cutting(evidence: &Evidence) -> Vec<String> {
+    let facts = Facts::of(evidence, Some(Side::SqlServer));
+    let mut notes = Vec::new();
+    let both_ways = facts.back_from_azure(true);
+    match facts.engine {
+        Some(engine) if engine.both_ways() && both_ways == Back::AfterPatch => notes.push(format!(
+            "Patch first: with 2022 CU13 (16.0.4125.3) {engine} changes roles over the link and comes back over it, by a planned failover"
+        )),
+        Some(engine) if engine.both_ways() && both_ways == Back::OverTheLink => notes.push(format!(
+            "Advised instead: {engine} hands over by a planned failover, which keeps the link and the way back over it. The link can be dropped later, after the first full backup of the managed instance"
+        )),
+        Some(_) | None => {}
+    }
+    notes.push(match facts.back_from_azure(false) {
+        Back::Unknown => {
+            "NO WAY BACK over the link: it is gone afterwards. Whether by a restore is not known, for the update policy was not seen".to_string()
+        }
+        Back::ByExport => {
+            "NO WAY BACK but by export (bacpac, replication): the database in Azure can be restored on no SQL Server of this version".to_string()
+        }
+        back @ (Back::OverTheLink
+        | Back::AfterRepair
+        | Back::AfterPatch
+        | Back::ByRestore
+        | Back::ByNewLink) => format!("NO WAY BACK over the link: {back}"),
+    });
+    notes
 }
 
 /// What a move to `target` means for the way back, where a door closes.

@@ -30,6 +30,12 @@ pub struct Facts {
     pub unfit: [Option<String>; 2],
     /// Sides for which there is no place to save what only they have.
     pub unsaved: Vec<Side>,
+    /// SQL Server has not told what the two groups of the link are called.
+    pub unnamed: bool,
+    /// How many replicas SQL Server was found to have; 0 where it is one server.
+    pub replicas: usize,
+    /// No Azure Resource Manager is configured for the managed instance.
+    pub no_control: bool,
 }
 
 /// Something that can be done about a link.
@@ -131,6 +137,35 @@ impl Facts {
     /// Why a forced failover can't be made.
     pub(super) fn against_forced(&self, target: Side) -> Option<String> {
         self.never(target).or_else(|| self.unfit(target)).or_else(|| self.azure(target))
+    }
+
+    /// Why nobody can give up the link for the copy in Azure.
+    fn against_cutting(&self) -> Option<String> {
+        let target = Side::ManagedInstance;
+        let against = self.engine.and_then(Engine::without_link).or_else(|| self.unfed(target));
+        against.or_else(|| self.unfit(target)).or_else(|| self.azure(target))
+    }
+
+    /// Why the agent can't.
+    pub(super) fn against_cutover(&self) -> Option<String> {
+        let of_agent = || {
+            if self.no_control {
+                return Some(
+                    "only Azure Resource Manager deletes a link, and none is configured for the managed instance"
+                        .to_string(),
+                );
+            }
+            if self.replicas > 0 {
+                return Some(format!(
+                    "SQL Server is {} replicas, and no plan of this version ends a group of several: part 9 of the runbook",
+                    self.replicas
+                ));
+            }
+            self.unnamed.then(|| {
+                "SQL Server has not told what the two groups of the link are called".to_string()
+            })
+        };
+        self.against_cutting().or_else(of_agent)
     }
 
     /// Why the other side can't become the secondary of `winner`: it receives its log from then on.
@@ -254,10 +289,14 @@ impl Facts {
 
     fn cutover(&self) -> Way {
         let target = Side::ManagedInstance;
-        let against = self.engine.and_then(Engine::without_link).or_else(|| self.unfed(target));
-        let against = against.or_else(|| self.unfit(target)).or_else(|| self.azure(target));
+        // The agent has no plan where SQL Server is several replicas, and people have a way.
+        let offer = match (self.against_cutting(), self.against_cutover()) {
+            (Some(because), _) => Offer::Refused { because },
+            (None, Some(_)) => Offer::People { part: 9 },
+            (None, None) => Offer::Plan,
+        };
         let back = self.back_from_azure(false);
-        Way { over: Over::Cutover, target, offer: people(9, against), back }
+        Way { over: Over::Cutover, target, offer, back }
     }
 
     fn delete(&self) -> Way {

@@ -100,6 +100,10 @@ impl Estate {
                 }
                 over
             }
+            PlanKind::Cutover => match cuts_over(&view, over) {
+                Ok(target) => target,
+                Err(because) => return no_way(because),
+            },
             PlanKind::ReturnGuard => {
                 let because = "nobody asks for it: it was signed with a forced failover, and begins when the side that was lost returns";
                 return no_way(because.to_string());
@@ -122,6 +126,21 @@ impl Estate {
 
 fn no_way<T>(because: String) -> Result<T, Refusal> {
     Err(Refusal::NoSuchWay { because })
+}
+
+/// Where a cutover would lead now, or why there can be none.
+fn cuts_over(view: &View<'_>, over: Side) -> Result<Side, String> {
+    if over != Side::ManagedInstance {
+        return Err(format!(
+            "{} is the primary: a cutover leads from SQL Server to a managed instance",
+            over.other()
+        ));
+    }
+    let health = view.record.health;
+    if health != Health::Healthy {
+        return Err(format!("the health is {health}: a cutover takes two sides that are well"));
+    }
+    Ok(over)
 }
 
 /// The side whose data a repair would keep now, or why there can be none.

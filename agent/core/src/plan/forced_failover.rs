@@ -5,8 +5,8 @@ use alloc::{format, string::String, vec::Vec};
 use jiff::Timestamp;
 
 use super::{
-    Action, Lane, Plan, PlanKind, Route, Step, Undo, aftercare::aftercare, guard::standing_order,
-    ms, quoted,
+    Action, Lane, Method, Plan, PlanKind, Route, Step, Undo, aftercare::aftercare,
+    guard::standing_order, ms, quoted,
 };
 use crate::{
     names::{ProposalId, Side},
@@ -30,6 +30,7 @@ pub(crate) fn forced_failover(
     let mut routes = Vec::from([Route::Tsql { instance: instance.clone(), statement }]);
     if let Some(path) = spec.arm_path.as_ref().filter(|_| target == Side::ManagedInstance) {
         routes.push(Route::Arm {
+            method: Method::Post,
             path: format!("{path}/failover"),
             body: String::from(r#"{"failoverType":"ForcedAllowDataLoss"}"#),
         });

@@ -3,6 +3,7 @@
 //! One file per plan kind. A kind is a function from what is known of a link to a [`Plan`].
 
 mod aftercare;
+mod cutover;
 mod forced_failover;
 mod guard;
 mod planned_failover;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use self::{
+    cutover::{ATTEMPTS as CUTOVER_ATTEMPTS, cutover, drop_group, read_only},
     forced_failover::forced_failover,
     guard::ATTEMPTS as GUARD_ATTEMPTS,
     planned_failover::{ATTEMPTS as PLANNED_ATTEMPTS, planned_failover},
@@ -29,6 +31,8 @@ pub enum PlanKind {
     ForcedFailover,
     /// Both sides are well; nothing is lost and the link is kept.
     PlannedFailover,
+    /// Both sides have the same; the link is given up, and the copy in Azure goes on by itself.
+    Cutover,
     /// Both sides are primary; one of them becomes the secondary of the other.
     Repair,
     /// A side came back as primary though another has become it: its writers are stopped.
@@ -130,6 +134,33 @@ pub enum Action {
         logins: Vec<String>,
         disabled: bool,
     },
+    /// The instance commits only what the target has hardened too, and has nothing else; or it does not
+    /// wait for it any more.
+    CommitMode {
+        /// The primary.
+        instance: InstanceId,
+        target: InstanceId,
+        group: String,
+        database: String,
+        synchronous: bool,
+    },
+    /// The link is deleted, and the instance takes writes by itself.
+    LinkDeleted {
+        /// The managed instance.
+        instance: InstanceId,
+        /// The primary, of whose log nothing may be missing when the command leaves.
+        source: InstanceId,
+        group: String,
+        database: String,
+    },
+    /// The distributed availability group is not known on the instance any more.
+    GroupDropped { instance: InstanceId, group: String, database: String },
+    /// Nor is the database in a group of the instance's own.
+    LocalGroupDropped { instance: InstanceId, group: String, database: String, local: String },
+    /// The database is ONLINE, in no group, and takes no writes.
+    ReadOnly { instance: InstanceId, group: String, database: String },
+    /// The managed instance has made its first full backup since the link was deleted.
+    FirstBackup { instance: InstanceId, group: String, database: String },
     /// Somebody has looked whether a job backs up the log; what was found is in the entry.
     LogBackupsSeen { instance: InstanceId, group: String, database: String },
 }
@@ -160,10 +191,24 @@ pub struct Quiet {
 pub enum Route {
     /// Run a statement on an instance, in `master`.
     Tsql { instance: InstanceId, statement: String },
-    /// POST to Azure Resource Manager.
-    Arm { path: String, body: String },
+    /// A request to Azure Resource Manager.
+    Arm {
+        #[serde(default, skip_serializing_if = "Method::is_post")]
+        method: Method,
+        path: String,
+        body: String,
+    },
     /// Run a program of the operator's.
     Hook(Hook),
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    #[default]
+    Post,
+    Delete,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +220,26 @@ pub enum Undo {
     With(Box<Step>),
     /// The point of no return, shown to the approver.
     Impossible,
+}
+
+impl Method {
+    // What serde asks for takes a reference.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_post(&self) -> bool {
+        *self == Self::Post
+    }
+}
+
+impl PlanKind {
+    /// Whether it begins with both sides well and with the applications being stopped, and is taken
+    /// back as long as it can be.
+    #[must_use]
+    pub fn orderly(self) -> bool {
+        match self {
+            Self::PlannedFailover | Self::Cutover => true,
+            Self::ForcedFailover | Self::Repair | Self::ReturnGuard => false,
+        }
+    }
 }
 
 impl Plan {
@@ -220,8 +285,8 @@ impl Action {
     #[must_use]
     pub fn partner(&self) -> Option<&InstanceId> {
         match self {
-            Self::CaughtUp { target, .. } => Some(target),
-            Self::RolesChanged { source, .. } => Some(source),
+            Self::CaughtUp { target, .. } | Self::CommitMode { target, .. } => Some(target),
+            Self::RolesChanged { source, .. } | Self::LinkDeleted { source, .. } => Some(source),
             Self::TargetReady { .. }
             | Self::TargetPrimary { .. }
             | Self::TargetServing { .. }
@@ -233,6 +298,10 @@ impl Action {
             | Self::Demoted { .. }
             | Self::Following { .. }
             | Self::LoginsSet { .. }
+            | Self::GroupDropped { .. }
+            | Self::LocalGroupDropped { .. }
+            | Self::ReadOnly { .. }
+            | Self::FirstBackup { .. }
             | Self::LogBackupsSeen { .. } => None,
         }
     }
@@ -252,6 +321,12 @@ impl Action {
             | Self::Demoted { instance, group, database, .. }
             | Self::Following { instance, group, database }
             | Self::LoginsSet { instance, group, database, .. }
+            | Self::CommitMode { instance, group, database, .. }
+            | Self::LinkDeleted { instance, group, database, .. }
+            | Self::GroupDropped { instance, group, database }
+            | Self::LocalGroupDropped { instance, group, database, .. }
+            | Self::ReadOnly { instance, group, database }
+            | Self::FirstBackup { instance, group, database }
             | Self::LogBackupsSeen { instance, group, database } => (instance, group, database),
         }
     }
@@ -278,6 +353,7 @@ impl fmt::Display for PlanKind {
         f.write_str(match self {
             Self::ForcedFailover => "forced failover",
             Self::PlannedFailover => "planned failover",
+            Self::Cutover => "cutover",
             Self::Repair => "repair",
             Self::ReturnGuard => "return guard",
         })
@@ -327,6 +403,28 @@ impl fmt::Display for Action {
                 let state = if *disabled { "disabled" } else { "enabled" };
                 write!(f, "{} {state} on {instance}", logins.join(", "))
             }
+            Self::CommitMode { instance, target, database, synchronous, .. } => {
+                let how = if *synchronous { "only what" } else { "without waiting for what" };
+                write!(f, "{instance} commits to {database} {how} {target} has too")
+            }
+            Self::LinkDeleted { instance, database, .. } => {
+                write!(
+                    f,
+                    "the link is deleted, and {instance} takes writes to {database} by itself"
+                )
+            }
+            Self::GroupDropped { instance, group, .. } => {
+                write!(f, "the distributed group {group} is dropped on {instance}")
+            }
+            Self::LocalGroupDropped { instance, local, .. } => {
+                write!(f, "its own group {local} is dropped on {instance}")
+            }
+            Self::ReadOnly { instance, database, .. } => {
+                write!(f, "{database} on {instance} is READ_ONLY")
+            }
+            Self::FirstBackup { instance, database, .. } => {
+                write!(f, "{instance} has made its first full backup of {database}")
+            }
             Self::LogBackupsSeen { instance, database, .. } => {
                 write!(f, "the log backup jobs for {database} on {instance} have been looked at")
             }
@@ -338,7 +436,10 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tsql { instance, statement } => write!(f, "T-SQL on {instance}: {statement}"),
-            Self::Arm { path, body } => write!(f, "ARM POST {path} {body}"),
+            Self::Arm { method: Method::Post, path, body } => {
+                write!(f, "ARM POST {path} {body}")
+            }
+            Self::Arm { method: Method::Delete, path, .. } => write!(f, "ARM DELETE {path}"),
             Self::Hook(hook) => {
                 write!(f, "run {} (sha256 {})", hook.command.join(" "), hook.sha256)
             }

@@ -14,7 +14,8 @@ use alloc::{
 use jiff::Timestamp;
 
 use super::{
-    Action, Hook, Lane, Plan, PlanKind, Quiet, Route, Step, Undo, aftercare::aftercare, ms, quoted,
+    Action, Hook, Lane, Method, Plan, PlanKind, Quiet, Route, Step, Undo, aftercare::aftercare, ms,
+    quoted,
 };
 use crate::{
     names::{InstanceId, ProposalId, Side},
@@ -89,7 +90,7 @@ pub(crate) fn planned_failover(
 
 /// Applications are stopped by the operator's hook if there is one; else by people, and the step
 /// waits until the server shows that they are gone.
-fn quiesce(spec: &LinkSpec, source: &InstanceId, quiet: Quiet) -> Step {
+pub(super) fn quiesce(spec: &LinkSpec, source: &InstanceId, quiet: Quiet) -> Step {
     let (group, database) = (spec.group.clone(), spec.database.clone());
     let hook = spec.planned.applications.as_ref();
     let called = |verb: &str| {
@@ -136,6 +137,7 @@ fn routes(spec: &LinkSpec, target: Side) -> Vec<Route> {
     let mut routes = Vec::from([Route::Tsql { instance, statement }]);
     if let Some(path) = spec.arm_path.as_ref().filter(|_| target == Side::SqlServer) {
         routes.push(Route::Arm {
+            method: Method::Post,
             path: format!("{path}/failover"),
             body: String::from(r#"{"failoverType":"Planned"}"#),
         });

@@ -70,7 +70,13 @@ pub fn statement(reply: StatementReply, action: &Action, login: &str) -> Sent {
         Action::Quiesced { .. } => ending(n, login),
         Action::LoginsSet { .. } => setting_logins(n, login),
         Action::Following { .. } => resuming(n).unwrap_or_else(|| meaning(n, login)),
+        Action::ReadOnly { database, .. } => shutting(n, database, login),
         Action::TargetReady { .. }
+        | Action::CommitMode { .. }
+        | Action::LinkDeleted { .. }
+        | Action::GroupDropped { .. }
+        | Action::LocalGroupDropped { .. }
+        | Action::FirstBackup { .. }
         | Action::TargetPrimary { .. }
         | Action::TargetServing { .. }
         | Action::Admitted { .. }
@@ -151,6 +157,21 @@ fn setting_logins(number: u32, login: &str) -> (Meaning, Option<String>) {
             "GRANT ALTER ANY LOGIN TO [{login}] in master, and see that the logins of `links.guard` exist"
         ),
         15434 | 15247 => format!("GRANT ALTER ANY LOGIN TO [{login}] in master"),
+        _ => return meaning(number, login),
+    };
+    (Meaning::Refused(Again::SameRoute), Some(advice))
+}
+
+/// READ_ONLY takes a database that is in no group.
+fn shutting(number: u32, database: &str, login: &str) -> (Meaning, Option<String>) {
+    let advice = match number {
+        1468 => "it is still in a group: its own group has to be dropped first".to_owned(),
+        5011 | 15151 | 15247 | 262 => {
+            format!(
+                "GRANT ALTER ANY DATABASE TO [{login}] in master, or make {database} READ_ONLY yourself"
+            )
+        }
+        5061 | 5070 | 1205 | 5064 => "somebody holds it; it is tried again".to_owned(),
         _ => return meaning(number, login),
     };
     (Meaning::Refused(Again::SameRoute), Some(advice))

@@ -6,7 +6,10 @@ use super::{
     Writer,
     queries::{Question, local_groups, modes, synchronous, text},
 };
-use crate::{names::Side, plan::quoted};
+use crate::{
+    names::Side,
+    plan::{drop_group, read_only},
+};
 
 impl Writer<'_> {
     pub(super) fn give_up(&mut self) {
@@ -82,8 +85,18 @@ impl Writer<'_> {
         self.delete_link();
         let database = self.ask(Question::Database, &[Side::ManagedInstance]);
         self.page.step(&format!("{database}: ONLINE and READ_WRITE."));
-        self.page.step("Then drop the group on SQL Server, while nobody but you gets in. After that it can be stopped (part 8).");
+        self.page.step("Then drop the group on SQL Server, while nobody but you gets in.");
         self.drop_group();
+        self.page.step("Drop its own group too, by the name that this gives (only if nothing else is in it: REPLICAS), and make what is left READ_ONLY; in a group the engine refuses that (1468).");
+        self.sql(Side::SqlServer, local_groups());
+        let shut = format!("{};", read_only(&self.sheet.spec.database));
+        self.sql(Side::SqlServer, &shut);
+        let database = self.ask(Question::Database, &[Side::SqlServer]);
+        self.page.step(&format!(
+            "{database}: READ_ONLY. After that the applications' logins may be let in to its other databases again."
+        ));
+        let backups = self.ask(Question::FullBackups, &[Side::ManagedInstance]);
+        self.page.step(&format!("{backups}: a row with is_copy_only 0 that is newer than the deletion. Before there is one do not restart or stop {managed}."));
         self.let_in(Side::ManagedInstance);
     }
 
@@ -97,7 +110,7 @@ impl Writer<'_> {
     }
 
     fn drop_group(&mut self) {
-        let drop = format!("DROP AVAILABILITY GROUP {};", quoted(&self.sheet.spec.group));
+        let drop = format!("{};", drop_group(&self.sheet.spec.group));
         self.sql(Side::SqlServer, &drop);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     evidence::Vantage,
     forecast::seconds,
     names::Side,
-    plan::{Hook, Plan, PlanKind, Route, Undo, forced_failover, planned_failover},
+    plan::{Hook, Method, Plan, PlanKind, Route, Undo, forced_failover, planned_failover},
 };
 
 impl Writer<'_> {
@@ -172,7 +172,11 @@ impl Writer<'_> {
                         let side = if own { Side::SqlServer } else { Side::ManagedInstance };
                         self.sql(side, &format!("{statement};"));
                     }
-                    Route::Arm { path, body } => self.azure_failover(path, body),
+                    Route::Arm { method: Method::Post, path, body } => {
+                        self.azure_failover(path, body);
+                    }
+                    // It ends a link and changes no roles: see part 9.
+                    Route::Arm { method: Method::Delete, .. } => {}
                     Route::Hook(_) => {}
                 }
             }

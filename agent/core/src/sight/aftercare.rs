@@ -240,7 +240,7 @@ fn backs_up_log(command: &str, database: &str) -> bool {
         && (named || all.iter().any(|list| words.contains(list)))
 }
 
-fn lasting(seconds: i64) -> String {
+pub(super) fn lasting(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),

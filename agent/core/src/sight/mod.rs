@@ -6,6 +6,7 @@
 
 mod aftercare;
 mod calm;
+mod cutover;
 mod logins;
 mod planned;
 mod repair;
@@ -14,12 +15,13 @@ use alloc::{format, string::String};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::aftercare::nobody_looked;
+pub(crate) use self::{aftercare::nobody_looked, cutover::no_first_backup};
 pub use self::{
     aftercare::{
         BackupTaken, JobStep, LogBackups, backed_up, log_backups_seen, saved, still_saved,
     },
     calm::{Steadiness, Stillness},
+    cutover::{commit_mode, first_backup, still_equal},
     logins::{LoginState, logins_set},
     planned::{
         Activity, Status, User, admitted, caught_up, not_stopped, quiesced, roles_changed,
@@ -73,7 +75,8 @@ pub fn asks_control(work: &Work, sight: &Sight) -> bool {
     let by_arm = matches!(work.route, Some(Route::Arm { .. }));
     match (&work.action, sight) {
         (Action::TargetReady { .. }, Sight::Blind { .. })
-        | (Action::TargetServing { .. }, Sight::Holds { .. }) => true,
+        | (Action::TargetServing { .. }, Sight::Holds { .. })
+        | (Action::LinkDeleted { .. }, Sight::Holds { .. } | Sight::Not { .. }) => true,
         // A POST over an instance that is primary already would make it secondary again, so the
         // control plane must not believe that.
         (Action::TargetPrimary { .. }, Sight::Blind { .. } | Sight::Not { .. }) => by_arm,
@@ -91,6 +94,12 @@ pub fn asks_control(work: &Work, sight: &Sight) -> bool {
             | Action::Demoted { .. }
             | Action::Following { .. }
             | Action::LoginsSet { .. }
+            | Action::CommitMode { .. }
+            | Action::LinkDeleted { .. }
+            | Action::GroupDropped { .. }
+            | Action::LocalGroupDropped { .. }
+            | Action::ReadOnly { .. }
+            | Action::FirstBackup { .. }
             | Action::LogBackupsSeen { .. },
             Sight::Holds { .. }
             | Sight::Warned { .. }
@@ -110,6 +119,9 @@ pub fn with_control(
     sight: Sight,
     control: Result<ControlReading, Silence>,
 ) -> Sight {
+    if let Action::LinkDeleted { .. } = &work.action {
+        return cutover::by_both(sight, control);
+    }
     match sight {
         Sight::Blind { why } => match control {
             Ok(reading) => of_control(&work.action, &reading, &why),
@@ -183,12 +195,18 @@ pub fn of_side(action: &Action, reading: &SideReading, under_way: &UnderWay) -> 
         Action::SourceSecondary { .. } => source_secondary(action, reading),
         Action::Demoted { .. } => repair::demoted(reading, under_way, seen),
         Action::Following { .. } => repair::following(reading, seen),
+        Action::LinkDeleted { .. } => cutover::link_deleted(reading, seen),
+        Action::GroupDropped { .. } => cutover::group_dropped(reading, under_way, seen),
+        Action::LocalGroupDropped { .. } => cutover::local_dropped(reading, under_way, seen),
+        Action::ReadOnly { .. } => cutover::read_only(reading, seen),
         Action::Quiesced { .. }
         | Action::Admitted { .. }
         | Action::CaughtUp { .. }
         | Action::BackedUp { .. }
         | Action::Saved { .. }
         | Action::LoginsSet { .. }
+        | Action::CommitMode { .. }
+        | Action::FirstBackup { .. }
         | Action::LogBackupsSeen { .. } => {
             Sight::Blind { why: format!("{seen}, which says nothing of this step") }
         }
@@ -272,6 +290,12 @@ fn by_control(action: &Action, reading: &ControlReading, besides: &str) -> Sight
             | Action::Demoted { .. }
             | Action::Following { .. }
             | Action::LoginsSet { .. }
+            | Action::CommitMode { .. }
+            | Action::LinkDeleted { .. }
+            | Action::GroupDropped { .. }
+            | Action::LocalGroupDropped { .. }
+            | Action::ReadOnly { .. }
+            | Action::FirstBackup { .. }
             | Action::LogBackupsSeen { .. },
             _,
         ) => Sight::Blind { why: format!("{seen}, which says nothing of this step") },

@@ -64,6 +64,7 @@ fn side(role: Role) -> SideReading {
             suspended: Some(false),
         }),
         replicas: Vec::new(),
+        members: None,
     }
 }
 

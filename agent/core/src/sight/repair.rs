@@ -82,6 +82,7 @@ mod tests {
             }),
             partner: None,
             replicas: alloc::vec::Vec::new(),
+            members: None,
         }
     }
 

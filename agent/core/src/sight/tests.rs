@@ -46,6 +46,7 @@ fn reading(role: Role, database: Option<(DatabaseState, bool, Option<SyncState>)
         }),
         partner: None,
         replicas: Vec::new(),
+        members: None,
     }
 }
 

@@ -184,6 +184,7 @@ fn spec(name: &str) -> LinkSpec {
         planned: Planned::default(),
         repair: agent_core::Repair::default(),
         guard: agent_core::StandingOrder::default(),
+        cutover: agent_core::Cutover::default(),
     }
 }
 
@@ -240,5 +241,6 @@ fn reading(role: Role, connected: bool, commit: Timestamp) -> SideReading {
         database: Some(database),
         partner: primary.then_some(partner),
         replicas: Vec::new(),
+        members: None,
     }
 }

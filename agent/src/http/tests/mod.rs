@@ -195,6 +195,7 @@ fn spec() -> LinkSpec {
         planned: Planned::default(),
         repair: agent_core::Repair::default(),
         guard: agent_core::StandingOrder::default(),
+        cutover: agent_core::Cutover::default(),
     }
 }
 
@@ -254,6 +255,7 @@ fn healthy(vantage: Vantage, now: Timestamp) -> Observation {
         database: Some(database),
         partner: primary.then_some(partner),
         replicas: Vec::new(),
+        members: None,
     };
     let seen = Seen::Side(reading);
     Observation { link: link(), vantage, begun_at: now, at: now, late: false, seen }

@@ -10,6 +10,7 @@ SELECT
     CAST(rs.role AS int) AS role,
     CAST(rs.connected_state AS int) AS connected_state,
     CAST(rs.synchronization_health AS int) AS synchronization_health,
+    member.replica_server_name AS member_name,
     own.name AS local_group,
     CAST(mine.role AS int) AS local_role
 FROM (SELECT 1 AS one) AS anchor
