@@ -145,7 +145,7 @@ where
             match self.compare(&pending.entries) {
                 Ok(()) => self.accept(&pending.given, &pending.entries),
                 Err(Broken::Journal(error)) => return Err(error),
-                Err(Broken::Difference(difference)) if !self.ended_there(&difference) => {
+                Err(Broken::Difference(difference)) if !self.ended_there(&pending, &difference) => {
                     return Ok(self.differs(*with_given(difference, &pending.given)));
                 }
                 Err(Broken::Difference(_)) => self.gap(
@@ -167,8 +167,12 @@ where
         self.report
     }
 
-    /// Whether the journal ends where the two part, or goes on with another life.
-    fn ended_there(&self, difference: &Difference) -> bool {
+    /// Whether the journal ends before the turn, or goes on with another life there. The entries of a
+    /// turn are stored together or not at all: a journal with some of them was cut off.
+    fn ended_there(&self, pending: &Pending, difference: &Difference) -> bool {
+        if difference.seq > pending.given.follows + 1 {
+            return false;
+        }
         let entry = difference.journal.as_ref().map(|text| agent_core::read(text));
         match entry {
             None => true,

@@ -10,25 +10,63 @@ use anyhow::Context;
 use axum::Router;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use rustls::ServerConfig;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::SharedWorld;
 use crate::sql::Login;
 
-/// The listener of a stopped instance is bound again within this time, or its door is given up.
-const REBIND_TRIES: u32 = 200;
-const REBIND_PAUSE: Duration = Duration::from_millis(25);
+/// An instance that starts listens within this time, or its door is given up.
+const LISTEN_TRIES: u32 = 200;
+const LISTEN_PAUSE: Duration = Duration::from_millis(25);
 /// How long HTTP connections may finish what they do at the end.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// Takes a free port on loopback.
 pub(super) fn bind() -> anyhow::Result<(StdListener, u16)> {
-    let listener =
-        StdListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on 127.0.0.1")?;
-    listener.set_nonblocking(true).context("cannot make a listener non-blocking")?;
+    let listener = listener((Ipv4Addr::LOCALHOST, 0).into())?;
     let port = listener.local_addr().context("a listener has no address")?.port();
     Ok((listener, port))
+}
+
+fn listener(address: SocketAddr) -> anyhow::Result<StdListener> {
+    let listener =
+        StdListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    listener.set_nonblocking(true).context("cannot make a listener non-blocking")?;
+    Ok(listener)
+}
+
+/// A port of loopback that is ours for as long as this lives, also while nobody listens on it: who
+/// connects then is refused by it, and is not let in by whoever took it meanwhile.
+pub(super) struct Place {
+    address: SocketAddr,
+    /// Bound, and never listening.
+    _kept: TcpSocket,
+}
+
+impl Place {
+    /// Takes a free port.
+    pub(super) fn take() -> anyhow::Result<Place> {
+        let kept = TcpSocket::new_v4().context("there is no socket")?;
+        // Nobody else has the port; only then may a listener of ours have it beside this.
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        kept.bind(any).context("cannot take a port of 127.0.0.1")?;
+        kept.set_reuseaddr(true).context("cannot share a port")?;
+        let address = kept.local_addr().context("a socket has no address")?;
+        Ok(Place { address, _kept: kept })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Listens on it.
+    pub(super) fn open(&self) -> anyhow::Result<StdListener> {
+        listener(self.address)
+    }
 }
 
 /// The same for datagrams.
@@ -69,19 +107,19 @@ pub(super) struct TdsDoor {
 /// replica there the port refuses.
 pub(super) async fn tds(
     door: TdsDoor,
-    listener: StdListener,
+    place: Place,
+    first: StdListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let address = listener.local_addr().context("a listener has no address")?;
-    let mut listener = Some(TcpListener::from_std(listener).context("a listener is not usable")?);
+    let mut first = Some(TcpListener::from_std(first).context("a listener is not usable")?);
     loop {
         if door.instance().is_none() {
-            listener = None;
+            first = None;
         }
         let Some(Some(instance)) = changed(&door, None, &stop).await else { return Ok(()) };
-        let open = match listener.take() {
+        let open = match first.take() {
             Some(open) => open,
-            None => rebind(address, door.behind.name()).await?,
+            None => listen(place.address, door.behind.name()).await?,
         };
         let serve = crate::tds::serve(
             open,
@@ -194,15 +232,39 @@ async fn changed(
     }
 }
 
-async fn rebind(address: SocketAddr, instance: &str) -> anyhow::Result<TcpListener> {
+async fn listen(address: SocketAddr, instance: &str) -> anyhow::Result<TcpListener> {
     let mut last = None;
-    for _ in 0..REBIND_TRIES {
+    for _ in 0..LISTEN_TRIES {
         match TcpListener::bind(address).await {
             Ok(listener) => return Ok(listener),
             Err(error) => last = Some(error),
         }
-        tokio::time::sleep(REBIND_PAUSE).await;
+        tokio::time::sleep(LISTEN_PAUSE).await;
     }
     let error = last.map_or_else(|| anyhow::anyhow!("no try"), anyhow::Error::from);
-    Err(error.context(format!("cannot listen on {address} again for {instance}")))
+    Err(error.context(format!("cannot listen on {address} for {instance}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_ours_while_nobody_listens() {
+        let place = Place::take().expect("a port");
+        for _ in 0..2 {
+            let refused = tokio::net::TcpStream::connect(place.address).await;
+            let kind = refused.expect_err("nobody listens").kind();
+            assert_eq!(kind, std::io::ErrorKind::ConnectionRefused);
+            let other = TcpSocket::new_v4().expect("a socket");
+            let kind = other.bind(place.address).expect_err("it is taken").kind();
+            assert_eq!(kind, std::io::ErrorKind::AddrInUse);
+
+            let open = listen(place.address, "sql01").await.expect("it is ours");
+            let (one, other) = tokio::join!(open.accept(), async {
+                tokio::net::TcpStream::connect(place.address).await
+            });
+            one.and(other).expect("somebody listens");
+        }
+    }
 }

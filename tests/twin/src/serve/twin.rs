@@ -175,12 +175,13 @@ impl Opening {
     ) -> anyhow::Result<SqlEndpoint> {
         let logins: Arc<[Login]> = self.people.logins().into();
         let LoginEndpoint { user, password } = self.people.agent();
-        let (listener, port) = doors::bind()?;
+        let place = doors::Place::take()?;
+        let (port, first) = (place.port(), place.open()?);
         let name = behind.name().to_owned();
         self.world.with(|world| world.know_port(&name, port));
         let tls = self.tls.tds.clone();
         let door = TdsDoor { world: self.world.clone(), behind, tls, logins };
-        self.tasks.spawn(doors::tds(door, listener, self.stop.clone()));
+        self.tasks.spawn(doors::tds(door, place, first, self.stop.clone()));
         Ok(SqlEndpoint {
             host: "localhost".to_owned(),
             port,
