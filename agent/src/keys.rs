@@ -16,6 +16,15 @@ use ed25519_dalek::{
 
 /// What a public key begins with in the configuration.
 const PREFIX: &str = "ed25519:";
+/// Public keys whose private ones are printed where everybody reads them: the examples of RFC 8032,
+/// section 7.1. Whoever copies one from there lets the world sign.
+const PUBLISHED: [&str; 5] = [
+    "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    "PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=",
+    "/FHNjmIYoaONpH7QAjDwWAgW7RO6MwOsXeuRFUiQgCU=",
+    "J4EX/BRMcjQPZ9DyMW6Dhs7/vyskKMnFH+98WX8dQm4=",
+    "7Bcrk61eVjv0kyxw4SRQNMNUZ+8u/U1k6/gZaDRn4r8=",
+];
 /// A key of ours has some 120 bytes.
 const LONGEST_BYTES: u64 = 16 * 1024;
 
@@ -117,6 +126,12 @@ pub fn parse_public(text: &str) -> Result<VerifyingKey, String> {
     if key.is_weak() {
         return Err("this key is weak: anybody could sign for it".to_owned());
     }
+    if PUBLISHED.contains(&digits) {
+        return Err(
+            "this key is an example whose private key is published: anybody could sign with it"
+                .to_owned(),
+        );
+    }
     Ok(key)
 }
 
@@ -125,6 +140,14 @@ mod tests {
     use std::fs::{self, Permissions};
 
     use super::*;
+
+    #[test]
+    fn a_key_that_everybody_has_is_refused() {
+        for digits in PUBLISHED {
+            let why = parse_public(&format!("{PREFIX}{digits}")).expect_err("it is published");
+            assert!(why.contains("published"), "{why}");
+        }
+    }
 
     #[test]
     fn a_key_goes_to_its_file_and_comes_back() {

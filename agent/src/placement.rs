@@ -61,6 +61,11 @@ fn unasked(config: &Config) -> PlacementQuestion {
         servers: Vec::new(),
         parts: Vec::new(),
         needed: Vec::new(),
+        unsaid: stated(config)
+            .into_iter()
+            .filter(|(_, hosts, _)| hosts.is_none())
+            .map(|(what, _, key)| (what, key))
+            .collect(),
         paper: paper(config),
         listen: Some(config.http.listen),
         approvers: config.roster.approvers.len(),
@@ -118,13 +123,22 @@ fn needed(config: &Config) -> Vec<(Door, &'static str)> {
             move |host: &String| (Door { name: format!("{what} {host}"), host: host.clone() }, key);
         hosts.iter().map(door).collect::<Vec<_>>()
     };
-    let settings = &config.placement;
-    let access = "the approvers' access";
-    let mut all = named("the mail relay", &settings.mail_relays, "placement.mail_relays");
-    all.extend(named(access, &settings.approver_access, "placement.approver_access"));
+    let mut all = Vec::new();
+    for (what, hosts, key) in stated(config) {
+        all.extend(named(what, hosts.unwrap_or_default(), key));
+    }
     let folders = "schedule.runbook_folders";
     all.extend(named("the file server of runbooks", &file_servers(config), folders));
     all
+}
+
+/// What only the configuration can say, each with its key.
+fn stated(config: &Config) -> [(&'static str, Option<&[String]>, &'static str); 2] {
+    let settings = &config.placement;
+    [
+        ("the mail relay", settings.mail_relays.as_deref(), "placement.mail_relays"),
+        ("the approvers' access", settings.approver_access.as_deref(), "placement.approver_access"),
+    ]
 }
 
 /// Those that hold copies of the runbook, each once.

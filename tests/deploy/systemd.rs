@@ -120,7 +120,7 @@ fn configuration(folder: &Path) -> PathBuf {
          address_file = \"address\"\n\
          [quorum]\nforced = 1\n\
          [approvers.alice]\n\
-         public_key = \"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"\n{}{}\
+         public_key = \"ed25519:ZUkD6B2rMPXXiiXEeErwwQiCjoXrrk/+fscrZKk1d2I=\"\n{}{}\
          [[links]]\nname = \"orders\"\nsql_server = \"sql\"\nmanaged_instance = \"mi\"\n\
          database = \"Orders\"\n",
         instance("sql_servers", "sql"),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use agent_core::{
-    Hook, StepRef, Work,
+    Hook, LinkSpec, StepRef, Work,
     deed::Sent,
     reply::{self, HookEnd},
     sight::Status,
@@ -43,11 +43,14 @@ const WORDS_MOST: usize = 200;
 /// `timeout` has ended it, politely and not so.
 const TIMED_OUT: [i32; 2] = [124, 137];
 
+/// What a hook is told of the plan.
+type Surroundings = [(&'static str, String); 5];
+
 /// Runs the hook, once.
 pub(super) async fn send(hook: &Hook, work: &Work, limit: Duration) -> Sent {
     let name = hook.command.join(" ");
     let within = within(hook).min(limit);
-    let end = run(hook, work, within).await;
+    let end = run(hook, surroundings(work), within).await;
     if let HookEnd::Code { code: 0, last } = &end {
         tracing::info!(hook = name, last, "the hook has done it");
     }
@@ -58,10 +61,24 @@ pub(super) async fn send(hook: &Hook, work: &Work, limit: Duration) -> Sent {
 pub(super) async fn status(hook: &Hook, work: &Work) -> Result<Status, String> {
     let name = hook.command.join(" ");
     let within = within(hook).min(STATUS_MOST);
-    reply::hook_status(&name, within, run(hook, work, within).await)
+    reply::hook_status(&name, within, run(hook, surroundings(work), within).await)
 }
 
-async fn run(hook: &Hook, work: &Work, within: Duration) -> HookEnd {
+/// The same where no plan is carried out: as proposal and step it gets 0.
+pub(crate) async fn answer(hook: &Hook, link: &LinkSpec) -> Result<Status, String> {
+    let name = hook.command.join(" ");
+    let within = within(hook).min(STATUS_MOST);
+    let around = [
+        ("DR_AGENT_LINK", link.id.to_string()),
+        ("DR_AGENT_DATABASE", link.database.clone()),
+        ("DR_AGENT_INSTANCE", link.sql_server.to_string()),
+        ("DR_AGENT_PROPOSAL", "0".to_owned()),
+        ("DR_AGENT_STEP", "0".to_owned()),
+    ];
+    reply::hook_status(&name, within, run(hook, around, within).await)
+}
+
+async fn run(hook: &Hook, around: Surroundings, within: Duration) -> HookEnd {
     let Some((program, arguments)) = hook.command.split_first() else {
         return HookEnd::NotRun("the signed hook names no program".into());
     };
@@ -77,7 +94,9 @@ async fn run(hook: &Hook, work: &Work, within: Duration) -> HookEnd {
         .arg(program)
         .args(arguments)
         .env_clear()
-        .envs(surroundings(work))
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("LANG", "C.UTF-8")
+        .envs(around)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -151,11 +170,9 @@ async fn same_file(program: String, signed: String) -> Result<(), String> {
     judged.await.unwrap_or_else(|error| Err(format!("the hook was not read: {error}")))
 }
 
-fn surroundings(work: &Work) -> [(&'static str, String); 7] {
+fn surroundings(work: &Work) -> Surroundings {
     let step = work.step;
     [
-        ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
-        ("LANG", "C.UTF-8".to_owned()),
         ("DR_AGENT_LINK", work.link.to_string()),
         ("DR_AGENT_DATABASE", work.action.database().to_owned()),
         ("DR_AGENT_INSTANCE", work.action.instance().to_string()),

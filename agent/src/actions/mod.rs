@@ -7,7 +7,7 @@
 
 mod arm;
 mod handover;
-mod hook;
+pub(crate) mod hook;
 mod saving;
 mod tsql;
 mod warm;

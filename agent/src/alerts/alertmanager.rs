@@ -4,7 +4,8 @@
 //! An episode is one alert with severity `warning` from its beginning to its end, and beside it one
 //! with severity `page` while a human has to act. Their labels never change, so however much happens
 //! in an episode it is one page; what happens stands in the annotations. While the receiver is away
-//! only the newest state of each episode is kept: an alert that is over needs no page any more.
+//! only the newest state of each episode is kept: an alert that is over needs no page any more. That
+//! there was one is told by a notice.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,8 +17,8 @@ use super::{
     files::Place,
     notice::Notice,
     post::Parcel,
-    pump::Shape,
-    story::{Change, Episode},
+    pump::{PASSED_MOST, Refused, Shape, Taken},
+    story::{Change, Episode, Paged},
     tail::Item,
     words,
 };
@@ -47,13 +48,35 @@ pub(super) struct Alertmanager {
     /// The newest change of each episode that is not over.
     active: BTreeMap<Seq, Change>,
     repeat_at: Option<Timestamp>,
-    sending: Vec<Seq>,
+    sending: Vec<Which>,
+    /// The newest page of each open episode that the receiver has had, by its beginning.
+    paged: BTreeMap<Seq, Timestamp>,
+    manner: Manner,
     /// The newest notice of each kind and link that is not told.
-    notices: BTreeMap<(&'static str, String), Notice>,
-    /// Places of those that are being sent.
-    sending_notices: Vec<(&'static str, String)>,
+    notices: BTreeMap<Topic, Notice>,
     /// Where the sink is once nothing waits.
     place: Option<Place>,
+}
+
+/// The kind of a notice, and its link.
+type Topic = (&'static str, String);
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Which {
+    Episode(Seq),
+    Notice(Topic),
+}
+
+/// How they go out.
+#[derive(Debug, Default)]
+enum Manner {
+    #[default]
+    Together,
+    /// For a request with several was refused as such. With those that were refused alone.
+    OneByOne(Vec<Which>),
+    /// Another one has been taken; these are tried once more.
+    Judging(Vec<Which>),
 }
 
 /// An alert as the API takes it.
@@ -140,8 +163,9 @@ impl Alertmanager {
             active: BTreeMap::new(),
             repeat_at: None,
             sending: Vec::new(),
+            paged: BTreeMap::new(),
+            manner: Manner::Together,
             notices: BTreeMap::new(),
-            sending_notices: Vec::new(),
             place: None,
         }
     }
@@ -180,22 +204,87 @@ impl Make {
 }
 
 impl Make {
-    fn short<'a>(&'a self, notice: &'a Notice, now: Timestamp) -> Short<'a> {
+    fn notice<'a>(&'a self, notice: &'a Notice, now: Timestamp) -> Short<'a> {
+        let says = ShortAnnotations { summary: notice.title(), description: notice.text() };
+        self.short((notice.event.name(), notice.link()), says, (notice.at, now))
+    }
+
+    /// That there was a page which nobody got.
+    fn missed<'a>(&'a self, change: &'a Change, page: Paged, now: Timestamp) -> Short<'a> {
+        let until = page.until.unwrap_or(change.at);
+        let text = words::text(change);
+        let says = ShortAnnotations {
+            summary: format!("missed page: {}", words::title(change)),
+            description: format!(
+                "There was a page from {:.0} to {until:.0}, while this receiver was away.\n{text}",
+                page.since
+            ),
+        };
+        let link = Some(change.episode.link.as_str());
+        self.short(("page_missed", link), says, (until, now))
+    }
+
+    fn short<'a>(
+        &'a self,
+        (event, link): (&'static str, Option<&'a str>),
+        annotations: ShortAnnotations,
+        (at, now): (Timestamp, Timestamp),
+    ) -> Short<'a> {
         let lasts = SignedDuration::try_from(self.repeat_every).unwrap_or(SignedDuration::MAX);
         Short {
             labels: ShortLabels {
                 agent: &self.agent,
                 alertname: "DrAgentNotice",
-                event: notice.event.name(),
-                link: notice.link(),
+                event,
+                link,
                 sender: "dr-agent",
                 severity: "info",
             },
-            annotations: ShortAnnotations { summary: notice.title(), description: notice.text() },
-            starts_at: notice.at,
+            annotations,
+            starts_at: at,
             ends_at: now.checked_add(lasts).unwrap_or(Timestamp::MAX),
             generator_url: self.external_url.as_deref(),
         }
+    }
+}
+
+impl Alertmanager {
+    /// What goes out next.
+    fn due(&self) -> Vec<Which> {
+        let episodes = self.waiting.keys().copied().map(Which::Episode);
+        let notices = self.notices.keys().cloned().map(Which::Notice);
+        match &self.manner {
+            Manner::Together => episodes.take(TOGETHER).chain(notices.take(TOGETHER)).collect(),
+            Manner::OneByOne(refused) => {
+                let next = episodes.chain(notices).find(|which| !refused.contains(which));
+                next.into_iter().collect()
+            }
+            Manner::Judging(suspects) => suspects.first().into_iter().cloned().collect(),
+        }
+    }
+
+    /// It is told, or given up.
+    fn done(&mut self, which: &Which) -> Option<Change> {
+        match which {
+            Which::Episode(id) => self.waiting.remove(id),
+            Which::Notice(topic) => {
+                self.notices.remove(topic);
+                None
+            }
+        }
+    }
+
+    /// Where that leads.
+    fn place(&mut self) -> Option<Place> {
+        self.place.take_if(|_| self.waiting.is_empty() && self.notices.is_empty())
+    }
+
+    /// A page that is over before the receiver had it.
+    fn missed_page(&self, change: &Change) -> Option<Paged> {
+        let episode = &change.episode;
+        let page = episode.page?;
+        let had = self.paged.get(&episode.id) == Some(&page.since);
+        (!had && (episode.over.is_some() || page.until.is_some())).then_some(page)
     }
 }
 
@@ -225,6 +314,8 @@ impl Shape for Alertmanager {
     }
 
     fn resume(&mut self, standing: Vec<Change>, now: Timestamp) {
+        let page = |change: &Change| Some((change.episode.id, change.episode.page?.since));
+        self.paged = standing.iter().filter_map(page).collect();
         self.active = standing.into_iter().map(|change| (change.episode.id, change)).collect();
         self.repeat_at = Some(now);
     }
@@ -239,29 +330,79 @@ impl Shape for Alertmanager {
         }
         let make = &self.make;
         self.waiting.retain(|_, change| !make.alerts(change, now).is_empty());
-        let together: Vec<(&Seq, &Change)> = self.waiting.iter().take(TOGETHER).collect();
-        let notices: Vec<_> = self.notices.iter().take(TOGETHER).collect();
+        if self.due().is_empty() {
+            self.manner = Manner::Together;
+        }
+        let due = self.due();
+        let (mut together, mut notices) = (Vec::new(), Vec::new());
+        for which in &due {
+            match which {
+                Which::Episode(id) => together.extend(self.waiting.get(id)),
+                Which::Notice(topic) => notices.extend(self.notices.get(topic)),
+            }
+        }
         if together.is_empty() && notices.is_empty() {
             return None;
         }
-        let alerts = together.iter().flat_map(|(_, change)| make.alerts(change, now));
-        let short = notices.iter().map(|(_, notice)| make.short(notice, now));
+        let alerts = together.iter().flat_map(|change| make.alerts(change, now));
+        let missed = together.iter().filter_map(|change| {
+            let page = self.missed_page(change)?;
+            Some(make.missed(change, page, now))
+        });
+        let short = notices.iter().map(|notice| make.notice(notice, now));
         let alerts: Vec<Sent<'_>> =
-            alerts.map(Sent::Episode).chain(short.map(Sent::Notice)).collect();
+            alerts.map(Sent::Episode).chain(missed.chain(short).map(Sent::Notice)).collect();
         let body = serde_json::to_vec(&alerts).unwrap_or_default();
-        self.sending = together.into_iter().map(|(id, _)| *id).collect();
-        self.sending_notices = notices.into_iter().map(|(key, _)| key.clone()).collect();
+        self.sending = due;
         Some(Parcel { headers: Vec::new(), body })
     }
 
-    fn taken(&mut self) -> Option<Place> {
-        for id in self.sending.drain(..) {
-            self.waiting.remove(&id);
+    fn taken(&mut self) -> Taken {
+        for which in std::mem::take(&mut self.sending) {
+            let Some(Change { episode, .. }) = self.done(&which) else { continue };
+            if episode.over.is_some() {
+                self.paged.remove(&episode.id);
+            } else if let Some(page) = episode.page {
+                self.paged.insert(episode.id, page.since);
+            }
         }
-        for key in self.sending_notices.drain(..) {
-            self.notices.remove(&key);
+        self.manner = match std::mem::take(&mut self.manner) {
+            Manner::Together => Manner::Together,
+            Manner::OneByOne(refused) if refused.is_empty() => Manner::OneByOne(refused),
+            Manner::OneByOne(refused) => Manner::Judging(refused),
+            Manner::Judging(suspects) => judging(suspects),
+        };
+        let judging = !matches!(self.manner, Manner::Together);
+        Taken { place: self.place(), judging }
+    }
+
+    fn refused(&mut self) -> Refused {
+        let all = self.waiting.len() + self.notices.len();
+        let Some(newest) = std::mem::take(&mut self.sending).pop() else { return Refused::Wait };
+        match std::mem::take(&mut self.manner) {
+            Manner::Together if all > 1 => {
+                self.manner = Manner::OneByOne(Vec::new());
+                Refused::Next
+            }
+            Manner::Together => Refused::Wait,
+            Manner::OneByOne(mut refused) => {
+                refused.push(newest);
+                if refused.len() >= all.min(PASSED_MOST) {
+                    return Refused::Wait;
+                }
+                self.manner = Manner::OneByOne(refused);
+                Refused::Next
+            }
+            Manner::Judging(suspects) => {
+                self.manner = judging(suspects);
+                self.done(&newest);
+                Refused::GivenUp(self.place())
+            }
         }
-        self.place.take_if(|_| self.waiting.is_empty() && self.notices.is_empty())
+    }
+
+    fn back(&mut self) {
+        self.manner = Manner::Together;
     }
 
     fn oldest(&self) -> Option<Timestamp> {
@@ -272,6 +413,14 @@ impl Shape for Alertmanager {
     fn wake(&self) -> Option<Timestamp> {
         self.repeat_at.filter(|_| !self.active.is_empty())
     }
+}
+
+/// The first of them is judged.
+fn judging(mut suspects: Vec<Which>) -> Manner {
+    if !suspects.is_empty() {
+        suspects.remove(0);
+    }
+    if suspects.is_empty() { Manner::Together } else { Manner::Judging(suspects) }
 }
 
 fn annotations(change: &Change) -> Annotations {

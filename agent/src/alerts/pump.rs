@@ -27,10 +27,14 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What is not told when the agent stops may still go out for so long. The rest goes out after the
 /// next start.
 const LAST_LAP: Duration = Duration::from_secs(2);
-/// A message that the receiver refuses as such is given up after so many tries and so much time: it
-/// must not hold up those behind it, and a receiver that is just being replaced refuses everything.
+/// What the receiver refuses as such is passed over after so many tries and so much time, and given
+/// up if it is refused once more after something behind it was taken: it must not hold up the others,
+/// and one that refuses those too (it is being replaced, or a gateway before it has lost it) loses
+/// nothing.
 const REFUSALS: u32 = 5;
 const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(120);
+/// So many are passed over at the most before the first one is tried again.
+pub(super) const PASSED_MOST: usize = 8;
 
 /// How a receiver wants to be told.
 pub(super) trait Shape: Send {
@@ -49,14 +53,39 @@ pub(super) trait Shape: Send {
     /// The next request, made anew for each try; None if there is nothing to tell.
     fn parcel(&mut self, now: Timestamp) -> Option<Parcel>;
 
-    /// The receiver has the newest parcel. Gives the place to which that leads.
-    fn taken(&mut self) -> Option<Place>;
+    /// The receiver has the newest parcel.
+    fn taken(&mut self) -> Taken;
+
+    /// The newest parcel is refused as such, and was so for long.
+    fn refused(&mut self) -> Refused;
+
+    /// All of it was in vain: everything is tried again from the beginning.
+    fn back(&mut self);
 
     /// Time of the oldest change that is not told.
     fn oldest(&self) -> Option<Timestamp>;
 
     /// When there will be something to tell, though nothing changes.
     fn wake(&self) -> Option<Timestamp>;
+}
+
+/// What follows from a parcel that was taken.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// The place to which that leads.
+    pub(super) place: Option<Place>,
+    /// Something that was passed over comes next: one refusal more is enough.
+    pub(super) judging: bool,
+}
+
+/// What follows from one that is refused as such.
+pub(super) enum Refused {
+    /// What comes behind it, or a part of it, is tried at once.
+    Next,
+    /// There is nothing else that could be tried.
+    Wait,
+    /// It is given up, and this is the place to which that leads.
+    GivenUp(Option<Place>),
 }
 
 pub(super) struct Pump<S> {
@@ -163,29 +192,39 @@ impl<S: Shape> Pump<S> {
                 if tries.failures > 0 {
                     tracing::info!(receiver = %self.post.place(), "alerts are taken again");
                 }
-                *tries = Tries::default();
-                self.took().await?;
+                let Taken { place, judging } = self.shape.taken();
+                if !judging {
+                    *tries = Tries::default();
+                }
+                self.reached(place).await?;
             }
             Outcome::Failed { why, after } => {
+                self.shape.back();
                 return Ok(Next::Rest(self.failed(&why, tries, after)));
             }
             Outcome::Refused { why } => {
                 tries.refusals = tries.refusals.saturating_add(1);
                 let since = *tries.refused.get_or_insert(now);
-                if tries.refusals < REFUSALS || now.duration_since(since) < REFUSED_FOR {
-                    return Ok(Next::Rest(self.failed(&why, tries, None)));
+                let long = tries.refusals >= REFUSALS && now.duration_since(since) >= REFUSED_FOR;
+                match if long { self.shape.refused() } else { Refused::Wait } {
+                    Refused::Next => self.status.failed(&why),
+                    Refused::Wait => {
+                        self.shape.back();
+                        return Ok(Next::Rest(self.failed(&why, tries, None)));
+                    }
+                    Refused::GivenUp(place) => {
+                        tracing::error!(receiver = %self.post.place(), "an alert is given up: {why}");
+                        self.status.given_up();
+                        self.reached(place).await?;
+                    }
                 }
-                tracing::error!(receiver = %self.post.place(), "an alert is given up: {why}");
-                self.status.given_up();
-                *tries = Tries::default();
-                self.took().await?;
             }
         }
         Ok(Next::Go)
     }
 
-    async fn took(&mut self) -> Result<(), AlertError> {
-        if let Some(place) = self.shape.taken() {
+    async fn reached(&mut self, place: Option<Place>) -> Result<(), AlertError> {
+        if let Some(place) = place {
             self.tail.save(place).await?;
             self.status.at(place.mark.seq, self.shape.oldest());
         }

@@ -32,6 +32,16 @@ pub(super) enum Told {
     Notice(Notice),
 }
 
+impl Told {
+    /// Where the sink is once it has been told.
+    pub(super) fn place(&self) -> Option<Place> {
+        match self {
+            Self::Change(item) => item.place,
+            Self::Notice(notice) => Some(notice.place),
+        }
+    }
+}
+
 /// What there is to do at the beginning.
 pub(super) struct Begun {
     /// What follows from the beginning itself: a new receiver is told how things stand, an old one
@@ -67,6 +77,7 @@ impl Tail {
         let end = place.map_or(head, |place| place.mark);
         self.stories.clear();
         self.at = Place { mark: base, ..START };
+        let mut calm = self.at;
         while self.at.mark.seq < end.seq {
             let left = usize::try_from(end.seq - self.at.mark.seq).unwrap_or(PAGE).min(PAGE);
             let page = self.files.read_after(self.at.mark.seq, left).await?;
@@ -75,11 +86,18 @@ impl Tail {
             }
             for stored in &page {
                 self.take(stored);
+                if self.at.calm {
+                    calm = self.at;
+                }
             }
         }
-        if let Some(place) = place {
-            self.stories.told(place.timed);
-            self.at.timed = place.timed;
+        match place {
+            Some(place) => {
+                self.stories.told(place.timed);
+                self.at.timed = place.timed;
+            }
+            // As long as it has not been told how things stand, a restart goes on from before them.
+            None => self.save(calm).await?,
         }
         let dropped = self.stories.drop_others(links, now);
         self.at.calm = self.stories.calm();

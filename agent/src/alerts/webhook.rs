@@ -22,7 +22,7 @@ use super::{
     files::Place,
     notice::Notice,
     post::Parcel,
-    pump::Shape,
+    pump::{PASSED_MOST, Refused, Shape, Taken},
     story::{Change, News, Proposed},
     tail::{Item, Told},
     words,
@@ -36,6 +36,12 @@ pub(super) struct Webhook {
     make: Make,
     secret: SecretSource,
     waiting: VecDeque<Told>,
+    /// So many of them were refused as such, and the one behind them is tried.
+    passed: usize,
+    /// One behind so many has been taken; they are tried once more.
+    judged: usize,
+    /// Where it leads once those are told or given up.
+    beyond: Option<Place>,
 }
 
 /// What messages are made with.
@@ -122,7 +128,16 @@ struct Notification<'a> {
 
 impl Webhook {
     pub(super) fn new(make: Make, secret: SecretSource) -> Self {
-        Self { make, secret, waiting: VecDeque::new() }
+        Self { make, secret, waiting: VecDeque::new(), passed: 0, judged: 0, beyond: None }
+    }
+}
+
+impl Webhook {
+    /// The first one is gone, told or given up. What was told beyond it counts with the last of those
+    /// that had been passed over.
+    fn judge(&mut self, place: Option<Place>) -> Option<Place> {
+        self.judged = self.judged.saturating_sub(1);
+        if self.judged == 0 { self.beyond.take().or(place) } else { place }
     }
 }
 
@@ -217,7 +232,7 @@ impl Shape for Webhook {
     fn resume(&mut self, _standing: Vec<Change>, _now: Timestamp) {}
 
     fn parcel(&mut self, now: Timestamp) -> Option<Parcel> {
-        let (id, body) = match self.waiting.front()? {
+        let (id, body) = match self.waiting.get(self.passed)? {
             Told::Change(Item { change, .. }) => (id(change), self.make.body(change)),
             Told::Notice(notice) => (notice.id(), self.make.notice(notice)),
         };
@@ -230,11 +245,35 @@ impl Shape for Webhook {
         Some(Parcel { headers, body })
     }
 
-    fn taken(&mut self) -> Option<Place> {
-        match self.waiting.pop_front()? {
-            Told::Change(item) => item.place,
-            Told::Notice(notice) => Some(notice.place),
+    fn taken(&mut self) -> Taken {
+        let told = self.waiting.remove(self.passed).and_then(|told| told.place());
+        match std::mem::take(&mut self.passed) {
+            0 => {
+                let place = self.judge(told);
+                Taken { place, judging: self.judged > 0 }
+            }
+            passed => {
+                self.judged = passed;
+                self.beyond = told.or(self.beyond);
+                Taken { place: None, judging: true }
+            }
         }
+    }
+
+    fn refused(&mut self) -> Refused {
+        if self.judged > 0 {
+            let told = self.waiting.pop_front().and_then(|told| told.place());
+            return Refused::GivenUp(self.judge(told));
+        }
+        self.passed += 1;
+        if self.passed <= PASSED_MOST && self.passed < self.waiting.len() {
+            return Refused::Next;
+        }
+        Refused::Wait
+    }
+
+    fn back(&mut self) {
+        self.passed = 0;
     }
 
     fn oldest(&self) -> Option<Timestamp> {

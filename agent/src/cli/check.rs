@@ -4,6 +4,7 @@
 mod gather;
 mod local;
 mod page;
+mod ready;
 
 use std::{path::Path, time::Duration};
 

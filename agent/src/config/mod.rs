@@ -121,10 +121,10 @@ pub struct RunbookSettings {
 /// What only an operator can say of where people and machines are.
 #[derive(Clone, Debug, Default)]
 pub struct PlacementSettings {
-    /// Hosts.
-    pub mail_relays: Vec<String>,
-    /// Hosts through which approvers come to the agent.
-    pub approver_access: Vec<String>,
+    /// Hosts. None: nobody has said.
+    pub mail_relays: Option<Vec<String>>,
+    /// Hosts through which approvers come to the agent. None: nobody has said.
+    pub approver_access: Option<Vec<String>>,
     pub sites: Sites,
 }
 

@@ -14,8 +14,10 @@ const NETWORKS: usize = 256;
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Placement {
-    mail_relays: Vec<String>,
-    approver_access: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail_relays: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approver_access: Option<Vec<String>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     sites: BTreeMap<String, Vec<String>>,
 }
@@ -24,7 +26,7 @@ pub(super) fn check(file: &File, found: &mut Findings) {
     let Placement { mail_relays, approver_access, sites } = &file.placement;
     let key = Key::new("placement");
     for (name, hosts) in [("mail_relays", mail_relays), ("approver_access", approver_access)] {
-        let key = key.at(name);
+        let (key, hosts) = (key.at(name), hosts.as_deref().unwrap_or_default());
         if hosts.len() > HOSTS {
             found.add(&key, "these are too many hosts", format!("{HOSTS} at the most"));
         }

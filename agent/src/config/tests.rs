@@ -22,7 +22,7 @@ token_files = ["token"]
 forced = 1
 
 [approvers.alice]
-public_key = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+public_key = "ed25519:ZUkD6B2rMPXXiiXEeErwwQiCjoXrrk/+fscrZKk1d2I="
 
 [[sql_servers]]
 name = "sql-1"

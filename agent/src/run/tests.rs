@@ -147,7 +147,7 @@ fn config(folder: &Path) -> Config {
         [quorum]
         forced = 1
         [approvers.alice]
-        public_key = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+        public_key = "ed25519:ZUkD6B2rMPXXiiXEeErwwQiCjoXrrk/+fscrZKk1d2I="
         {}{}
         [[links]]
         name = "orders"

@@ -42,6 +42,13 @@ pub const PART: Check = Check {
     source: "its addresses against those of SQL Server, and the networks of placement.sites",
     ..WITNESS
 };
+/// Has anybody said where it is?
+pub const STATED: Check = Check {
+    id: "placement.stated",
+    question: "Has anybody said where it is?",
+    source: "the section [placement]",
+    ..WITNESS
+};
 /// Can approvers reach the agent from elsewhere?
 pub const APPROVERS: Check = Check {
     id: "placement.approvers",
@@ -64,6 +71,8 @@ pub const ABSENCE: Check = Check {
     ..WITNESS
 };
 
+/// Why a place can't be compared with others.
+const UNKNOWN: &str = "nobody knows its address";
 /// A failure domain that nobody has named.
 const UNSTATED: &str = "unstated";
 
@@ -114,6 +123,8 @@ pub struct PlacementQuestion {
     pub parts: Vec<Placed>,
     /// Mail relays, the ways of approvers, file servers with runbooks.
     pub needed: Vec<Needed>,
+    /// What of that nobody has named, nor said that there is none; and the key for it.
+    pub unsaid: Vec<(&'static str, &'static str)>,
     pub paper: Paper,
     pub listen: Option<SocketAddr>,
     pub approvers: usize,
@@ -133,20 +144,35 @@ pub fn placement(question: &PlacementQuestion) -> Vec<Finding> {
 fn judged(question: &PlacementQuestion, from: Routes<'_>) -> Vec<Finding> {
     let mut found: Vec<_> = question.links.iter().flat_map(witnesses).collect();
     let needed = question.needed.iter().map(|needed| &needed.placed);
-    for server in question.servers.iter().filter(|server| !server.addresses.is_empty()) {
+    for server in &question.servers {
+        if server.addresses.is_empty() {
+            let checks = [&AGENT_HOST, &AGENT_NETWORK, &PART];
+            found.extend(checks.map(|check| check.unasked(&server.name, UNKNOWN)));
+            continue;
+        }
         found.extend(agent(server, &question.sites, from));
         let parts = question.parts.iter().chain(needed.clone());
         for part in parts.filter(|part| !part.addresses.is_empty()) {
             found.push(beside(part, server, &question.sites));
         }
     }
+    let lost = question.parts.iter().filter(|part| part.addresses.is_empty());
+    found.extend(lost.map(|part| PART.unasked(&part.name, UNKNOWN)));
+    found.extend(question.unsaid.iter().map(|(what, key)| {
+        STATED
+            .warning(
+                what,
+                "nobody has said, so nothing can be said of what is lost together with it",
+            )
+            .mend(How::Config, *key, "its hosts; or [], if there is none and none is needed")
+    }));
     let nowhere = question.needed.iter().filter(|needed| needed.placed.addresses.is_empty());
     found.extend(nowhere.map(|Needed { placed, key }| {
         let text = "a name or an address that is known where the agent runs";
         let evidence = "nobody knows its address, so nothing can be said of its place";
         PART.warning(&placed.name, evidence).mend(How::Config, *key, text)
     }));
-    found.extend(paper(&question.paper));
+    found.push(paper(&question.paper));
     found.extend(question.listen.map(approvers));
     found.push(absence(question));
     found
@@ -195,11 +221,13 @@ fn witness(check: &Check, subject: &str, own: &str, other: &str) -> Finding {
 fn agent(server: &Placed, sites: &Sites, from: Routes<'_>) -> Vec<Finding> {
     let name = &server.name;
     let ips = server.addresses.iter().map(SocketAddr::ip);
-    let near = ips.filter_map(|ip| {
-        let own = if ip.is_loopback() { ip } else { from(ip)? };
-        sites.together(own, ip)
-    });
-    let near: Vec<_> = near.collect();
+    let own = ips.filter_map(|ip| Some((if ip.is_loopback() { ip } else { from(ip)? }, ip)));
+    let own: Vec<_> = own.collect();
+    if own.is_empty() {
+        let why = "this machine has no way to it, and so no address that could be compared";
+        return [&AGENT_HOST, &AGENT_NETWORK].map(|check| check.unasked(name, why)).into();
+    }
+    let near: Vec<_> = own.iter().filter_map(|(own, ip)| sites.together(*own, *ip)).collect();
     let third = "at a third site, which the loss of neither side takes";
     if near.contains(&Together::Host) {
         let warning = AGENT_HOST
@@ -241,20 +269,18 @@ fn beside(part: &Placed, server: &Placed, sites: &Sites) -> Finding {
     }
 }
 
-fn paper(paper: &Paper) -> Option<Finding> {
+fn paper(paper: &Paper) -> Finding {
     let subject = "the paper runbook";
+    let elsewhere =
+        "a mounted folder of a host at another site, or a webhook that prints or keeps it";
     match paper {
-        Paper::Off => None,
-        Paper::Away(where_to) => Some(PAPER.ok(subject, where_to.clone())),
-        Paper::Here => Some(
-            PAPER
-                .warning(subject, "all copies are on this machine: who can't log in here has none")
-                .mend(
-                    How::Config,
-                    "schedule.runbook_folders",
-                    "a mounted folder of a host at another site, or a webhook that prints or keeps it",
-                ),
-        ),
+        Paper::Off => PAPER
+            .warning(subject, "none is made: people have no statements when the agent is dead")
+            .mend(How::Config, "schedule.runbook", "a time of the day, such as \"0 5 6 * * *\""),
+        Paper::Away(where_to) => PAPER.ok(subject, where_to.clone()),
+        Paper::Here => PAPER
+            .warning(subject, "all copies are on this machine: who can't log in here has none")
+            .mend(How::Config, "schedule.runbook_folders", elsewhere),
     }
 }
 
@@ -329,6 +355,7 @@ mod tests {
                 placed: placed("the mail relay smtp", "198.51.100.25:0"),
                 key: "placement.mail_relays",
             }],
+            unsaid: Vec::new(),
             paper: Paper::Away("webhook print".into()),
             listen: Some("0.0.0.0:8420".parse().expect("an address")),
             approvers: 3,
@@ -382,6 +409,34 @@ mod tests {
         assert_eq!(warned(&question), ["placement.agent_network"]);
         question.sites.add("munich", "198.51.100.25/32").expect("a network");
         assert_eq!(warned(&question), ["placement.agent_network", "placement.part"]);
+    }
+
+    #[test]
+    fn what_nobody_has_said_or_knows_is_not_taken_for_good() {
+        let silent = PlacementQuestion {
+            unsaid: vec![("the mail relay", "placement.mail_relays")],
+            paper: Paper::Off,
+            ..apart()
+        };
+        assert_eq!(warned(&silent), ["placement.stated", "placement.runbook"]);
+
+        let not_asked = |question: &PlacementQuestion, from: Routes<'_>| {
+            let found = judged(question, from);
+            let open = found.into_iter().filter(|finding| finding.verdict == Verdict::Unasked);
+            open.map(|finding| (finding.check, finding.subject)).collect::<Vec<_>>()
+        };
+        let of = |check, subject: &str| (check, subject.to_owned());
+        let lost = not_asked(&apart(), &|_| None);
+        let host = of("placement.agent_host", "SQL Server s");
+        let network = of("placement.agent_network", "SQL Server s");
+        assert_eq!(lost, [host.clone(), network.clone()]);
+
+        let mut nameless = apart();
+        nameless.servers[0].addresses.clear();
+        nameless.parts[0].addresses.clear();
+        let server = of("placement.part", "SQL Server s");
+        let broker = of("placement.part", "the broker");
+        assert_eq!(not_asked(&nameless, &|_| None), [host, network, server, broker]);
     }
 
     #[test]

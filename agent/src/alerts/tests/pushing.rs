@@ -24,6 +24,9 @@ fn known(pushes: &[Request]) -> Known {
                 alert[name].as_str().expect("a time").parse().expect("RFC 3339")
             };
             let labels = &alert["labels"];
+            if labels["event"] != Value::Null {
+                continue;
+            }
             let word = |name: &str| labels[name].as_str().expect("a label").to_owned();
             assert!(time("startsAt") <= time("endsAt"), "{alert}");
             let identity = format!("{} {} {}", word("link"), word("episode"), word("severity"));
@@ -120,6 +123,64 @@ async fn what_began_and_ended_while_it_was_away_is_told_as_over() {
     let lasting: Vec<&str> = lasting.map(|(name, _)| name.as_str()).collect();
     assert_eq!(lasting.len(), 4, "{lasting:?}");
     assert_eq!(lasting.iter().filter(|name| name.ends_with("page")).count(), 2);
+    sink.stop().await;
+}
+
+/// Links of notices in these pushes.
+fn noticed<'p>(pushes: &'p [Request], event: &str) -> Vec<String> {
+    let alerts = pushes.iter().flat_map(|push| push.json().as_array().cloned().expect("a list"));
+    let noticed = alerts.filter(|alert| alert["labels"]["event"] == event);
+    noticed.map(|alert| alert["labels"]["link"].as_str().expect("a link").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_page_that_nobody_got_is_told_once_it_is_over() {
+    let mut play = Play::new();
+    play.see(Scene::Healthy, 10);
+    let first = play.entries.len();
+    play.see(Scene::Lost, 90);
+    let paged = play.entries.len();
+    play.see(Scene::Healthy, 80);
+    for told in [false, true] {
+        let mut stage = Stage::new();
+        stage.write(&play.entries[..first]);
+        let receiver = Receiver::start(&[]).await;
+        let sink = stage.begin(alertmanager(receiver.url("/am")));
+        sink.told().await;
+        if told {
+            stage.write(&play.entries[..paged]);
+            receiver.until(|seen| seen.iter().any(|push| push.json()[1] != Value::Null)).await;
+            sink.told().await;
+        }
+        receiver.treat(&[Manner::Answer(503, None)]);
+        stage.write(&play.entries);
+        sink.told().await;
+        let missed = noticed(&receiver.taken(), "page_missed");
+        assert_eq!(missed.len(), usize::from(!told), "{missed:?}");
+        assert!(missed.iter().all(|link| link == "orders"), "{missed:?}");
+        sink.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_alone_takes_no_other_with_it() {
+    let mut play = Play::of(&["orders", "stock"]);
+    play.see(Scene::Healthy, 10);
+    let first = play.entries.len();
+    play.see(Scene::Lost, 65);
+    let mut stage = Stage::new();
+    stage.write(&play.entries[..first]);
+    let receiver = Receiver::start(&[]).await;
+    let sink = stage.begin(alertmanager(receiver.url("/am")));
+    sink.told().await;
+    receiver.refuse("orders");
+    stage.write(&play.entries);
+    receiver.until_seen(5).await;
+    assert_eq!(sink.report().given_up, 0);
+    stage.clock_to(play.now() + SignedDuration::from_mins(2));
+    sink.until(|report| report.given_up > 0).await;
+    let known = known(&receiver.until_taken(1).await);
+    assert!(known.keys().all(|name| name.starts_with("stock")) && known.len() == 2, "{known:?}");
     sink.stop().await;
 }
 

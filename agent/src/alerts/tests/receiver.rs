@@ -49,6 +49,8 @@ pub(super) struct Receiver {
     pub(super) address: SocketAddr,
     seen: watch::Receiver<Vec<Request>>,
     manners: Arc<Mutex<VecDeque<Manner>>>,
+    /// Bodies with this in them are too large for it.
+    indigestible: Arc<Mutex<Option<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -64,19 +66,24 @@ impl Receiver {
         let (tell, seen) = watch::channel(Vec::new());
         let manners = Arc::new(Mutex::new(manners.iter().copied().collect::<VecDeque<_>>()));
         let left = Arc::clone(&manners);
+        let indigestible = Arc::new(Mutex::new(None));
+        let refused = Arc::clone(&indigestible);
         let task = tokio::spawn(async move {
             let mut held = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let next = left.lock().expect("no panic").pop_front();
                 let manner = next.unwrap_or(Manner::Take);
-                let Some(request) = serve(&mut stream, manner).await else { continue };
+                let refused = refused.lock().expect("no panic").clone();
+                let Some(request) = serve(&mut stream, manner, refused.as_deref()).await else {
+                    continue;
+                };
                 tell.send_modify(|seen| seen.push(request));
                 if manner == Manner::Silent {
                     held.push(stream);
                 }
             }
         });
-        Self { address, seen, manners, task }
+        Self { address, seen, manners, indigestible, task }
     }
 
     pub(super) fn url(&self, path: &str) -> Url {
@@ -121,8 +128,14 @@ impl Receiver {
         self.manners.lock().expect("no panic").extend(manners);
     }
 
+    /// Answers bodies with `word` in them by 413, from now on.
+    pub(super) fn refuse(&self, word: &str) {
+        *self.indigestible.lock().expect("no panic") = Some(word.to_owned());
+    }
+
     /// Takes everything from now on.
     pub(super) fn forgive(&self) {
+        *self.indigestible.lock().expect("no panic") = None;
         self.manners.lock().expect("no panic").clear();
     }
 
@@ -146,7 +159,11 @@ impl Request {
     }
 }
 
-async fn serve(stream: &mut TcpStream, manner: Manner) -> Option<Request> {
+async fn serve(
+    stream: &mut TcpStream,
+    mut manner: Manner,
+    refused: Option<&str>,
+) -> Option<Request> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -172,6 +189,9 @@ async fn serve(stream: &mut TcpStream, manner: Manner) -> Option<Request> {
             if stream.read_buf(&mut body).await.ok()? == 0 {
                 return None;
             }
+        }
+        if refused.is_some_and(|word| String::from_utf8_lossy(&body).contains(word)) {
+            manner = Manner::Answer(413, None);
         }
         let answer = match manner {
             Manner::Take => {

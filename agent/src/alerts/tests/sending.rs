@@ -1,6 +1,6 @@
 //! Whether what is said arrives: all of it, in order, once.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use agent_core::{Entry, Report};
 use jiff::SignedDuration;
@@ -242,19 +242,78 @@ async fn a_message_that_is_refused_as_such_does_not_hold_up_the_others() {
     let receiver = Receiver::start(&[]).await;
     let sink = stage.begin(webhook(receiver.url("/hook")));
     sink.told().await;
-    receiver.treat(&[Manner::Answer(400, None); 64]);
+    let wanted = expected(&play.entries);
+    receiver.refuse(&format!("\"{}\"", wanted[0]));
     stage.write(&play.entries);
     receiver.until_seen(5).await;
     // By the clock no time has gone by: it may be a receiver that is being replaced.
-    assert_eq!(sink.report().given_up, 0);
+    assert_eq!((sink.report().given_up, receiver.taken().len()), (0, 0));
     stage.clock_to(play.now() + SignedDuration::from_mins(2));
     sink.until(|report| report.given_up == 1).await;
-    receiver.forgive();
-    let wanted = expected(&play.entries);
     let taken = receiver.until_taken(wanted.len() - 1).await;
     assert_eq!(ids(&taken), wanted[1..]);
     sink.told().await;
     assert_eq!(sink.report().given_up, 1);
+    sink.stop().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_refuses_everything_loses_nothing() {
+    let play = story();
+    let mut stage = Stage::new();
+    stage.write(&play.entries[..1]);
+    let (hook, pushed) = (Receiver::start(&[]).await, Receiver::start(&[]).await);
+    let first = stage.begin(webhook(hook.url("/hook")));
+    let second = stage.begin(alertmanager(pushed.url("/")));
+    first.told().await;
+    second.told().await;
+    // As a gateway does that has lost what is behind it.
+    for receiver in [&hook, &pushed] {
+        receiver.refuse("");
+    }
+    stage.write(&play.entries);
+    hook.until_seen(5).await;
+    pushed.until_seen(5).await;
+    stage.clock_to(play.now() + SignedDuration::from_mins(3));
+    // The first one is set aside, those behind it are refused too, and it begins anew.
+    let wanted = expected(&play.entries);
+    let times = |id: &str| {
+        let of = |request: &&Request| request.json()["id"] == id;
+        hook.seen().iter().filter(of).count()
+    };
+    hook.until_seen(5 + 9 + 1).await;
+    assert!(times(&wanted[1]) > 0 && times(&wanted[0]) > 5);
+    assert_eq!((first.report().given_up, second.report().given_up), (0, 0));
+    hook.forgive();
+    pushed.forgive();
+    // One behind the first may have been on its way just then.
+    let taken: BTreeSet<_> = ids(&hook.until_taken(wanted.len()).await).into_iter().collect();
+    assert_eq!(taken, wanted.into_iter().collect());
+    pushed.until_taken(1).await;
+    for sink in [first, second] {
+        sink.told().await;
+        assert_eq!(sink.report().given_up, 0);
+        sink.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_receiver_that_is_down_is_told_after_a_restart_too() {
+    let mut play = Play::new();
+    play.see(Scene::Healthy, 10);
+    play.see(Scene::Lost, 65);
+    let mut stage = Stage::new();
+    stage.write(&play.entries);
+    let receiver = Receiver::start(&[Manner::Answer(503, None); 64]).await;
+    let sink = stage.begin(webhook(receiver.url("/hook")));
+    receiver.until_seen(1).await;
+    sink.kill().await;
+    play.see(Scene::Healthy, 70);
+    stage.write(&play.entries);
+    receiver.forgive();
+    let sink = stage.begin(webhook(receiver.url("/hook")));
+    let wanted = expected(&play.entries);
+    assert_eq!(ids(&receiver.until_taken(wanted.len()).await), wanted);
     sink.stop().await;
 }
 

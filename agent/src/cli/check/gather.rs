@@ -14,7 +14,10 @@ use probes::{
     },
 };
 
-use super::local::{self, Listening};
+use super::{
+    local::{self, Listening},
+    ready,
+};
 use crate::{
     alerts::readiness as receivers,
     bus::readiness::{self as bus, Ask, Running},
@@ -62,7 +65,7 @@ pub(super) fn all(
     // Who is primary comes before whatever else is wrong with a link: most of that follows from it.
     found.extend(config.links.iter().flat_map(|link| of_link(config, link, &facts)));
     found.extend(answers);
-    found.extend(local::backups(config));
+    found.extend(ready::prepared(config));
     found.extend(placement(&places));
     Ok(found)
 }
@@ -106,9 +109,14 @@ async fn asked(
         Some(bus::readiness(&settings, ask, limits, now).await)
     };
     let receivers = receivers::readiness(&config.alerts, limits, now);
-    let (instances, controls, broker, receivers) =
-        tokio::join!(join_all(instances), join_all(controls), broker, receivers);
-    let mut found = Vec::new();
+    let (instances, controls, broker, receivers, applications) = tokio::join!(
+        join_all(instances),
+        join_all(controls),
+        broker,
+        receivers,
+        ready::applications(config)
+    );
+    let mut found = applications;
     let (of_receivers, receivers) = receivers;
     let mut facts =
         Facts { instances: Vec::new(), controls: Vec::new(), broker: Vec::new(), receivers };
@@ -237,7 +245,8 @@ async fn placed(config: &Config, facts: &Facts) -> PlacementQuestion {
         addresses: of.addresses.clone(),
     });
     let broker = Placed { name: bus::SUBJECT.to_owned(), addresses: facts.broker.clone() };
-    let parts = std::iter::once(broker).chain(facts.receivers.iter().cloned()).collect();
+    let broker = config.bus.is_some().then_some(broker);
+    let parts = broker.into_iter().chain(facts.receivers.iter().cloned()).collect();
     question(config, servers.collect(), parts).await
 }
 

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use agent_core::LinkSpec;
 use probes::readiness::{Check, Finding, How, Stage, files};
 
 use crate::config::{Config, Problem};
@@ -41,14 +40,6 @@ const LISTEN: Check = Check {
     question: "Is the address of the API free, or the agent's already?",
     source: "a connection to it, else listening on it for a moment",
 };
-/// Does the way back end with a chain of backups?
-const BACKUP: Check = Check {
-    id: "planned.backup",
-    stage: Stage::Link,
-    question: "Does a full backup, not COPY_ONLY, follow each move to SQL Server?",
-    source: "the configuration; the log that a managed instance has backed up is missing from SQL Server's own chain",
-};
-
 /// For the connection to an address of this machine, and for its answer.
 const QUICK: Duration = Duration::from_secs(2);
 
@@ -93,23 +84,6 @@ pub(super) fn of_config(
     found
 }
 
-/// Where the full backup goes after a move to SQL Server.
-pub(super) fn backups(config: &Config) -> Vec<Finding> {
-    let of = |(place, link): (usize, &LinkSpec)| match &link.planned.backup {
-        Some(backup) => BACKUP.ok(link.id.as_str(), format!("to {}", backup.to)),
-        None => {
-            let what = "people have to take it: no place for it is configured";
-            let key = format!("links[{place}].planned.backup");
-            BACKUP.warning(link.id.as_str(), what).mend(
-                How::Config,
-                key,
-                "{ to = \"<a folder of the server, with its separator, or the https address of a container>\" }",
-            )
-        }
-    };
-    config.links.iter().enumerate().map(of).collect()
-}
-
 /// The address of the API: free, an agent's, or somebody else's.
 pub(super) fn listen(config: &Config) -> (Finding, Listening) {
     let subject = "the agent's API";
@@ -143,8 +117,21 @@ pub(super) fn listen(config: &Config) -> (Finding, Listening) {
 /// Whether a key is about a secret or the file of one.
 fn is_secret(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or(key);
-    let secret = ["password", "client_secret", "url", "tls_key", "tls_cert", "ca", "certificate"];
-    secret.contains(&last) || last.starts_with("token_files")
+    let secret = [
+        "password",
+        "client_secret",
+        "secret",
+        "bearer",
+        "token_file",
+        "private_key",
+        "url",
+        "tls_key",
+        "tls_cert",
+        "ca",
+        "certificate",
+    ];
+    let lists = ["token_files", "webhook_token_files"];
+    secret.contains(&last) || lists.iter().any(|list| last.starts_with(list))
 }
 
 fn said(path: &str, problem: &Problem) -> String {

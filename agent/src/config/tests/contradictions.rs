@@ -87,21 +87,21 @@ fn approvals() {
           right: at least 1"#]],
     );
     check(
-        "public_key = \"ed25519:11q",
+        "public_key = \"ed25519:ZUk",
         "public_key = \"ed25519:",
         &expect![[r#"
         agent.toml:8:1: approvers.alice.public_key: this is not base64
           right: the line that `dr-agent key show` prints, `ed25519:` and 44 characters"#]],
     );
     check(
-        "public_key = \"ed25519:11q",
-        "public_key = \"rsa:11q",
+        "public_key = \"ed25519:ZUk",
+        "public_key = \"rsa:ZUk",
         &expect![[r#"
         agent.toml:8:1: approvers.alice.public_key: a public key begins with `ed25519:`
           right: the line that `dr-agent key show` prints, `ed25519:` and 44 characters"#]],
     );
     check_more(
-        "[approvers.bob]\npublic_key = \"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"",
+        "[approvers.bob]\npublic_key = \"ed25519:ZUkD6B2rMPXXiiXEeErwwQiCjoXrrk/+fscrZKk1d2I=\"",
         &expect![[r#"
             agent.toml:2:1: approvers.bob.public_key: this is the key of alice too: one person would count twice
               right: a key of each approver's own; `dr-agent key new` makes one"#]],

@@ -10,11 +10,20 @@ use super::{
     Folder, SMALL,
 };
 
+/// Keys that nobody has the private ones of.
+const KEYS: (&str, &str) = (
+    "ed25519:ZUkD6B2rMPXXiiXEeErwwQiCjoXrrk/+fscrZKk1d2I=",
+    "ed25519:r+u+hABgLXDcuyqRQUXW9wE81Y5O4rKsforyYhgf6YQ=",
+);
+
 /// The secrets that the reference names are where they are on the tester's machine.
 fn in_folder(text: &str) -> String {
     let mut out = String::new();
+    let mut keys = [KEYS.0, KEYS.1].into_iter();
     for line in text.lines() {
-        let line = if line.contains("amqp-url") {
+        let line = if line.contains("`dr-agent key show`>") {
+            line.replace("<the line of `dr-agent key show`>", keys.next().expect("two approvers"))
+        } else if line.contains("amqp-url") {
             line.replace("/etc/dr-agent/amqp-url", "amqp")
         } else if line.contains("/etc/dr-agent/") && !line.contains("tls") {
             let from = line.find("/etc/dr-agent/").expect("it is there");
@@ -35,7 +44,7 @@ fn the_reference_is_a_valid_file() {
     let config = folder.parse(&in_folder(REFERENCE)).expect("the reference is valid");
     assert_eq!((config.links.len(), config.instances.len()), (1, 2));
     assert_eq!(config.roster.approvers.len(), 2);
-    assert!(config.bus.is_some() && config.roster.break_glass.is_some());
+    assert!(config.bus.is_some() && config.roster.break_glass.is_none());
     assert_eq!(
         config.links[0].arm_path.as_deref(),
         Some(
@@ -73,7 +82,6 @@ fn every_key_of_the_reference_is_required_or_at_its_default() {
             "alerts.webhooks.url",
             "approvers.alice.public_key",
             "approvers.bob.public_key",
-            "break_glass.wait",
             "bus.url",
             "http.token_files",
             "links.database",
