@@ -1,6 +1,12 @@
 //! The lab itself: its story with a real broker beside it, and that nothing outlives it.
 
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
 
 use tests::harness::{Broker, Consumer, Process, QueueKind, Topology, ours, wait};
 
@@ -44,6 +50,84 @@ fn what_it_started_ends_with_it() {
     wait::until("the end of its processes", LIMIT, || {
         children.iter().all(|child| state(*child).is_none_or(|state| state == 'Z')).then_some(())
     });
+}
+
+/// README's first story, typed at a terminal.
+#[test]
+fn a_user_at_a_terminal_goes_over_and_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut terminal = Terminal::open(folder.path());
+    terminal.shows("health healthy  primary sql_server");
+    for (signer, target, there) in
+        [("alice", "mi", "managed_instance"), ("bob", "sql", "sql_server")]
+    {
+        terminal.types("propose");
+        terminal.shows("is open for approvals");
+        terminal.types(&format!("approve {signer}"));
+        terminal.shows(&format!("by {signer} is taken"));
+        terminal.shows("proposal_closed    succeeded");
+        terminal.shows(&format!("health healthy  primary {there}"));
+        terminal.types(&format!("workload shop --target {target} --start"));
+        terminal.shows("lab> ");
+    }
+    terminal.types("help");
+    terminal.shows("quit");
+    terminal.types("quit");
+    assert!(terminal.ends().success(), "{}", terminal.text());
+}
+
+/// The lab at a terminal, as `script` of util-linux makes one.
+struct Terminal {
+    child: Child,
+    shown: PathBuf,
+    /// Everything before this has been looked for.
+    at: usize,
+}
+
+impl Terminal {
+    fn open(folder: &Path) -> Self {
+        let shown = folder.join("shown");
+        let lab = ours("lab").get_program().to_str().expect("UTF-8").to_owned();
+        let out = File::create(&shown).expect("a file");
+        let child = Command::new("script")
+            .args(["--quiet", "--flush", "--return", "--command", &lab, "/dev/null"])
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(out)
+            .spawn()
+            .expect("util-linux is part of every Debian");
+        Self { child, shown, at: 0 }
+    }
+
+    fn types(&mut self, line: &str) {
+        let keys = self.child.stdin.as_mut().expect("it is a pipe");
+        keys.write_all(format!("{line}\n").as_bytes()).expect("the terminal takes it");
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.shown).expect("readable")).into_owned()
+    }
+
+    /// Waits until it shows this, behind what it has shown before.
+    fn shows(&mut self, words: &str) {
+        let looked = wait::try_until(LIMIT, || {
+            let text = self.text();
+            text.get(self.at..)?.find(words).map(|place| self.at + place + words.len())
+        });
+        self.at = looked.unwrap_or_else(|| panic!("{words:?} is not shown: {}", self.text()));
+    }
+
+    fn ends(&mut self) -> ExitStatus {
+        wait::until("the end of the lab", LIMIT, || self.child.try_wait().expect("a child"))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // The lab ends with its terminal.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 /// Whether a line of the story shows an entry: it begins with a number, then a time of day.

@@ -66,6 +66,7 @@ fn settings(lines: &[&str]) -> Result<Settings, String> {
             Some(("people", "instead of a hook")) => settings.planned.applications = None,
             Some(("three", "replicas on SQL Server")) => settings.world = several(),
             Some(("SQL", "Server 2019")) => settings.grown_old(),
+            Some(("the", "policy as shipped")) => settings.as_shipped(),
             Some(("no", "place for backups")) => settings.planned.backup = None,
             Some(_) | None => return Err(format!("nobody knows a setting {line:?}")),
         }

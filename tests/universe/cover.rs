@@ -117,6 +117,7 @@ impl Coverage {
         ];
         let mut missing = self.not_reached(&all);
         missing.extend(self.rare_places());
+        missing.extend(self.rare(vec!["life over and back, nothing lost".into()], 3_000));
         missing
     }
 
@@ -231,6 +232,17 @@ impl Coverage {
         } else {
             "crash with a step begun"
         });
+    }
+
+    /// A life came to its end. Where nothing was forced, nothing may be lost, and that was looked at.
+    pub(super) fn life(&mut self, forced: bool) {
+        let home = self.count("done over 6") > 0 && self.count("done home 8") > 0;
+        match (home, forced) {
+            (true, false) => self.add("life over and back, nothing lost"),
+            (true, true) => self.add("life over and back, and a forced plan"),
+            (false, false) => self.add("life without a forced plan, nothing lost"),
+            (false, true) => self.add("life with a forced plan"),
+        }
     }
 
     pub(super) fn disk_failure(&mut self) {

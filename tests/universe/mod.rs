@@ -207,7 +207,10 @@ impl Universe {
         if self.checker.cut_over() {
             self.nobody_wrote_behind()?;
         }
-        self.checker.finish(&self.world, &self.disk, &self.settings)
+        self.checker.finish(&self.world, &self.disk, &self.settings)?;
+        let forced = self.checker.forced(&self.disk);
+        self.coverage.life(forced);
+        Ok(())
     }
 
     fn at(&mut self, due: Timestamp, happening: Happening) {

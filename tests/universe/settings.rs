@@ -142,6 +142,19 @@ impl Settings {
         (self.planned.hand_over_within, self.policy.stuck_after) = (s(90), s(60));
         (self.policy.execute_within, self.planned.catch_up_within) = (s(120), s(30));
     }
+
+    /// The thresholds of a configuration that says nothing of them, and nobody has said what shares a
+    /// way with what.
+    pub fn as_shipped(&mut self) {
+        self.policy = Policy::default();
+        for domain in [
+            &mut self.agent_domain,
+            &mut self.managed_instance_domain,
+            &mut self.agent_azure_domain,
+        ] {
+            "unstated".clone_into(domain);
+        }
+    }
 }
 
 impl Universe {

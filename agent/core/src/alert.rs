@@ -28,7 +28,8 @@ pub(crate) fn may_ask(origin: &Origin, view: &View<'_>, open: usize) -> Result<(
 
 /// Whether the primary is lost enough for an alert to ask for a forced failover. A blip or a local
 /// failover heals itself, and the alerts of applications fire meanwhile: the trouble has to have
-/// lasted for `lost_for`, or else as long as the agent itself would wait, and to be seen now.
+/// lasted for `lost_for`, or else as long as the agent itself would wait, and twice as long if it is of a
+/// kind for which the agent itself never asks; and it has to be seen now.
 pub(crate) fn lost_enough(
     origin: &Origin,
     view: &View<'_>,
@@ -45,7 +46,10 @@ pub(crate) fn lost_enough(
         | Health::Unknown
         | Health::NoPrimary
         | Health::Degraded => {
-            let wait = signed(lost_for.unwrap_or(view.spec.policy.propose_after));
+            let own = view.spec.policy.propose_after;
+            let heals = matches!(health, Health::NoPrimary | Health::Degraded);
+            let wait = lost_for.unwrap_or(if heals { own.saturating_mul(2) } else { own });
+            let wait = signed(wait);
             view.record.health_since.and_then(|since| since.checked_add(wait).ok())
         }
         Health::Healthy | Health::SplitBrain | Health::Unlinked => None,

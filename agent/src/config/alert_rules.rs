@@ -28,7 +28,7 @@ pub struct AlertRule {
     pub age_most: Duration,
     /// After the newest proposal of the link was closed this long has to go by.
     pub cooldown: Duration,
-    /// How long the link has to have been in trouble; `propose_after` of the link if left out.
+    /// How long the link has to have been in trouble; if left out `propose_after` of the link, or twice that.
     pub lost_for: Option<Duration>,
 }
 

@@ -32,7 +32,29 @@ impl Checker {
         world: &World,
         disk: &Disk,
     ) -> Result<(), Violation> {
-        let forced = disk.entries().into_iter().any(|entry| match &entry.event {
+        if self.forced(disk) {
+            return Ok(());
+        }
+        let lost = world.loss(LINK).map_or(0, |loss| loss.count);
+        if lost > 0 {
+            return Err(Violation::new("7", format!("{lost} commits are lost and nobody forced")));
+        }
+        // There a commit on the old side is what counts, see `nobody_wrote_behind`.
+        if self.cut_over() {
+            return Ok(());
+        }
+        let two = world.ledger().intervals(LINK).iter().find(|i| i.writers.count() > 1);
+        match two {
+            Some(interval) => {
+                Err(Violation::new("3", format!("two sides took writes from {}", interval.from)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a plan was approved that may lose something.
+    pub(in crate::universe) fn forced(&self, disk: &Disk) -> bool {
+        disk.entries().into_iter().any(|entry| match &entry.event {
             Event::ProposalApproved { proposal, .. } => self
                 .proposals
                 .get(proposal)
@@ -53,25 +75,7 @@ impl Checker {
             | Event::GuardLifted { .. }
             | Event::StateReported { .. }
             | Event::RunbookIssued { .. } => false,
-        });
-        if forced {
-            return Ok(());
-        }
-        let lost = world.loss(LINK).map_or(0, |loss| loss.count);
-        if lost > 0 {
-            return Err(Violation::new("7", format!("{lost} commits are lost and nobody forced")));
-        }
-        // There a commit on the old side is what counts, see `nobody_wrote_behind`.
-        if self.cut_over() {
-            return Ok(());
-        }
-        let two = world.ledger().intervals(LINK).iter().find(|i| i.writers.count() > 1);
-        match two {
-            Some(interval) => {
-                Err(Violation::new("3", format!("two sides took writes from {}", interval.from)))
-            }
-            None => Ok(()),
-        }
+        })
     }
 
     /// Where the newest proposal goes.

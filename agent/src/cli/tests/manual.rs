@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -59,6 +59,43 @@ fn bash_loads_its_completions_and_completes() {
     assert_eq!(complete("dr-agent key n", 2), "new\n");
     let options = complete("dr-agent approve --a", 2);
     assert!(options.lines().any(|option| option == "--approver"), "{options}");
+}
+
+#[test]
+fn fish_loads_its_completions_and_completes() {
+    let Some((folder, file)) = installed(Shell::Fish, "fish", "dr-agent.fish") else { return };
+    for (words, wanted) in [("dr-agent appr", "approve\t"), ("dr-agent key n", "new\t")] {
+        let ask = format!("source {}; complete -C '{words}'", file.display());
+        let said = answer(Command::new("fish").args(["--no-config", "-c", &ask]), folder.path());
+        assert!(said.starts_with(wanted) && said.lines().count() == 1, "{words}: {said}");
+    }
+}
+
+#[test]
+fn zsh_finds_and_loads_its_completions() {
+    let Some((folder, _)) = installed(Shell::Zsh, "zsh", "_dr-agent") else { return };
+    let ask = "fpath=($1 $fpath); autoload -U compinit && compinit -u -D && \
+               autoload +X _dr-agent && print -r -- $_comps[dr-agent] ${+functions[_dr-agent]}";
+    let mut zsh = Command::new("zsh");
+    let said = answer(zsh.args(["-f", "-c", ask, "zsh"]).arg(folder.path()), folder.path());
+    assert_eq!(said, "_dr-agent 1\n");
+}
+
+/// The shell's script in a folder; None where that shell is not installed, as the test command does.
+fn installed(shell: Shell, program: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+    Command::new(program).arg("--version").stdout(Stdio::null()).status().ok()?;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(name);
+    fs::write(&file, completions::script(shell).expect("a script")).expect("written");
+    Some((folder, file))
+}
+
+/// What a shell prints; it has nothing to complain of.
+fn answer(shell: &mut Command, home: &Path) -> String {
+    let output = shell.env("HOME", home).stdin(Stdio::null()).output().expect("it is installed");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
