@@ -139,10 +139,10 @@ fn is_entry(line: &str) -> bool {
 
 /// The processes that a process has started and that have not ended.
 fn children(parent: u32) -> Vec<u32> {
-    let all = std::fs::read_dir("/proc").expect("there is /proc");
+    let all = fs::read_dir("/proc").expect("there is /proc");
     let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let of_parent = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let rest = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
         rest.split_whitespace().nth(1).and_then(|word| word.parse().ok()) == Some(parent)
     };
@@ -151,6 +151,6 @@ fn children(parent: u32) -> Vec<u32> {
 
 /// The state of a process, if it is there; `Z` for one that has ended and waits to be counted.
 fn state(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }

@@ -5,6 +5,7 @@ mod notices;
 mod play;
 mod pushing;
 mod receiver;
+mod refusing;
 mod sending;
 mod signing;
 mod stage;

@@ -12,10 +12,10 @@ use super::{
 };
 
 /// Labels of an alert, and when it ends.
-type Known = BTreeMap<String, (Timestamp, Timestamp)>;
+pub(super) type Known = BTreeMap<String, (Timestamp, Timestamp)>;
 
 /// What an Alertmanager would know after these pushes, by the alert's identity.
-fn known(pushes: &[Request]) -> Known {
+pub(super) fn known(pushes: &[Request]) -> Known {
     let mut known = Known::new();
     for push in pushes {
         assert_eq!(push.path, "/am/api/v2/alerts");
@@ -127,7 +127,7 @@ async fn what_began_and_ended_while_it_was_away_is_told_as_over() {
 }
 
 /// Links of notices in these pushes.
-fn noticed<'p>(pushes: &'p [Request], event: &str) -> Vec<String> {
+fn noticed(pushes: &[Request], event: &str) -> Vec<String> {
     let alerts = pushes.iter().flat_map(|push| push.json().as_array().cloned().expect("a list"));
     let noticed = alerts.filter(|alert| alert["labels"]["event"] == event);
     noticed.map(|alert| alert["labels"]["link"].as_str().expect("a link").to_owned()).collect()
@@ -160,28 +160,6 @@ async fn a_page_that_nobody_got_is_told_once_it_is_over() {
         assert!(missed.iter().all(|link| link == "orders"), "{missed:?}");
         sink.stop().await;
     }
-}
-
-#[tokio::test]
-async fn what_is_refused_alone_takes_no_other_with_it() {
-    let mut play = Play::of(&["orders", "stock"]);
-    play.see(Scene::Healthy, 10);
-    let first = play.entries.len();
-    play.see(Scene::Lost, 65);
-    let mut stage = Stage::new();
-    stage.write(&play.entries[..first]);
-    let receiver = Receiver::start(&[]).await;
-    let sink = stage.begin(alertmanager(receiver.url("/am")));
-    sink.told().await;
-    receiver.refuse("orders");
-    stage.write(&play.entries);
-    receiver.until_seen(5).await;
-    assert_eq!(sink.report().given_up, 0);
-    stage.clock_to(play.now() + SignedDuration::from_mins(2));
-    sink.until(|report| report.given_up > 0).await;
-    let known = known(&receiver.until_taken(1).await);
-    assert!(known.keys().all(|name| name.starts_with("stock")) && known.len() == 2, "{known:?}");
-    sink.stop().await;
 }
 
 #[tokio::test]
