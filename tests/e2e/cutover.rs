@@ -72,6 +72,38 @@ fn the_link_is_given_up_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_link_is_deleted_without_its_primary_and_nothing_is_written_there_any_more() {
+    let wish = old(73).set("links.0.repair.save.to", "/var/opt/mssql/backup/");
+    let mut rig = Rig::healthy(wish.set("links.0.repair.save.within", "1m"));
+    let mut journal = rig.follow(0);
+    rig.commits(10);
+    rig.stop(SQL);
+    let id = journal.until("proposal_opened")["seq"].as_u64().expect("a place");
+    let proposal = rig.proposal(id);
+    assert_eq!(proposal.plan.kind, agent_core::PlanKind::Deletion);
+    rig.approve(id, "alice");
+    rig.approve(id, "bob");
+    closed(&mut journal, id, "succeeded");
+    let bound = proposal.terms.bounds.loss_most_ms.expect("a bound was signed");
+    rig.assert_loss_within(bound);
+
+    // The old primary comes back with its application; whoever dies over it goes on.
+    rig.fault(&Fault::Start { instance: SQL.to_owned() });
+    let guard = journal.until("proposal_opened")["seq"].as_u64().expect("a place");
+    journal.until_that("step_done", |entry| entry["event"]["step"]["proposal"] == guard);
+    let seen = rig.kill();
+    rig.start();
+    let mut journal = rig.follow(seen);
+    closed(&mut journal, guard, "succeeded");
+    assert_eq!(effective(&rig, "DELETE"), 1);
+    assert_eq!(effective(&rig, "DROP AVAILABILITY GROUP"), 2);
+    assert_eq!(effective(&rig, "READ_ONLY"), 1);
+    assert!(effective(&rig, "COPY_ONLY") >= 1);
+    rig.twin.repoint(SHOP, MI).expect("the application is pointed elsewhere");
+    rig.commits(10);
+}
+
+#[test]
 fn a_cutover_that_azure_refuses_is_taken_back() {
     let rig = Rig::healthy(old(72).set("policy.attempts", 3));
     let mut journal = rig.follow(0);

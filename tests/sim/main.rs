@@ -27,6 +27,8 @@ enum Story {
     OverAndBack,
     /// A SQL Server that can't change roles over its link gives it up.
     Cutting,
+    /// The primary of such a link is lost: only a deletion lets the copy in Azure go on.
+    Severing,
     /// Either of them where SQL Server is a group of replicas that fails over by itself too.
     Group,
 }
@@ -35,7 +37,7 @@ impl Story {
     /// Draws from a seed what goes wrong.
     fn draw(self, seed: u64) -> Vec<Scheduled> {
         match self {
-            Self::Outage => schedule(seed),
+            Self::Outage | Self::Severing => schedule(seed),
             Self::OverAndBack => planned_schedule(seed),
             Self::Cutting => cutover_schedule(seed),
             Self::Group => group_schedule(seed),
@@ -78,6 +80,16 @@ fn cutover_universes() {
     }
 }
 
+/// An outage of a link that can't be failed over.
+#[test]
+fn severed_universes() {
+    let coverage = live_through(Story::Severing);
+    if seeds() >= 5_000 {
+        let missing = coverage.missing_severing();
+        assert!(missing.is_empty(), "never reached: {missing:#?}");
+    }
+}
+
 /// A local failover, the loss of one replica or a rolling restart in the middle of it all.
 #[test]
 fn group_universes() {
@@ -91,7 +103,7 @@ fn group_universes() {
 fn live_through(story: Story) -> Coverage {
     let seeds = match story {
         Story::Group => seeds() / 5,
-        Story::Cutting => seeds() / 2,
+        Story::Cutting | Story::Severing => seeds() / 2,
         Story::Outage | Story::OverAndBack => seeds(),
     };
     let first = number("SIM_FIRST").unwrap_or(1);
@@ -139,6 +151,7 @@ fn one_universe() {
     let set = |name| std::env::var_os(name).is_some();
     let story = match (set("SIM_PLANNED"), set("SIM_GROUP")) {
         _ if set("SIM_CUTTING") => Story::Cutting,
+        _ if set("SIM_SEVERING") => Story::Severing,
         (false, false) => Story::Outage,
         (true, _) => Story::OverAndBack,
         (false, true) => Story::Group,
@@ -197,6 +210,17 @@ fn each_invariant_is_seen_to_fail() {
         });
         assert!(caught.is_some(), "{sabotage:?} goes unnoticed in a cutover");
     }
+    for (sabotage, numbers) in [
+        (Sabotage::BlindToPrimary, &["5"][..]),
+        (Sabotage::Unattested, &["3"]),
+        (Sabotage::WrongSide, &["10"]),
+    ] {
+        let caught = (1..2_000).find_map(|seed| {
+            let (_, verdict) = live(Story::Severing, seed, &schedule(seed), Some(sabotage));
+            verdict.err().filter(|violation| numbers.contains(&violation.invariant))
+        });
+        assert!(caught.is_some(), "{sabotage:?} goes unnoticed where a link is deleted");
+    }
 }
 
 /// Lives through one universe to its end.
@@ -254,7 +278,7 @@ fn settings(story: Story, seed: u64, sabotage: Option<Sabotage>) -> Settings {
     if story == Story::Group {
         settings.world = several();
     }
-    if story == Story::Cutting {
+    if matches!(story, Story::Cutting | Story::Severing) {
         settings.grown_old();
     }
     if rng.u8(0..6) == 0 {
@@ -307,6 +331,7 @@ fn shrink(seed: u64, violation: &Violation, story: Story) -> String {
             Story::Outage => "",
             Story::OverAndBack => "SIM_PLANNED=1 ",
             Story::Cutting => "SIM_CUTTING=1 ",
+            Story::Severing => "SIM_SEVERING=1 ",
             Story::Group => "SIM_GROUP=1 ",
         },
         list.join(",")

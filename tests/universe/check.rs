@@ -229,7 +229,7 @@ impl Checker {
         if turns && plan.kind != PlanKind::PlannedFailover {
             self.rightful = plan.lanes.first().map(|lane| lane.target);
         }
-        if turns && plan.kind == PlanKind::ForcedFailover {
+        if turns && plan.kind.forces() {
             self.forced = Some(proposal.terms.proposal);
         }
     }
@@ -325,9 +325,13 @@ impl Checker {
         let roster = Universe::roster(settings);
         let asked = match (settings.sabotage, terms.kind) {
             (None, _) => terms.quorum,
-            (Some(_), PlanKind::ForcedFailover | PlanKind::Repair | PlanKind::Cutover) => {
-                roster.forced_quorum
-            }
+            (
+                Some(_),
+                PlanKind::ForcedFailover
+                | PlanKind::Deletion
+                | PlanKind::Repair
+                | PlanKind::Cutover,
+            ) => roster.forced_quorum,
             (Some(_), PlanKind::PlannedFailover) => roster.planned_quorum,
             // It was signed with another one, see `guards_rightly`.
             (Some(_), PlanKind::ReturnGuard) => 0,
@@ -380,7 +384,7 @@ impl Checker {
         now: Timestamp,
     ) -> Result<(), Violation> {
         let Some(proposal) = opened(entry) else { return Ok(()) };
-        if proposal.plan.kind != PlanKind::ForcedFailover {
+        if !proposal.plan.kind.forces() {
             return Ok(());
         }
         let target = proposal.plan.lanes.first().map_or(Side::ManagedInstance, |lane| lane.target);

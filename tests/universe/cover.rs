@@ -146,6 +146,25 @@ impl Coverage {
         missing
     }
 
+    /// The same where it is given up without its primary.
+    pub fn missing_severing(&self) -> Vec<String> {
+        let all = [
+            "rule primary_lost",
+            "rule primary_returned",
+            "rule contrary_evidence",
+            "end Succeeded",
+            "end Withdrawn",
+            "end Rejected",
+            "end Stuck",
+            "crash with a command let go",
+        ];
+        let mut missing = self.not_reached(&all);
+        missing.extend(self.rare(places("done", "delete", 2), 100));
+        missing.extend(self.rare(places("killed at", "delete", 2), 2));
+        missing.extend(self.rare(places("done", "guard", 6), 50));
+        missing
+    }
+
     /// Places of a planned failover at which something that can happen there has not happened often
     /// enough, each with how often.
     fn rare_places(&self) -> Vec<String> {

@@ -346,6 +346,7 @@ pub(super) fn place(estate: &Estate, step: StepRef) -> Option<String> {
         (PlanKind::Cutover, _) => "cut",
         (PlanKind::Repair, _) => "mend",
         (PlanKind::ReturnGuard, _) => "guard",
+        (PlanKind::Deletion, _) => "delete",
         (PlanKind::ForcedFailover, _) => return None,
     };
     let back = if step.undo { " back" } else { "" };

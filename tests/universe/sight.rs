@@ -78,9 +78,10 @@ impl Universe {
             Action::CommitMode { target, .. } => {
                 Half::CommitMode { primary: self.side(&main).0, target }
             }
-            Action::LinkDeleted { source, .. } => {
+            Action::LinkDeleted { source: Some(source), .. } => {
                 Half::Deleted { told: self.told(&main, step), primary: self.side(&source).0 }
             }
+            Action::LinkDeleted { source: None, .. } => Half::Target(self.told(&main, step)),
             Action::GroupDropped { .. }
             | Action::LocalGroupDropped { .. }
             | Action::ReadOnly { .. } => Half::Target(self.told(&main, step)),

@@ -9,7 +9,6 @@ use crate::{
     health::{Health, Reason, assess},
     input::Refusal,
     link::Record,
-    plan::PlanKind,
     proposal::{End, Origin},
     rules::View,
 };
@@ -79,7 +78,7 @@ pub(crate) fn resolved(
     let run = record.live().filter(|run| !run.acted() && asked(&run.proposal.terms.origin));
     let run = run.ok_or(Refusal::NothingToWithdraw)?;
     let proposal = run.proposal.terms.proposal;
-    let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
+    let forced = run.proposal.plan.kind.forces();
     let there = |reason: &Reason| matches!(reason, Reason::Serving { .. } | Reason::Heard { .. });
     let back = matches!(record.health, Health::Healthy | Health::Degraded)
         && record.reasons.iter().any(there);

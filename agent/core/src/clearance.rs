@@ -35,7 +35,7 @@ pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
     if run.settled() {
         return match run.proposal.plan.kind {
             // It is in no group any more, so it has no role.
-            PlanKind::Cutover => alone(view, lane.target),
+            PlanKind::Cutover | PlanKind::Deletion => alone(view, lane.target),
             PlanKind::ForcedFailover
             | PlanKind::PlannedFailover
             | PlanKind::Repair
@@ -49,7 +49,7 @@ pub(crate) fn clearance(view: &View<'_>, run: &Run) -> Result<(), Blocked> {
         return Err(Blocked::Paused("not every vantage has been looked from yet".to_string()));
     }
     match run.proposal.plan.kind {
-        PlanKind::ForcedFailover => forced_clearance(view, run, lane.target),
+        PlanKind::ForcedFailover | PlanKind::Deletion => forced_clearance(view, run, lane.target),
         PlanKind::PlannedFailover | PlanKind::Cutover => planned_clearance(view, lane.target),
         PlanKind::Repair => repair_clearance(view, lane.target),
         PlanKind::ReturnGuard => guard::may_act(view, lane.target).map_err(Blocked::Paused),

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 
 use crate::{
     capability,
-    evidence::{Vantage, signed},
+    evidence::{Members, Vantage, signed},
     forecast::{self, Basis, Loss},
     health::Health,
     names::Side,
     plan::{
         CUTOVER_ATTEMPTS, GUARD_ATTEMPTS, Lane, PLANNED_ATTEMPTS, Plan, PlanKind, REPAIR_ATTEMPTS,
-        cutover, forced_failover, planned_failover, repair,
+        cutover, deletion, forced_failover, planned_failover, repair,
     },
     policy::Policy,
     proposal::{self, End, Origin, Proposal, Status, Terms},
@@ -36,7 +36,7 @@ pub(crate) fn draft(
     let mut forecast =
         forecast::forecast(view.evidence, view.record.sample.as_ref(), target, !down);
     let nothing_lost = match kind {
-        PlanKind::ForcedFailover => None,
+        PlanKind::ForcedFailover | PlanKind::Deletion => None,
         PlanKind::PlannedFailover | PlanKind::Cutover => Some(Basis::HandedOver),
         PlanKind::Repair => Some(Basis::Saved),
         PlanKind::ReturnGuard => Some(Basis::NothingTaken),
@@ -51,16 +51,16 @@ pub(crate) fn draft(
     };
     let attestation_required = !down && nothing_lost.is_none();
     let mut notes = proposal::notes(&forecast, &bounds, attestation_required, &plan);
-    if kind == PlanKind::Cutover {
-        notes.splice(0..0, capability::cutting(view.evidence));
-    } else {
+    if kind.parts() {
+        notes.splice(0..0, capability::cutting(view.evidence, kind));
+    } else if kind != PlanKind::ReturnGuard {
         notes.extend(capability::way_back(view.evidence, target));
     }
     let before =
         view.record.run.as_ref().filter(|run| run.status == Status::Closed(End::Overtaken));
     notes.extend(before.and_then(|run| run.why.clone()).filter(|_| !planned));
     let quorum = match kind {
-        PlanKind::ForcedFailover => view.roster.forced_quorum,
+        PlanKind::ForcedFailover | PlanKind::Deletion => view.roster.forced_quorum,
         PlanKind::PlannedFailover => view.roster.planned_quorum,
         // What the loser has is taken from it; a link that is deleted does not come back.
         PlanKind::Repair | PlanKind::Cutover => view.roster.forced_quorum,
@@ -98,11 +98,11 @@ fn plan(view: &View<'_>, kind: PlanKind, target: Side) -> Plan {
     match kind {
         PlanKind::ForcedFailover => forced_failover(view.spec, target, view.next_seq, view.now),
         PlanKind::PlannedFailover => planned_failover(view.spec, target, view.next_seq, view.now),
-        PlanKind::Cutover => {
-            let reading = view.evidence.of(Vantage::SqlServer).reading();
-            let members = reading.and_then(|(_, reading)| reading.members.clone());
-            cutover(view.spec, &members.unwrap_or_default())
+        PlanKind::Deletion => {
+            let members = members(view);
+            deletion(view.spec, members.as_ref(), view.next_seq, view.now)
         }
+        PlanKind::Cutover => cutover(view.spec, &members(view).unwrap_or_default()),
         PlanKind::Repair => {
             let save = view.spec.repair.place(target.other()).cloned().unwrap_or_default();
             let locked = view.record.guard.as_ref().is_some_and(|guard| guard.winner != target);
@@ -118,10 +118,16 @@ fn plan(view: &View<'_>, kind: PlanKind, target: Side) -> Plan {
     }
 }
 
+/// What the groups of the link are called on SQL Server, if it has told.
+fn members(view: &View<'_>) -> Option<Members> {
+    let (_, reading) = view.evidence.of(Vantage::SqlServer).reading()?;
+    reading.members.clone()
+}
+
 /// Tries of one step at the most.
 fn attempts(policy: &Policy, kind: PlanKind) -> u32 {
     match kind {
-        PlanKind::ForcedFailover => policy.attempts,
+        PlanKind::ForcedFailover | PlanKind::Deletion => policy.attempts,
         PlanKind::Cutover => policy.attempts.min(CUTOVER_ATTEMPTS),
         PlanKind::PlannedFailover => policy.attempts.min(PLANNED_ATTEMPTS),
         PlanKind::Repair => policy.attempts.min(REPAIR_ATTEMPTS),

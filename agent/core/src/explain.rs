@@ -99,12 +99,7 @@ pub(crate) fn why_not(view: &View<'_>) -> Vec<String> {
     if !by.is_empty() {
         because.push(Refusal::PrimarySeen { by }.to_string());
     }
-    because.extend(capability::obstacle(
-        view.evidence,
-        view.spec,
-        PlanKind::ForcedFailover,
-        primary.other(),
-    ));
+    because.extend(capability::last_resort(view.evidence, view.spec, primary.other()).err());
     earlier_proposals(view, &mut because);
     if view.braked {
         because.push(

@@ -32,8 +32,18 @@ pub struct Guard {
     pub winner: Side,
     pub steps: Vec<Step>,
     pub armed_at: Timestamp,
+    /// The winner is in no link any more: no role tells that the other side is back, and nothing of it
+    /// goes over a link again.
+    pub parted: bool,
     /// It has done its work, and begins anew when the side comes back once more.
     pub served: bool,
+}
+
+impl Guard {
+    /// The health in which it is at work.
+    fn health(&self) -> Health {
+        if self.parted { Health::Unlinked } else { Health::SplitBrain }
+    }
 }
 
 impl Record {
@@ -45,13 +55,17 @@ impl Record {
         let turns =
             |place: usize| lane.steps.get(place).is_some_and(|step| step.undo == Undo::Impossible);
         match (&entry.event, plan.kind) {
-            (Event::StepSending { step }, PlanKind::ForcedFailover) if turns(step.step) => {
+            (
+                Event::StepSending { step },
+                kind @ (PlanKind::ForcedFailover | PlanKind::Deletion),
+            ) if turns(step.step) => {
                 // A new one takes the place of an old one, whose winner was lost.
                 self.guard = (!lane.guard.is_empty()).then(|| Guard {
                     proposal: run.proposal.terms.proposal,
                     winner: lane.target,
                     steps: lane.guard.clone(),
                     armed_at: entry.at,
+                    parted: kind.parts(),
                     served: false,
                 });
             }
@@ -89,6 +103,8 @@ impl Record {
             // The other side follows.
             Health::Healthy => self.guard = None,
             Health::SplitBrain => {}
+            // No health tells there whether the side was away.
+            Health::Unlinked if self.guard.as_ref().is_some_and(|guard| guard.parted) => {}
             Health::Unknown
             | Health::Degraded
             | Health::PrimaryUnreachable
@@ -115,11 +131,11 @@ pub(crate) fn returned(view: &View<'_>) -> Option<Event> {
     {
         return None;
     }
-    if view.record.health != Health::SplitBrain {
+    if view.record.health != guard.health() {
         return None;
     }
     assess(view.evidence, view.spec, view.record.primary, view.now)
-        .filter(|found| found.health == Health::SplitBrain)?;
+        .filter(|found| found.health == guard.health())?;
     may_act(view, guard.winner).ok()?;
     let origin = Origin::Guard { proposal: guard.proposal };
     let texts = draft(view, PlanKind::ReturnGuard, guard.winner, origin);
@@ -133,11 +149,12 @@ pub(crate) fn moot(view: &View<'_>) -> Option<Event> {
     let winner = run.proposal.plan.lanes.first()?.target;
     let loser = winner.other();
     let reading = fresh_reading(view.evidence, view.spec, loser, view.now);
-    let why = if view.record.guard.is_none() {
+    let wanted = view.record.guard.as_ref().map(Guard::health);
+    let why = if wanted.is_none() {
         "the guard has been lifted".to_string()
     } else if reading.is_some_and(|reading| reading.role == Role::Secondary) {
         format!("{loser} is SECONDARY")
-    } else if view.record.health != Health::SplitBrain {
+    } else if wanted.is_some_and(|wanted| wanted != view.record.health) {
         format!("the health is {}; the guard stays armed", view.record.health)
     } else {
         return None;
@@ -155,9 +172,13 @@ pub(crate) fn done(view: &View<'_>, winner: Side) -> alloc::string::String {
         || "when its last commit was is not known".to_string(),
         |at| format!("its last commit is of {at:.3} by its own clock"),
     );
-    format!(
-        "writers on {loser} are stopped; {last}. What only {loser} has is still there: ask for a repair"
-    )
+    let parted = view.record.guard.as_ref().is_some_and(|guard| guard.parted);
+    let then = if parted {
+        "no link leads there any more, so merge by hand what is missing, from the backup or from there"
+    } else {
+        "ask for a repair"
+    };
+    format!("writers on {loser} are stopped; {last}. What only {loser} has is still there: {then}")
 }
 
 /// When a guard that could not do its work may begin anew.
@@ -178,12 +199,18 @@ pub(crate) fn rest_until(record: &Record, view: &View<'_>) -> Option<Timestamp> 
 /// What is not so, in words.
 pub(crate) fn may_act(view: &View<'_>, winner: Side) -> Result<(), alloc::string::String> {
     let reading = |side| fresh_reading(view.evidence, view.spec, side, view.now);
-    if !reading(winner).is_some_and(SideReading::serving) {
+    let parted = view.record.guard.as_ref().is_some_and(|guard| guard.parted);
+    let serves = if parted { SideReading::alone } else { SideReading::serving };
+    if !reading(winner).is_some_and(serves) {
         return Err(format!("{winner} is not seen to take writes now"));
     }
     let loser = winner.other();
     match reading(loser) {
         Some(reading) if reading.role == Role::Primary => Ok(()),
+        // Its group has been dropped in the middle of it.
+        Some(reading) if parted && reading.role == Role::Absent && view.record.live().is_some() => {
+            Ok(())
+        }
         Some(_) => Err(format!("{loser} is not PRIMARY")),
         None => Err(format!("{loser} is not seen now")),
     }

@@ -94,7 +94,7 @@ impl Record {
         let run = self.run.as_ref()?;
         // Where it stopped after the new primary had been seen to serve, or another than a forced one
         // before it changed any, the roles are known.
-        let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
+        let forced = run.proposal.plan.kind.forces();
         if (run.committed() && run.settled()) || (!forced && !run.committed()) {
             return None;
         }
@@ -157,7 +157,7 @@ impl Record {
                 self.cut_over(entry);
                 let Some(run) = &self.run else { return Ok(()) };
                 // Who does not want a planned failover has said nothing about an outage.
-                let forced = run.proposal.plan.kind == PlanKind::ForcedFailover;
+                let forced = run.proposal.plan.kind.forces();
                 if forced && run.status == Status::Closed(End::Rejected) {
                     self.silenced = true;
                 }
@@ -170,8 +170,13 @@ impl Record {
     fn cut_over(&mut self, entry: &Entry) {
         let (Event::StepDone { step, .. }, Some(run)) = (&entry.event, &self.run) else { return };
         let plan = &run.proposal.plan;
-        let dropped = plan.step(step.lane, step.step).is_some_and(|step| {
-            matches!(step.action, Action::GroupDropped { .. }) && plan.kind == PlanKind::Cutover
+        let dropped = plan.step(step.lane, step.step).is_some_and(|step| match plan.kind {
+            PlanKind::Cutover => matches!(step.action, Action::GroupDropped { .. }),
+            PlanKind::Deletion => matches!(step.action, Action::LinkDeleted { .. }),
+            PlanKind::ForcedFailover
+            | PlanKind::PlannedFailover
+            | PlanKind::Repair
+            | PlanKind::ReturnGuard => false,
         });
         let Some(lane) = plan.lanes.first().filter(|_| dropped) else { return };
         let proposal = Some(run.proposal.terms.proposal);

@@ -209,7 +209,7 @@ pub(crate) fn notes(
 ) -> Vec<String> {
     let mut notes = Vec::new();
     match plan.kind {
-        PlanKind::ForcedFailover => {}
+        PlanKind::ForcedFailover | PlanKind::Deletion => {}
         PlanKind::PlannedFailover => {
             planned_notes(plan, &mut notes);
             return notes;
@@ -268,8 +268,18 @@ fn standing_order(plan: &Plan, notes: &mut Vec<String>) {
                 "; with no logins in `links.guard` those who come back are ended again, as often as the plan allows",
             ),
         };
+        let closes = lane.guard.iter().any(|step| matches!(step.action, Action::ReadOnly { .. }));
+        let then = match (plan.kind.parts(), closes) {
+            (false, _) => "",
+            (true, true) => {
+                ". Then its groups are dropped, and what is left is READ_ONLY: no link leads back to it"
+            }
+            (true, false) => {
+                ". Then its distributed group is dropped; its own group is not known, so it is NOT made READ_ONLY: keep everybody out of it"
+            }
+        };
         notes.push(format!(
-            "With it you sign the return guard: when {side} returns as PRIMARY, whoever works in its database is ended at once, without asking again{out}. Nothing is taken from it"
+            "With it you sign the return guard: when {side} returns as PRIMARY, whoever works in its database is ended at once, without asking again{out}. Nothing is taken from it{then}"
         ));
     }
 }
@@ -280,6 +290,13 @@ fn guard_notes(plan: &Plan, notes: &mut Vec<String>) {
     notes.push(format!(
         "{winner} is the primary by a plan that was signed, and this was signed with it: writers on {loser} are stopped, what {loser} has stays there"
     ));
+    let steps = || plan.lanes.iter().flat_map(|lane| &lane.steps);
+    if steps().any(|step| matches!(step.action, Action::GroupDropped { .. })) {
+        notes.push(format!(
+            "No link leads from {winner} to {loser}: its groups are dropped, and merging what only {loser} has is for people"
+        ));
+        return;
+    }
     notes.push(format!(
         "To make {loser} the secondary again ask for a repair; to keep what {loser} has instead, too, with `--winner`"
     ));
@@ -326,9 +343,7 @@ fn cutover_notes(plan: &Plan, notes: &mut Vec<String>) {
     notes.push(format!(
         "From the deletion until the old copy is READ_ONLY both copies could take writes, for some seconds if all goes well: the engine refuses READ_ONLY as long as the database is in a group (1468). {out}"
     ));
-    notes.push(String::from(
-        "Do not restart or stop the managed instance before its first full backup, which the last step waits for: the database could become unavailable",
-    ));
+    backups(plan, notes);
 }
 
 fn repair_notes(plan: &Plan, notes: &mut Vec<String>) {
@@ -354,6 +369,9 @@ fn backups(plan: &Plan, notes: &mut Vec<String>) {
     match target {
         Some(Side::SqlServer) if !backup => notes.push(String::from(
             "No place for backups is configured: take a full backup, not COPY_ONLY, on SQL Server at once. Without it nothing after the change of roles can be restored there",
+        )),
+        Some(Side::ManagedInstance) if plan.kind.parts() => notes.push(String::from(
+            "Do not restart or stop the managed instance before its first full backup after the deletion: the database could become unavailable",
         )),
         Some(Side::ManagedInstance) => notes.push(String::from(
             "Do not restart the managed instance and do not drop the link before its first full backup after the change of roles: some minutes for a small database",

@@ -1,6 +1,8 @@
 //! RULES: all that the agent does on its own initiative. First match wins, one event at a time;
 //! each rule's event makes its own condition false, so asking ends.
 
+mod contrary;
+
 use alloc::{
     format,
     string::{String, ToString},
@@ -11,10 +13,11 @@ use core::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
+    capability,
     clearance::{Blocked, clearance},
     draft::draft,
     event::{Again, Event, StepRef},
-    evidence::{Evidence, Role, SideReading, Vantage, signed},
+    evidence::{Evidence, Role, Vantage, signed},
     explain::why_not,
     forecast, guard,
     health::{Assessment, Health, assess, fresh_reading},
@@ -46,7 +49,7 @@ type Rule = fn(&View<'_>) -> Option<Event>;
 pub(crate) const RULES: [(&str, Rule); 16] = [
     ("health_changed", health_changed),
     ("guard_moot", guard::moot),
-    ("contrary_evidence", contrary_evidence),
+    ("contrary_evidence", contrary::evidence),
     ("quorum_reached", quorum_reached),
     ("approval_expired", approval_expired),
     ("run_finished", run_finished),
@@ -128,51 +131,6 @@ fn health_changed(view: &View<'_>) -> Option<Event> {
         evidence: view.evidence.newest(),
         sample,
     })
-}
-
-/// Positive contrary evidence withdraws; merely not seeing never does.
-fn contrary_evidence(view: &View<'_>) -> Option<Event> {
-    let run = view.record.live()?;
-    if run.acted() || run.proposal.plan.kind == PlanKind::ReturnGuard {
-        return None;
-    }
-    let target = run.proposal.plan.lanes.first()?.target;
-    if run.proposal.plan.kind == PlanKind::PlannedFailover {
-        let moot = fresh_reading(view.evidence, view.spec, target, view.now)
-            .is_some_and(SideReading::serving);
-        return moot.then(|| closed(run, End::Withdrawn, format!("{target} is PRIMARY already")));
-    }
-    if run.proposal.plan.kind == PlanKind::Cutover {
-        let reading = fresh_reading(view.evidence, view.spec, target, view.now);
-        let why = match reading {
-            Some(reading) if reading.serving() => format!("{target} is PRIMARY already"),
-            Some(reading) if reading.role == Role::Absent => {
-                format!("{target} has no link any more")
-            }
-            Some(_) | None => return None,
-        };
-        return Some(closed(run, End::Withdrawn, why));
-    }
-    if run.proposal.plan.kind == PlanKind::Repair {
-        let moot = fresh_reading(view.evidence, view.spec, target.other(), view.now)
-            .is_some_and(|reading| reading.role == Role::Secondary);
-        let why = format!("{} is SECONDARY already", target.other());
-        return moot.then(|| closed(run, End::Withdrawn, why));
-    }
-    let old = Vantage::from(target.other());
-    let stably = view.evidence.of(old).serving_since().is_some_and(|since| {
-        view.now.duration_since(since) >= signed(view.spec.policy.withdraw_after)
-    });
-    if stably && fresh_reading(view.evidence, view.spec, target.other(), view.now).is_some() {
-        let why = format!("{} has been serving again for a while", target.other());
-        return Some(closed(run, End::Withdrawn, why));
-    }
-    let moot = fresh_reading(view.evidence, view.spec, target, view.now)
-        .is_some_and(|reading| reading.role == Role::Primary);
-    if moot && run.status == Status::Open {
-        return Some(closed(run, End::Withdrawn, format!("{target} is PRIMARY already")));
-    }
-    None
 }
 
 fn quorum_reached(view: &View<'_>) -> Option<Event> {
@@ -334,7 +292,7 @@ fn stuck_at(run: &Run, lane: &Progress) -> String {
         );
     }
     let step = lane.step + 1;
-    if run.committed() && run.settled() && run.proposal.plan.kind == PlanKind::Cutover {
+    if run.committed() && run.settled() && run.proposal.plan.kind.parts() {
         return format!(
             "the link is deleted and the managed instance goes on by itself; the old copy may still take writes, keep everybody out of it: step {step}"
         );
@@ -365,7 +323,7 @@ fn execution_expired(view: &View<'_>) -> Option<Event> {
 
 fn bounds_exceeded(view: &View<'_>) -> Option<Event> {
     let run = approved(view)?;
-    if run.acted() || run.proposal.plan.kind != PlanKind::ForcedFailover {
+    if run.acted() || !run.proposal.plan.kind.forces() {
         return None;
     }
     match clearance(view, run) {
@@ -433,7 +391,8 @@ fn propose(view: &View<'_>) -> Option<Event> {
         return None;
     }
     let target = view.record.primary?.other();
-    let texts = draft(view, PlanKind::ForcedFailover, target, Origin::Agent);
+    let kind = capability::last_resort(view.evidence, view.spec, target).ok()?;
+    let texts = draft(view, kind, target, Origin::Agent);
     Some(Event::ProposalOpened { texts })
 }
 

@@ -12,7 +12,7 @@ use crate::{
     event::{Again, Entry, Event, StepRef},
     evidence::signed,
     names::ProposalId,
-    plan::{Action, PlanKind, Route, Step, Undo},
+    plan::{Action, Route, Step, Undo},
     proposal::{Proposal, Received, Status},
 };
 
@@ -159,7 +159,7 @@ impl Run {
     /// Whether both sides have been seen in their new roles, and what remains only follows.
     #[must_use]
     pub fn settled(&self) -> bool {
-        if self.proposal.plan.kind == PlanKind::Cutover {
+        if self.proposal.plan.kind.parts() {
             return self.handed_over();
         }
         let enables = |step: &Step| {

@@ -132,7 +132,7 @@ impl Grip {
     /// Before the command leaves the logs of both sides are looked at too, the primary's first.
     async fn look_if_deleted(&mut self, place: &Place, now: Timestamp) -> Sight {
         let sight = self.look_at_target(place, now).await;
-        if !matches!(sight, Sight::Not { .. }) {
+        if !matches!(sight, Sight::Not { .. }) || self.work.action.partner().is_none() {
             return sight;
         }
         let partner = match self.partner_place() {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use agent_core::{End, Health, PlanKind, ProposalId, Status};
+use agent_core::{End, Health, ProposalId, Status};
 
 use super::story::{Episode, Proposed};
 
@@ -61,9 +61,7 @@ fn of_proposal(proposed: &Proposed, health: Health) -> Option<Need> {
         Status::Closed(End::Overtaken) if !proposed.acknowledged && !lost(health) => {
             Some(Need::Stuck(id))
         }
-        Status::Open if proposed.proposal.terms.kind == PlanKind::ForcedFailover => {
-            Some(Need::Decide(id))
-        }
+        Status::Open if proposed.proposal.terms.kind.forces() => Some(Need::Decide(id)),
         Status::Closed(End::Expired) if !proposed.acknowledged && lost(health) => {
             Some(Need::Expired(id))
         }

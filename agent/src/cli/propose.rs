@@ -33,6 +33,9 @@ enum Kind {
     ForcedFailover,
     /// Let the primary hand over to the secondary; nothing is lost and the link is kept
     PlannedFailover,
+    /// Delete the link of a primary that is gone and can't be failed over, so that the copy in Azure goes
+    /// on by itself; its last commits may be lost, and there is no way back over the link
+    Deletion,
     /// Delete the link once both sides have the same, so that the copy in Azure goes on by itself; no
     /// way back over the link
     Cutover,
@@ -45,6 +48,7 @@ impl From<Kind> for PlanKind {
         match kind {
             Kind::ForcedFailover => Self::ForcedFailover,
             Kind::PlannedFailover => Self::PlannedFailover,
+            Kind::Deletion => Self::Deletion,
             Kind::Cutover => Self::Cutover,
             Kind::Repair => Self::Repair,
         }

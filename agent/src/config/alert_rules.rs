@@ -72,6 +72,7 @@ pub(super) fn check(file: &File, found: &mut Findings) {
         let only_people = match rule.kind {
             PlanKind::Repair => Some("a repair takes data from a side: only people ask for one"),
             PlanKind::Cutover => Some("a cutover ends the link: only people ask for one"),
+            PlanKind::Deletion => Some("a deletion ends the link: only people ask for one"),
             PlanKind::ForcedFailover | PlanKind::PlannedFailover | PlanKind::ReturnGuard => None,
         };
         if let Some(what) = only_people {

@@ -10,6 +10,7 @@ impl Stage {
         let (kind, winner) = match words {
             ["forced", "failover"] => (PlanKind::ForcedFailover, None),
             ["planned", "failover"] => (PlanKind::PlannedFailover, None),
+            ["deletion", "of", "the", "link"] => (PlanKind::Deletion, None),
             ["cutover"] => (PlanKind::Cutover, None),
             ["repair"] => (PlanKind::Repair, None),
             ["repair", "that", "keeps", side] => (PlanKind::Repair, Some(winner(side))),

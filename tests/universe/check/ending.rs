@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_core::{End, Event, PlanKind, Side, Status, Undo};
+use agent_core::{End, Event, Side, Status, Undo};
 use dr_agent::replay::Rerun;
 use twin::world::{Commit, World};
 
@@ -55,10 +55,9 @@ impl Checker {
     /// Whether a plan was approved that may lose something.
     pub(in crate::universe) fn forced(&self, disk: &Disk) -> bool {
         disk.entries().into_iter().any(|entry| match &entry.event {
-            Event::ProposalApproved { proposal, .. } => self
-                .proposals
-                .get(proposal)
-                .is_some_and(|p| p.plan.kind == PlanKind::ForcedFailover),
+            Event::ProposalApproved { proposal, .. } => {
+                self.proposals.get(proposal).is_some_and(|p| p.plan.kind.forces())
+            }
             Event::AgentStarted { .. }
             | Event::HealthChanged { .. }
             | Event::ProposalOpened { .. }
@@ -91,7 +90,7 @@ impl Checker {
     pub(super) fn forces(&self, event: &Event) -> bool {
         let Event::StepSending { step } = event else { return false };
         let plan = self.proposals.get(&step.proposal).map(|proposal| &proposal.plan);
-        plan.filter(|plan| plan.kind == PlanKind::ForcedFailover)
+        plan.filter(|plan| plan.kind.forces())
             .and_then(|plan| plan.step(step.lane, step.step))
             .is_some_and(|step| step.undo == Undo::Impossible)
     }
@@ -106,7 +105,7 @@ impl Checker {
         else {
             return Ok(());
         };
-        if run.proposal.plan.kind != PlanKind::ForcedFailover {
+        if !run.proposal.plan.kind.forces() {
             return Ok(());
         }
         let id = run.proposal.terms.proposal;

@@ -64,18 +64,43 @@ pub(crate) fn obstacle(
         PlanKind::ForcedFailover => facts.against_forced(target),
         PlanKind::PlannedFailover => facts.against_planned(target),
         PlanKind::Cutover => facts.against_cutover(),
+        PlanKind::Deletion if target == Side::ManagedInstance => facts.against_deletion(),
+        PlanKind::Deletion => Some(
+            "only a managed instance goes on by itself when its link is deleted: force SQL Server"
+                .to_string(),
+        ),
         PlanKind::Repair => facts.against_repair(target),
         // Whatever the versions: it changes no role.
         PlanKind::ReturnGuard => None,
     }
 }
 
+/// How `target` would go on without its primary, or why it can't: by a forced failover, or where a link
+/// can't be failed over at all, now or after a patch, by its deletion.
+pub(crate) fn last_resort(
+    evidence: &Evidence,
+    spec: &LinkSpec,
+    target: Side,
+) -> Result<PlanKind, String> {
+    let forced = PlanKind::ForcedFailover;
+    let Some(because) = obstacle(evidence, spec, forced, target) else { return Ok(forced) };
+    let facts = Facts::of(evidence, Some(target.other())).with(spec);
+    let deletion = PlanKind::Deletion;
+    if facts.never_fails_over() && obstacle(evidence, spec, deletion, target).is_none() {
+        return Ok(deletion);
+    }
+    Err(because)
+}
+
 /// What whoever gives up a link for its copy in Azure has to know first.
-pub(crate) fn cutting(evidence: &Evidence) -> Vec<String> {
+pub(crate) fn cutting(evidence: &Evidence, kind: PlanKind) -> Vec<String> {
     let facts = Facts::of(evidence, Some(Side::SqlServer));
     let mut notes = Vec::new();
     let both_ways = facts.back_from_azure(true);
     match facts.engine {
+        Some(engine) if engine.both_ways() && kind.forces() => notes.push(format!(
+            "Advised instead: a forced failover of {engine}, by T-SQL or by Azure, which keeps the link. Delete it only if Azure refuses that for good (41985)"
+        )),
         Some(engine) if engine.both_ways() && both_ways == Back::AfterPatch => notes.push(format!(
             "Patch first: with 2022 CU13 (16.0.4125.3) {engine} changes roles over the link and comes back over it, by a planned failover"
         )),

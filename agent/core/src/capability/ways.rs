@@ -146,14 +146,26 @@ impl Facts {
         against.or_else(|| self.unfit(target)).or_else(|| self.azure(target))
     }
 
+    /// Why the managed instance can't go on by itself.
+    fn against_going_on(&self) -> Option<String> {
+        self.unfit(Side::ManagedInstance).or_else(|| self.azure(Side::ManagedInstance))
+    }
+
+    /// Why the agent can't delete the link of a primary that is gone.
+    pub(super) fn against_deletion(&self) -> Option<String> {
+        self.against_going_on().or_else(|| self.no_control.then(nobody_deletes))
+    }
+
+    /// Whether its roles can't be changed whatever is done about it.
+    pub(super) fn never_fails_over(&self) -> bool {
+        self.one_way || self.engine.is_some_and(|engine| !engine.both_ways())
+    }
+
     /// Why the agent can't.
     pub(super) fn against_cutover(&self) -> Option<String> {
         let of_agent = || {
             if self.no_control {
-                return Some(
-                    "only Azure Resource Manager deletes a link, and none is configured for the managed instance"
-                        .to_string(),
-                );
+                return Some(nobody_deletes());
             }
             if self.replicas > 0 {
                 return Some(format!(
@@ -301,9 +313,13 @@ impl Facts {
 
     fn delete(&self) -> Way {
         let target = Side::ManagedInstance;
-        let against = self.unfit(target).or_else(|| self.azure(target));
+        let offer = match (self.against_going_on(), self.against_deletion()) {
+            (Some(because), _) => Offer::Refused { because },
+            (None, Some(_)) => Offer::People { part: 9 },
+            (None, None) => Offer::Plan,
+        };
         let back = self.back_from_azure(false);
-        Way { over: Over::Delete, target, offer: people(9, against), back }
+        Way { over: Over::Delete, target, offer, back }
     }
 
     fn repair(&self, winner: Side) -> Way {
@@ -338,6 +354,11 @@ impl Facts {
         };
         Way { over: Over::Establish, target: primary, offer: people(0, against), back }
     }
+}
+
+fn nobody_deletes() -> String {
+    "only Azure Resource Manager deletes a link, and none is configured for the managed instance"
+        .to_string()
 }
 
 /// Why nothing is taken from a side.

@@ -80,7 +80,7 @@ impl Estate {
         // A cold agent has never seen a primary: whoever asks for the failover means this one.
         let over = view.record.primary.unwrap_or(Side::SqlServer).other();
         let target = match kind {
-            PlanKind::ForcedFailover => {
+            PlanKind::ForcedFailover | PlanKind::Deletion => {
                 let by = primary_seen_by(view.evidence, view.spec, over, now);
                 if !by.is_empty() {
                     return Err(Refusal::PrimarySeen { by });

@@ -49,11 +49,9 @@ pub(crate) fn cutover(spec: &LinkSpec, members: &Members) -> Plan {
     ]);
     steps.extend(fence(spec, source, quiet));
     steps.push(look(caught_up, planned.catch_up_within));
-    steps.push(deletion(spec, source, instance));
-    steps.extend(retirement(spec, source, members));
-    let (instance_at, group, database) = at(instance);
-    let first = Action::FirstBackup { instance: instance_at, group, database };
-    steps.push(look(first, spec.cutover.first_backup_within));
+    steps.push(ending_link(spec, Some(source)));
+    steps.extend(retirement(spec, source, Some(members)));
+    steps.push(first_backup(spec));
     let lanes = Vec::from([Lane { link: spec.id.clone(), target, steps, guard: Vec::new() }]);
     Plan { kind: PlanKind::Cutover, lanes }
 }
@@ -112,12 +110,14 @@ fn fence(spec: &LinkSpec, source: &InstanceId, quiet: Quiet) -> Vec<Step> {
     steps
 }
 
-fn deletion(spec: &LinkSpec, source: &InstanceId, instance: &InstanceId) -> Step {
+/// Azure ends the link. `source`: the primary, if it is there to be compared with.
+pub(super) fn ending_link(spec: &LinkSpec, source: Option<&InstanceId>) -> Step {
+    let instance = spec.instance(Side::ManagedInstance);
     let path = spec.arm_path.clone().unwrap_or_default();
     Step {
         action: Action::LinkDeleted {
             instance: instance.clone(),
-            source: source.clone(),
+            source: source.cloned(),
             group: spec.group.clone(),
             database: spec.database.clone(),
         },
@@ -127,31 +127,38 @@ fn deletion(spec: &LinkSpec, source: &InstanceId, instance: &InstanceId) -> Step
     }
 }
 
+fn first_backup(spec: &LinkSpec) -> Step {
+    let action = Action::FirstBackup {
+        instance: spec.instance(Side::ManagedInstance).clone(),
+        group: spec.group.clone(),
+        database: spec.database.clone(),
+    };
+    step(action, None, Undo::Nothing, spec.cutover.first_backup_within)
+}
+
 /// What is left on SQL Server takes no writes any more, and then its logins may do in other databases
-/// what they did before.
-fn retirement(spec: &LinkSpec, source: &InstanceId, members: &Members) -> Vec<Step> {
+/// what they did before. Without the name of its own group that one stays, and READ_ONLY is refused in it.
+pub(super) fn retirement(
+    spec: &LinkSpec,
+    source: &InstanceId,
+    members: Option<&Members>,
+) -> Vec<Step> {
     let (group, database) = (&spec.group, &spec.database);
     let within = spec.policy.step_deadline;
     let on_source =
         |action, statement| step(action, Some((source, statement)), Undo::Nothing, within);
-    let (instance, local) = (source.clone(), members.own.clone());
-    let dropped = Action::GroupDropped {
-        instance: instance.clone(),
-        group: group.clone(),
-        database: database.clone(),
-    };
-    let local_dropped = Action::LocalGroupDropped {
-        instance: instance.clone(),
-        group: group.clone(),
-        database: database.clone(),
-        local,
-    };
-    let shut = Action::ReadOnly { instance, group: group.clone(), database: database.clone() };
-    let mut steps = Vec::from([
-        on_source(dropped, drop_group(group)),
-        on_source(local_dropped, drop_group(&members.own)),
-        on_source(shut, read_only(database)),
-    ]);
+    let at = || (source.clone(), group.clone(), database.clone());
+    let (instance, group_at, database_at) = at();
+    let dropped = Action::GroupDropped { instance, group: group_at, database: database_at };
+    let mut steps = Vec::from([on_source(dropped, drop_group(group))]);
+    let Some(Members { own, .. }) = members else { return steps };
+    let (instance, group, database) = at();
+    let local = own.clone();
+    let local_dropped = Action::LocalGroupDropped { instance, group, database, local };
+    steps.push(on_source(local_dropped, drop_group(own)));
+    let (instance, group, database) = at();
+    let statement = read_only(&database);
+    steps.push(on_source(Action::ReadOnly { instance, group, database }, statement));
     if !spec.guard.logins.is_empty() {
         steps.push(logins(spec, source, false));
     }

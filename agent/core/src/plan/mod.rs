@@ -4,6 +4,7 @@
 
 mod aftercare;
 mod cutover;
+mod deletion;
 mod forced_failover;
 mod guard;
 mod planned_failover;
@@ -17,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 pub(crate) use self::{
     cutover::{ATTEMPTS as CUTOVER_ATTEMPTS, cutover, drop_group, read_only},
+    deletion::deletion,
     forced_failover::forced_failover,
     guard::ATTEMPTS as GUARD_ATTEMPTS,
     planned_failover::{ATTEMPTS as PLANNED_ATTEMPTS, planned_failover},
@@ -31,6 +33,9 @@ pub enum PlanKind {
     ForcedFailover,
     /// Both sides are well; nothing is lost and the link is kept.
     PlannedFailover,
+    /// The primary is gone, and roles can't change over its link: the link is deleted without it, and the
+    /// copy in Azure goes on with what it has.
+    Deletion,
     /// Both sides have the same; the link is given up, and the copy in Azure goes on by itself.
     Cutover,
     /// Both sides are primary; one of them becomes the secondary of the other.
@@ -148,8 +153,10 @@ pub enum Action {
     LinkDeleted {
         /// The managed instance.
         instance: InstanceId,
-        /// The primary, of whose log nothing may be missing when the command leaves.
-        source: InstanceId,
+        /// The primary, of whose log nothing may be missing when the command leaves; None where it is
+        /// gone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<InstanceId>,
         group: String,
         database: String,
     },
@@ -237,7 +244,27 @@ impl PlanKind {
     pub fn orderly(self) -> bool {
         match self {
             Self::PlannedFailover | Self::Cutover => true,
-            Self::ForcedFailover | Self::Repair | Self::ReturnGuard => false,
+            Self::ForcedFailover | Self::Deletion | Self::Repair | Self::ReturnGuard => false,
+        }
+    }
+
+    /// Whether it makes a primary without asking the other side, so that commits may be lost.
+    #[must_use]
+    pub fn forces(self) -> bool {
+        match self {
+            Self::ForcedFailover | Self::Deletion => true,
+            Self::PlannedFailover | Self::Cutover | Self::Repair | Self::ReturnGuard => false,
+        }
+    }
+
+    /// Whether its target is in no link afterwards.
+    #[must_use]
+    pub fn parts(self) -> bool {
+        match self {
+            Self::Deletion | Self::Cutover => true,
+            Self::ForcedFailover | Self::PlannedFailover | Self::Repair | Self::ReturnGuard => {
+                false
+            }
         }
     }
 }
@@ -286,7 +313,8 @@ impl Action {
     pub fn partner(&self) -> Option<&InstanceId> {
         match self {
             Self::CaughtUp { target, .. } | Self::CommitMode { target, .. } => Some(target),
-            Self::RolesChanged { source, .. } | Self::LinkDeleted { source, .. } => Some(source),
+            Self::RolesChanged { source, .. } => Some(source),
+            Self::LinkDeleted { source, .. } => source.as_ref(),
             Self::TargetReady { .. }
             | Self::TargetPrimary { .. }
             | Self::TargetServing { .. }
@@ -353,6 +381,7 @@ impl fmt::Display for PlanKind {
         f.write_str(match self {
             Self::ForcedFailover => "forced failover",
             Self::PlannedFailover => "planned failover",
+            Self::Deletion => "deletion of the link",
             Self::Cutover => "cutover",
             Self::Repair => "repair",
             Self::ReturnGuard => "return guard",

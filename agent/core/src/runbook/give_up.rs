@@ -28,6 +28,7 @@ impl Writer<'_> {
         self.save_sql_server();
         self.save_managed_instance();
         self.move_by_giving_up();
+        self.go_on_without_it();
         self.page.title(3, "Afterwards");
         self.page.item("After giving up a kept link do not restart the managed instance before its first full backup.");
         self.page.item("The copy on the managed instance has to be dropped before a link for the same database can be made.");
@@ -86,6 +87,33 @@ impl Writer<'_> {
         let database = self.ask(Question::Database, &[Side::ManagedInstance]);
         self.page.step(&format!("{database}: ONLINE and READ_WRITE."));
         self.page.step("Then drop the group on SQL Server, while nobody but you gets in.");
+        self.retire_sql_server();
+        self.await_backup();
+        self.let_in(Side::ManagedInstance);
+    }
+
+    fn go_on_without_it(&mut self) {
+        let (server, managed) = (self.name(Side::SqlServer), self.name(Side::ManagedInstance));
+        self.page.title(3, &format!("To go on in {managed} without {server}, if that is gone"));
+        self.page.text(&format!("Only if {server} was PRIMARY and is lost, and the forced way is not possible: SQL Server 2016 to 2019, or Azure refuses it for good (41985). What {server} had not sent is lost, and no link leads back to it."));
+        self.page.step(&format!("Be sure that {server} takes no writes any more and will not by itself: part 8. Write down how you know, and who decided."));
+        self.page.line("Known by: ______________________  Decided by: ______________________");
+        let database = self.ask(Question::Database, &[Side::ManagedInstance]);
+        self.page.step(&format!("{database}: neither REVERTING nor INITIALIZING. Write down last_commit_time: what was committed after it is lost."));
+        self.page.line("Last commit there: ______________  Primary stopped: ______________");
+        self.page.step(&format!(
+            "POINT OF NO RETURN. Delete the link in Azure: {managed} becomes READ_WRITE."
+        ));
+        self.delete_link();
+        self.page.step(&format!("{database}: ONLINE and READ_WRITE."));
+        self.let_in(Side::ManagedInstance);
+        self.await_backup();
+        self.page.step(&format!("When {server} comes back it takes itself for PRIMARY and takes writes. Shut everybody out (part 8), save what only it has (part 7), then drop its groups."));
+        self.retire_sql_server();
+    }
+
+    /// What is left on SQL Server once the link is deleted takes no writes any more.
+    fn retire_sql_server(&mut self) {
         self.drop_group();
         self.page.step("Drop its own group too, by the name that this gives (only if nothing else is in it: REPLICAS), and make what is left READ_ONLY; in a group the engine refuses that (1468).");
         self.sql(Side::SqlServer, local_groups());
@@ -95,9 +123,12 @@ impl Writer<'_> {
         self.page.step(&format!(
             "{database}: READ_ONLY. After that the applications' logins may be let in to its other databases again."
         ));
+    }
+
+    fn await_backup(&mut self) {
+        let managed = self.name(Side::ManagedInstance);
         let backups = self.ask(Question::FullBackups, &[Side::ManagedInstance]);
         self.page.step(&format!("{backups}: a row with is_copy_only 0 that is newer than the deletion. Before there is one do not restart or stop {managed}."));
-        self.let_in(Side::ManagedInstance);
     }
 
     /// Deletes the link, after a look.

@@ -83,7 +83,7 @@ impl Writer<'_> {
         let evidence = &self.sheet.evidence;
         if let Some(because) = capability::by_hand(evidence, target) {
             self.page.text(&format!("NOT POSSIBLE: {because}."));
-            self.page.text("What is left otherwise is to move by giving up the link (the end of part 9, with its own stop, gate and order): both copies take writes then, and there is no way back over it.");
+            self.page.text("What is left otherwise is at the end of part 9, with its own stop, gate and order: to move by giving up the link if both sides answer, or to go on in Azure without a primary that is gone. There is no way back over the link then.");
             return false;
         }
         if let Some(because) = capability::obstacle(evidence, &self.sheet.spec, kind, target) {
