@@ -170,7 +170,7 @@ fn an_alert_during_a_local_failover_has_to_wait_as_the_agent_does() {
     assert_eq!(life.health(), Health::NoPrimary);
     let refused = life.hand_in(22, fires_after(None)).expect_err("it is too early");
     assert!(matches!(refused, Refusal::NotLost { from: Some(_), .. }), "{refused}");
-    assert!(refused.to_string().contains("may ask again from 2026-01-02T03:00:3"), "{refused}");
+    assert!(refused.to_string().contains("may ask again from 2026-01-02T03:00:4"), "{refused}");
     life.see(40, resolving(LINK, 40));
     life.hand_in(40, fires_after(None)).expect("it has lasted");
 }
