@@ -4,6 +4,7 @@
 //! loop that appends to the journal. Sinks (`bus`, `http`, `metrics`) read what the loop made
 //! durable; `executor` carries out what the record says is due.
 
+pub mod account;
 pub mod actions;
 pub mod alerts;
 pub mod bus;

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::places::{SetupError, token_scope};
 use self::{parts::Parts, places::Places, record::Recording, supervisor::Supervisor};
 use crate::{
+    account,
     bus::{self, BusStatus},
     clock::Clock,
     config::{BusSettings, Config, HttpSettings},
@@ -123,6 +124,11 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     let mut sinks = Parts::new(CancellationToken::new());
     let bus = broker.map(|broker| publish(broker, &config, &agent, &mut sinks));
     let alerts = alerting::tell(receivers, &config, &agent, &mut sinks);
+    let (journal, accounts) = (config.journal_path(), config.accounts_path());
+    let head = told.head.clone();
+    sinks.again("the accounts of runs", move |stop| {
+        account::run(journal.clone(), accounts.clone(), head.clone(), stop)
+    });
 
     let url = bound.url();
     let router = http::router(http::Parts {

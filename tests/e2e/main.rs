@@ -20,6 +20,7 @@ mod planned_kill;
 mod receiver;
 mod repair;
 mod replay;
+mod report;
 mod resend;
 mod rig;
 mod rotation;

@@ -1,5 +1,6 @@
 //! The words of a script, and what they do.
 
+mod account;
 mod people;
 
 use std::fmt::Write as _;
@@ -91,6 +92,7 @@ impl Stage {
             ["a", "local", "failover", "of", time] => self.local_failover(time),
             ["a", "rolling", "restart,", time, "each"] => self.rolling_restart(time),
             ["replicas"] => self.replicas(),
+            ["report"] => self.account(),
             ["refuse", "logins", "at", at] => {
                 self.fault(Fault::Refuse { instance: (*at).to_owned() })
             }

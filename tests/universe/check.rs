@@ -1,6 +1,7 @@
 //! The invariants, checked after every step against the truth: the durable journal, the world's
 //! ledger, and signatures verified once more by somebody else than the agent.
 
+mod account;
 mod ending;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -279,6 +280,9 @@ impl Checker {
         }
         self.one_deed_each(world)?;
         self.nothing_lost_without_force(world, disk)?;
+        if settings.sabotage.is_none() {
+            self.accounts(world, disk)?;
+        }
         self.loss_within_bound(world, disk)
     }
 

@@ -301,7 +301,7 @@ impl Happening {
 }
 
 /// The proposal that an entry opens, if it does.
-pub(crate) fn opened(entry: &Entry) -> Option<agent_core::Proposal> {
+pub fn opened(entry: &Entry) -> Option<agent_core::Proposal> {
     match &entry.event {
         Event::ProposalOpened { texts } => agent_core::Proposal::read(texts.clone()).ok(),
         Event::AgentStarted { .. }

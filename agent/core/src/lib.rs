@@ -19,6 +19,7 @@
 
 extern crate alloc;
 
+pub mod account;
 mod alert;
 mod approval;
 mod capability;

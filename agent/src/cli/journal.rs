@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use agent_core::Seq;
+use agent_core::{Entry, Seq};
 use clap::Args;
 use serde_json::json;
 
@@ -115,6 +115,12 @@ fn page(client: &Client, after: Seq, left: u64) -> Result<JournalPage, Failure> 
     client.get(&["journal"], &query)
 }
 
+/// The entries behind a place, a page of them.
+pub(super) fn entries(client: &Client, after: Seq) -> Result<Vec<Entry>, Failure> {
+    let page = page(client, after, u64::MAX)?;
+    Ok(page.entries.into_iter().map(|kept| kept.entry).collect())
+}
+
 fn most(left: u64) -> usize {
     usize::try_from(left).unwrap_or(PAGE).min(PAGE)
 }
@@ -123,6 +129,6 @@ fn show(context: &Context, kept: &Kept) -> Result<(), Failure> {
     context.output.show_line(kept, |page| page.line(0, words::entry(&kept.entry)))
 }
 
-fn file(path: &Path) -> PathBuf {
+pub(super) fn file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(crate::config::JOURNAL_FILE) } else { path.to_owned() }
 }

@@ -17,6 +17,7 @@ mod man;
 mod output;
 mod propose;
 mod replay;
+mod report;
 mod review;
 mod run;
 mod runbook;
@@ -78,6 +79,8 @@ enum Command {
     Journal(journal::Journal),
     /// Decide once more what the flight recorder kept, and compare it with the journal
     Replay(replay::Replay),
+    /// Show what became of a proposal: steps, times, loss; as text, JSON or one HTML page
+    Report(report::Report),
     /// Print what people do by hand if the agent can't, as it is now; the agent may be dead
     Runbook(runbook::Runbook),
     /// Make and show the keys of approvers
@@ -137,6 +140,7 @@ impl Command {
             Self::LiftGuard(command) => command.run(context),
             Self::Journal(command) => command.run(context),
             Self::Replay(command) => command.run(context),
+            Self::Report(command) => command.run(context),
             Self::Runbook(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Config(command) => command.run(context),

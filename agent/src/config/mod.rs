@@ -286,6 +286,12 @@ impl Config {
     pub fn journal_path(&self) -> PathBuf {
         self.agent.data_dir.join(JOURNAL_FILE)
     }
+
+    /// The folder of what became of each proposal.
+    #[must_use]
+    pub fn accounts_path(&self) -> PathBuf {
+        self.agent.data_dir.join("reports")
+    }
 }
 
 /// Where the agent of a configuration file is reached, without reading its secrets.
