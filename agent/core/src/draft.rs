@@ -118,10 +118,11 @@ fn plan(view: &View<'_>, kind: PlanKind, target: Side) -> Plan {
     }
 }
 
-/// What the groups of the link are called on SQL Server, if it has told.
+/// What the groups of the link are called on SQL Server, if it has told. A group of several replicas is
+/// not for a plan to drop.
 fn members(view: &View<'_>) -> Option<Members> {
     let (_, reading) = view.evidence.of(Vantage::SqlServer).reading()?;
-    reading.members.clone()
+    reading.members.clone().filter(|_| reading.replicas.is_empty())
 }
 
 /// Tries of one step at the most.

@@ -275,7 +275,7 @@ fn standing_order(plan: &Plan, notes: &mut Vec<String>) {
                 ". Then its groups are dropped, and what is left is READ_ONLY: no link leads back to it"
             }
             (true, false) => {
-                ". Then its distributed group is dropped; its own group is not known, so it is NOT made READ_ONLY: keep everybody out of it"
+                ". Then its distributed group is dropped; its own group is not known, or is several replicas, and stays, so it is NOT made READ_ONLY: keep everybody out of it"
             }
         };
         notes.push(format!(
