@@ -193,7 +193,7 @@ pub(super) fn recovery(
     let to = serving.or(turned)?;
     let mut marks: Vec<(String, Option<Timestamp>)> = Vec::new();
     let from = match account.kind {
-        PlanKind::ForcedFailover => {
+        PlanKind::ForcedFailover | PlanKind::Deletion => {
             marks.push(("until the loss was noticed".into(), noticed));
             marks.push(("until it was proposed".into(), Some(account.opened_at)));
             marks.push(("until it was signed".into(), account.approved_at));
@@ -281,7 +281,7 @@ fn measured(
             );
         }
         PlanKind::ReturnGuard => return nothing("nothing was taken from either side"),
-        PlanKind::ForcedFailover => {}
+        PlanKind::ForcedFailover | PlanKind::Deletion => {}
     }
     let Some(target) = account.target else { return unknown("the plan has no target".into()) };
     let kept = proposal.terms.evidence.iter().find_map(|look| last_commit(look, target));
