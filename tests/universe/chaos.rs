@@ -243,6 +243,7 @@ pub(super) fn cure(chaos: &Chaos, rng: &mut fastrand::Rng) -> Option<(Fault, i64
         | Fault::TokenLifetime { .. }
         | Fault::Restart { .. }
         | Fault::LocalFailover { .. }
+        | Fault::ForceLocalFailover { .. }
         | Fault::RollingRestart { .. } => None,
     }
 }

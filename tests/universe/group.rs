@@ -57,6 +57,7 @@ fn shared(chaos: &Chaos, name: &str) -> Option<Fault> {
         }
         Fault::Restart { .. }
         | Fault::LocalFailover { .. }
+        | Fault::ForceLocalFailover { .. }
         | Fault::RollingRestart { .. }
         | Fault::Refuse { .. }
         | Fault::Accept { .. }

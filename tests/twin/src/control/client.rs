@@ -116,6 +116,9 @@ pub enum Command {
         /// For how many milliseconds nobody is primary; as the world says, if left out.
         #[arg(long)]
         ms: Option<u32>,
+        /// Also where what it does not have is lost; needs `--to`.
+        #[arg(long, requires = "to")]
+        force: bool,
     },
     /// Restart all replicas of a link's group on SQL Server, one after the other.
     RollingRestart {
@@ -349,7 +352,10 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::Stop { instance } => Fault::Stop { instance },
         Command::Start { instance } => Fault::Start { instance },
         Command::Restart { instance, down_ms } => Fault::Restart { instance, down_ms },
-        Command::LocalFailover { link, to, ms } => Fault::LocalFailover { link, to, ms },
+        Command::LocalFailover { link, to: Some(to), ms, force: true } => {
+            Fault::ForceLocalFailover { link, to, ms }
+        }
+        Command::LocalFailover { link, to, ms, .. } => Fault::LocalFailover { link, to, ms },
         Command::RollingRestart { link, down_ms, pause_ms } => {
             Fault::RollingRestart { link, down_ms, pause_ms }
         }

@@ -95,6 +95,10 @@ impl World {
         let Some(side) = link.side_with(&operation.instance) else { return };
         match operation.phase {
             Phase::Received if link.side_of(&operation.instance).is_none() => {
+                if let OperationKind::Resume { database } = &operation.kind {
+                    link.resume_replica(&operation.instance, database);
+                    return operation.end(now, Ok(()));
+                }
                 operation.end(now, Err(not_primary_replica(&link.name)));
             }
             Phase::Received => {

@@ -54,6 +54,17 @@ pub enum Fault {
         #[serde(default)]
         ms: Option<u32>,
     },
+    /// An administrator forces another replica on SQL Server to be the primary one; what it does not
+    /// have is lost, and all other databases stand still until they are resumed.
+    ForceLocalFailover {
+        /// The link whose group it is.
+        link: String,
+        /// The replica that takes over.
+        to: String,
+        /// For how long nobody is primary, in ms; as the world says, if left out.
+        #[serde(default)]
+        ms: Option<u32>,
+    },
     /// All replicas on SQL Server are restarted one after the other, the primary one last, after a
     /// local failover.
     RollingRestart {
@@ -325,6 +336,7 @@ impl World {
             Fault::Stop { instance } => self.stop(&instance),
             Fault::Start { instance } => self.start(&instance),
             Fault::Restart { instance, down_ms } => self.restart(&instance, millis(down_ms)),
+            Fault::ForceLocalFailover { link, to, ms } => self.force_locally(&link, &to, ms)?,
             Fault::LocalFailover { link, to, ms } => {
                 self.fail_over_locally(&link, to.as_deref(), ms)?;
             }

@@ -38,6 +38,7 @@ impl World {
             | Fault::DelayDeed { at, .. }
             | Fault::GiveUp { at, .. } => self.check_party(at)?,
             Fault::LocalFailover { .. }
+            | Fault::ForceLocalFailover { .. }
             | Fault::RollingRestart { .. }
             | Fault::ArmUnavailable { .. }
             | Fault::ArmThrottle { .. }

@@ -150,6 +150,9 @@ impl World {
         if instance.power != Power::Stopped || power == Power::Stopped {
             instance.power = power;
         }
+        if power != Power::Running {
+            self.strand_replicas(name);
+        }
     }
 
     pub(super) fn set_refusing(&mut self, name: &str, refusing: bool) {

@@ -74,6 +74,28 @@ pub(super) fn group_command(
     Ok(record::of_group(group, action))
 }
 
+/// What a failover asks for where the group is a local one; none for a change of roles that only
+/// distributed groups have here.
+pub(super) fn local_failover(group: &str, action: GroupAction) -> Option<GroupCommand> {
+    let name = group.to_owned();
+    match action {
+        GroupAction::Failover => Some(GroupCommand::FailOver { name, forced: false }),
+        GroupAction::ForceFailoverAllowDataLoss => {
+            Some(GroupCommand::FailOver { name, forced: true })
+        }
+        GroupAction::SetRoleSecondary => None,
+    }
+}
+
+/// SET (ROLE = SECONDARY) of a local group: the twin has no group without a primary replica.
+pub(super) fn no_such_role(group: &str) -> Error {
+    let text = format!(
+        "Cannot process the operation for '{group}'. The operation is not supported on this \
+         availability group."
+    );
+    Error::new(41190, 16, text)
+}
+
 /// CREATE, ALTER and DROP AVAILABILITY GROUP beside roles, if the session may.
 pub(super) fn administer(
     command: GroupCommand,

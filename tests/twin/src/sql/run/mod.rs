@@ -465,6 +465,11 @@ impl Run {
                 self.work.clear();
                 Ok(Step::Send(Vec::new()))
             }
+            Kind::AlterGroup { name, action } if world.is_local_group(at, name) => {
+                let command = deeds::local_failover(name, *action);
+                let command = command.ok_or_else(|| deeds::no_such_role(name))?;
+                deeds::administer(command, world, at, session)
+            }
             Kind::AlterGroup { name, action } => {
                 let command = deeds::group_command(name.clone(), *action, session)?;
                 self.deed(command, world, at, session)

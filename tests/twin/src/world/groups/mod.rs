@@ -70,6 +70,14 @@ pub enum GroupCommand {
         /// The group.
         name: String,
     },
+    /// `ALTER AVAILABILITY GROUP [name] FAILOVER` of a local group, or
+    /// `FORCE_FAILOVER_ALLOW_DATA_LOSS`.
+    FailOver {
+        /// The group.
+        name: String,
+        /// What the new primary replica does not have may be lost.
+        forced: bool,
+    },
 }
 
 /// What a statement says of a replica, or of a member of a distributed group.
@@ -180,6 +188,9 @@ impl World {
                 self.change_list(at, &name, &database, added)
             }
             GroupCommand::Offline { name } => self.take_offline(at, &name),
+            GroupCommand::FailOver { name, forced } => {
+                self.fail_over_by_statement(at, &name, forced)
+            }
         }
     }
 
@@ -192,7 +203,8 @@ impl World {
             | GroupCommand::Drop { .. }
             | GroupCommand::MayCreate { .. }
             | GroupCommand::Database { .. }
-            | GroupCommand::Offline { .. } => {
+            | GroupCommand::Offline { .. }
+            | GroupCommand::FailOver { .. } => {
                 let statement = command.statement();
                 let text = format!(
                     "Statement '{statement}' is not supported in SQL Database Managed Instance."
@@ -268,7 +280,8 @@ impl GroupCommand {
             GroupCommand::MayCreate { .. }
             | GroupCommand::Modify { .. }
             | GroupCommand::Database { .. }
-            | GroupCommand::Offline { .. } => "ALTER AVAILABILITY GROUP",
+            | GroupCommand::Offline { .. }
+            | GroupCommand::FailOver { .. } => "ALTER AVAILABILITY GROUP",
         }
     }
 
@@ -281,7 +294,8 @@ impl GroupCommand {
             | GroupCommand::MayCreate { name, .. }
             | GroupCommand::Modify { name, .. }
             | GroupCommand::Database { name, .. }
-            | GroupCommand::Offline { name } => Some(name),
+            | GroupCommand::Offline { name }
+            | GroupCommand::FailOver { name, .. } => Some(name),
         }
     }
 
@@ -307,6 +321,10 @@ impl GroupCommand {
                 (name, format!(" {word} DATABASE [{database}]"))
             }
             GroupCommand::Offline { name } => (name, " OFFLINE".to_owned()),
+            GroupCommand::FailOver { name, forced } => {
+                let word = if *forced { "FORCE_FAILOVER_ALLOW_DATA_LOSS" } else { "FAILOVER" };
+                (name, format!(" {word}"))
+            }
         };
         format!("{} [{name}]{rest}", self.statement())
     }

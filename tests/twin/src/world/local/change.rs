@@ -35,7 +35,7 @@ impl World {
                 ready.iter(),
             ));
         };
-        self.change_primary(link, &chosen, ms.map(millis));
+        self.change_primary(link, &chosen, ms.map(millis), Loss::None);
         Ok(())
     }
 
@@ -48,12 +48,18 @@ impl World {
             due.extend(tend(link, instances, faults, now).map(|to| (to, name)));
         }
         for (to, link) in due {
-            self.change_primary(link, &to, None);
+            self.change_primary(link, &to, None, Loss::None);
         }
     }
 
     /// From now on the member acts by another replica; until that has settled, nobody is primary.
-    fn change_primary(&mut self, name: &str, to: &str, lasts: Option<SignedDuration>) {
+    pub(super) fn change_primary(
+        &mut self,
+        name: &str,
+        to: &str,
+        lasts: Option<SignedDuration>,
+        loss: Loss,
+    ) {
         let now = self.now;
         let Some(link) = self.links.get(name) else { return };
         let old = link.member(Side::SqlServer).instance.clone();
@@ -68,12 +74,15 @@ impl World {
             replication::stop_flight(link);
         }
         let had = lengths(link);
+        if loss == Loss::Allowed {
+            link.cut_to(to, &had, now);
+        }
         let member = link.member_mut(Side::SqlServer);
         let Some(local) = member.local.as_deref_mut() else { return };
         local.lost_at = None;
         local.settled = now + lasts.unwrap_or(local.failover);
         for replica in &mut local.replicas {
-            if replica.instance == old && !lives {
+            if replica.instance == old && !lives && loss == Loss::None {
                 replica.standing = Standing::Away { had: had.clone() };
             }
             if replica.instance == to {
@@ -111,6 +120,13 @@ impl World {
     }
 }
 
+/// Whether a local failover may lose what the new primary replica does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    None,
+    Allowed,
+}
+
 /// Follows the replicas of a link's local group; the replica to which its cluster fails over, if
 /// that is due.
 fn tend(
@@ -121,6 +137,15 @@ fn tend(
 ) -> Option<String> {
     link.member(Side::SqlServer).local()?;
     let had = lengths(link);
+    let up = |replica: &LocalReplica| {
+        let found = instances.get(&replica.instance);
+        found.is_some_and(|found| found.transports() && found.has_recovered(now))
+    };
+    let primary = link.member(Side::SqlServer).instance.clone();
+    let cut = |from: &str, to: &str| reach::is_cut(instances, faults, from, to);
+    let hears =
+        |it: &LocalReplica| up(it) && !cut(&primary, &it.instance) && !cut(&it.instance, &primary);
+    link.strand(|replica| !hears(replica), now);
     let acts = link.acts(Side::SqlServer, instances, now);
     let member = link.member_mut(Side::SqlServer);
     let primary = instances.get(&member.instance)?;
@@ -128,12 +153,7 @@ fn tend(
     let serves = acts && primary.transports();
     let others = local.replicas.iter_mut().filter(|replica| replica.instance != primary.name);
     for replica in others {
-        let up = instances
-            .get(&replica.instance)
-            .is_some_and(|found| found.transports() && found.has_recovered(now));
-        let cut = |from, to| reach::is_cut(instances, faults, from, to);
-        let (here, there) = (primary.name.as_str(), replica.instance.as_str());
-        let hears = up && !cut(here, there) && !cut(there, here);
+        let hears = hears(replica);
         replica.standing.follow(serves, hears, &had, now + local.catch_up, now);
     }
     let patience = match primary.power {
@@ -174,7 +194,7 @@ fn ready<'a>(
     local.replicas.iter().filter(fit).collect()
 }
 
-fn lengths(link: &Link) -> Vec<usize> {
+pub(super) fn lengths(link: &Link) -> Vec<usize> {
     link.member(Side::SqlServer).copies.iter().map(|copy| copy.log.len()).collect()
 }
 
@@ -198,6 +218,9 @@ impl Standing {
                 Standing::CatchingUp { had: had.clone(), until }
             }
             (Standing::CatchingUp { until, .. }, true, true) if *until <= now => Standing::Current,
+            (Standing::Suspended { had, places, .. }, ..) => {
+                Standing::Suspended { had: had.clone(), places: places.clone(), hears }
+            }
             (Standing::Current | Standing::Away { .. } | Standing::CatchingUp { .. }, _, _) => {
                 return;
             }

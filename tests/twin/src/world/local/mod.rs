@@ -4,17 +4,18 @@
 //! failover lets it act by another. Its commits are on the disks of all synchronous replicas before
 //! anybody hears of them, so the group has one log, which goes on from whichever replica takes
 //! over. A replica that was away is no candidate before it has caught up, and an asynchronous one
-//! never is: no local failover of this world loses anything.
+//! never is, unless it is forced: then what it does not have is lost, and its log forks.
 //!
 //! Sources: mi-link 2 and 9 (listener, certificates), addendum 6 (roles on replicas that are not
 //! primary), Microsoft's pages on failover of availability groups.
 
 mod change;
+mod forced;
 mod restart;
 mod spec;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -55,6 +56,8 @@ pub struct LocalReplica {
     pub synchronous: bool,
     /// `failover_mode` is AUTOMATIC.
     pub automatic: bool,
+    /// How far it is behind while it follows, if it commits asynchronously.
+    lag: SignedDuration,
     database_ids: Vec<u32>,
     standing: Standing,
 }
@@ -68,6 +71,9 @@ enum Standing {
     Away { had: Vec<usize> },
     /// It is back and fetches the rest.
     CatchingUp { had: Vec<usize>, until: Timestamp },
+    /// Another was forced to be primary: of these databases it takes nothing until somebody has
+    /// resumed them. `hears`: whether it is connected.
+    Suspended { had: Vec<usize>, places: BTreeSet<usize>, hears: bool },
 }
 
 impl LocalGroup {
@@ -79,7 +85,7 @@ impl LocalGroup {
         instances: &mut BTreeMap<String, Instance>,
         start: Timestamp,
     ) -> LocalGroup {
-        let replica = |name: &str, replica_id, modes: (bool, bool), ids: Vec<u32>| {
+        let replica = |name: &str, replica_id, modes: (bool, bool), lag_ms, ids: Vec<u32>| {
             let server_name = instances.get(name).map(|found| found.server_name.clone());
             LocalReplica {
                 instance: name.to_owned(),
@@ -87,17 +93,19 @@ impl LocalGroup {
                 replica_id,
                 synchronous: modes.0,
                 automatic: modes.0 && modes.1,
+                lag: if modes.0 { SignedDuration::ZERO } else { millis(lag_ms) },
                 database_ids: ids,
                 standing: Standing::Current,
             }
         };
         let (name, id, database_ids) = first;
         let databases = database_ids.len();
-        let mut replicas = vec![replica(name, id, (true, true), database_ids)];
+        let mut replicas = vec![replica(name, id, (true, true), 0, database_ids)];
         for given in &spec.replicas {
             let modes = (given.synchronous, given.automatic);
             let name = given.instance.as_str();
-            replicas.push(replica(name, replica_id(name), modes, Vec::new()));
+            let id = replica_id(name);
+            replicas.push(replica(name, id, modes, given.lag_ms, Vec::new()));
         }
         for replica in replicas.iter_mut().skip(1) {
             let Some(instance) = instances.get_mut(&replica.instance) else { continue };

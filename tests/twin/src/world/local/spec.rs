@@ -50,6 +50,9 @@ pub struct ReplicaSpec {
     /// Whether the cluster may fail over to it by itself; of a synchronous one only.
     #[serde(default = "default_true")]
     pub automatic: bool,
+    /// How far it is behind in asynchronous commit, in ms.
+    #[serde(default = "default_lag")]
+    pub lag_ms: u32,
 }
 
 /// What watches over an availability group.
@@ -124,6 +127,10 @@ fn default_failover() -> u32 {
 
 fn default_catch_up() -> u32 {
     3_000
+}
+
+fn default_lag() -> u32 {
+    500
 }
 
 fn default_true() -> bool {

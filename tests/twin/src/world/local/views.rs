@@ -4,7 +4,7 @@
 //! (addendum 6); of databases there is the local group's row alone, which nothing confirms.
 
 use super::super::{
-    DatabaseState, Lsn, SqlError, SyncHealth, SyncState,
+    DatabaseState, Lsn, SqlError, SuspendReason, SyncHealth, SyncState,
     log::Record,
     views::{
         DatabaseFacts, DatabaseReplicaFacts, ReplicaFacts, ReplicaStateFacts, health, in_no_role,
@@ -18,6 +18,7 @@ use super::*;
 pub(in super::super) struct Standby<'a> {
     link: &'a Link,
     replica: &'a LocalReplica,
+    now: Timestamp,
 }
 
 impl World {
@@ -33,7 +34,7 @@ impl World {
     pub(in super::super) fn standbys<'a>(&'a self, at: &str) -> impl Iterator<Item = Standby<'a>> {
         self.links.values().filter_map(move |link| {
             let (_, replica) = link.standby(at)?;
-            Some(Standby { link, replica })
+            Some(Standby { link, replica, now: self.now })
         })
     }
 
@@ -181,7 +182,8 @@ impl World {
         let member = link.member(Side::SqlServer);
         let local = member.local();
         let others = local.into_iter().flat_map(move |local| {
-            local.replicas.iter().map(move |replica| Standby { link, replica })
+            let seen = |replica| Standby { link, replica, now: self.now };
+            local.replicas.iter().map(seen)
         });
         others.filter(move |of| of.replica.instance != member.instance)
     }
@@ -208,6 +210,7 @@ impl<'a> Standby<'a> {
     fn is_connected(self) -> bool {
         match self.replica.standing {
             Standing::Current | Standing::CatchingUp { .. } => true,
+            Standing::Suspended { hears, .. } => hears,
             Standing::Away { .. } => false,
         }
     }
@@ -218,10 +221,22 @@ impl<'a> Standby<'a> {
 
     fn sync_state(self) -> SyncState {
         match self.replica.standing {
-            Standing::Away { .. } => SyncState::NotSynchronizing,
+            Standing::Away { .. } | Standing::Suspended { .. } => SyncState::NotSynchronizing,
             Standing::CatchingUp { .. } => SyncState::Synchronizing,
             Standing::Current if self.replica.synchronous => SyncState::Synchronized,
             Standing::Current => SyncState::Synchronizing,
+        }
+    }
+
+    fn suspended(self, place: usize) -> Option<SuspendReason> {
+        match &self.replica.standing {
+            Standing::Suspended { places, .. } if places.contains(&place) => {
+                Some(SuspendReason::Partner)
+            }
+            Standing::Suspended { .. }
+            | Standing::Current
+            | Standing::Away { .. }
+            | Standing::CatchingUp { .. } => None,
         }
     }
 
@@ -229,10 +244,13 @@ impl<'a> Standby<'a> {
     fn has(self, place: usize) -> usize {
         let all = self.link.member(Side::SqlServer).copies[place].log.len();
         match &self.replica.standing {
-            Standing::Current => all,
-            Standing::Away { had } | Standing::CatchingUp { had, .. } => {
-                had.get(place).copied().unwrap_or(0).min(all)
+            Standing::Current if self.replica.lag.is_positive() => {
+                self.link.had_by(place, self.now - self.replica.lag)
             }
+            Standing::Current => all,
+            Standing::Away { had }
+            | Standing::CatchingUp { had, .. }
+            | Standing::Suspended { had, .. } => had.get(place).copied().unwrap_or(0).min(all),
         }
     }
 
@@ -253,7 +271,7 @@ impl<'a> Standby<'a> {
             state: self.sync_state(),
             health: self.health(),
             database_state: own.database_state,
-            suspended: None,
+            suspended: self.suspended(place),
             last_sent_lsn: None,
             last_sent_time: None,
             last_received_lsn: end,

@@ -2,11 +2,11 @@
 
 use super::*;
 
-const B: &str = "sql01b";
-const C: &str = "sql01c";
+pub(super) const B: &str = "sql01b";
+pub(super) const C: &str = "sql01c";
 const LISTENER: &str = "sql01-l";
 
-fn group(change: impl FnOnce(&mut LocalSpec)) -> World {
+pub(super) fn group(change: impl FnOnce(&mut LocalSpec)) -> World {
     changed(|spec| {
         for name in [B, C] {
             let mut replica = spec.instances[0].clone();
@@ -30,14 +30,14 @@ fn fail_over(world: &mut World, to: Option<&str>, seconds: u32) {
     fault(world, Fault::LocalFailover { link: LINK.into(), to, ms: Some(seconds * 1_000) });
 }
 
-fn roles(world: &World) -> Vec<String> {
+pub(super) fn roles(world: &World) -> Vec<String> {
     let link = world.link(LINK).expect("the link");
     let role = |at| world.local_role(link, at).map_or("-", Role::desc).to_owned();
     [SQL, B, C].map(role).into()
 }
 
 /// Role of the local group and of the distributed one, as an instance shows them of itself.
-fn shown(world: &World, at: &str) -> (Role, Role) {
+pub(super) fn shown(world: &World, at: &str) -> (Role, Role) {
     let link = world.link(LINK).expect("the link");
     let local = link.member(Side::SqlServer).group_id;
     let states = world.replica_states(at);

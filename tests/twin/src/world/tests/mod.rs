@@ -3,6 +3,7 @@
 mod clients;
 mod control_plane;
 mod failover;
+mod forced;
 mod forget;
 mod local;
 mod planned;
