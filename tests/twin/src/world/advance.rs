@@ -2,7 +2,7 @@
 //!
 //! Only what is due is looked at: of many links those that beat, that get log or that an
 //! application commits to. What concerns several of them (role changes, Azure, the end of a
-//! recovery) looks at all.
+//! recovery) looks at all, and so costs as much as there are links: it is rare.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -20,6 +20,16 @@ struct Agenda {
     /// All names, in order.
     links: Vec<String>,
     due: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// The names of all applications, in order.
+    workloads: Vec<String>,
+    commits: BinaryHeap<Reverse<(Timestamp, usize)>>,
+}
+
+/// What is looked at.
+#[derive(Default)]
+struct Concerned {
+    links: Vec<String>,
+    workloads: Vec<String>,
 }
 
 impl World {
@@ -31,19 +41,19 @@ impl World {
         }
         while let Some(coming) = &mut agenda {
             let shared = self.next_shared();
-            let commit = self.workloads.values().filter_map(Workload::due).min();
-            let next = [shared, coming.next(self), commit].into_iter().flatten().min();
+            let next = [shared, coming.next(self), coming.next_commit(self)];
+            let next = next.into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= to) else { break };
             let next = self.now.max(next);
             if shared.is_some_and(|at| at <= next) {
-                self.happen(next, &coming.links);
+                self.happen(next, &coming.all());
                 self.note_writers();
                 agenda = Some(self.agenda());
                 continue;
             }
             let concerned = coming.take(self, next);
             self.happen(next, &concerned);
-            self.note_writers_of(&concerned);
+            self.note_writers_of(&concerned.links);
             coming.note(self, &concerned);
         }
         self.now = self.now.max(to);
@@ -94,11 +104,15 @@ impl World {
         let links: Vec<String> = self.links.keys().cloned().collect();
         let due = self.links.values().map(|link| link.due(self.now)).enumerate();
         let due = due.filter_map(|(place, at)| Some(Reverse((at?, place)))).collect();
-        Agenda { links, due }
+        let workloads: Vec<String> = self.workloads.keys().cloned().collect();
+        let commits = self.workloads.values().map(Workload::due).enumerate();
+        let commits = commits.filter_map(|(place, at)| Some(Reverse((at?, place)))).collect();
+        Agenda { links, due, workloads, commits }
     }
 
-    /// All that happens at a moment, to these links.
-    fn happen(&mut self, now: Timestamp, names: &[String]) {
+    /// All that happens at a moment, to these links and applications.
+    fn happen(&mut self, now: Timestamp, concerned: &Concerned) {
+        let names = concerned.links.as_slice();
         self.now = now;
         self.faults.moment = now.as_millisecond().unsigned_abs();
         self.do_scheduled();
@@ -110,7 +124,8 @@ impl World {
         }
         self.step_operations();
         self.step_azure();
-        for workload in self.workloads.values_mut() {
+        for name in &concerned.workloads {
+            let Some(workload) = self.workloads.get_mut(name) else { continue };
             let due = workload.due().is_some_and(|next| next <= now);
             let Some(every) = workload.every.filter(|_| due) else { continue };
             workload.next = now + every.mul_f64(0.5 + self.rng.f64());
@@ -161,9 +176,25 @@ impl Agenda {
         None
     }
 
-    /// The links for which something is due by then, or to which an application commits; the world
-    /// is still at the time before.
-    fn take(&mut self, world: &World, upto: Timestamp) -> Vec<String> {
+    /// When an application commits next.
+    fn next_commit(&mut self, world: &World) -> Option<Timestamp> {
+        while let Some(Reverse((at, place))) = self.commits.peek().copied() {
+            if self.commits_at(world, at, place).is_some() {
+                return Some(at);
+            }
+            self.commits.pop();
+        }
+        None
+    }
+
+    /// All that there is.
+    fn all(&self) -> Concerned {
+        Concerned { links: self.links.clone(), workloads: self.workloads.clone() }
+    }
+
+    /// The applications that commit by then, and the links to which they do or for which something
+    /// else is due; the world is still at the time before.
+    fn take(&mut self, world: &World, upto: Timestamp) -> Concerned {
         let mut names = Vec::new();
         while let Some(Reverse((at, place))) = self.due.peek().copied().filter(|it| it.0.0 <= upto)
         {
@@ -172,21 +203,49 @@ impl Agenda {
                 names.push(self.links[place].clone());
             }
         }
-        let commits = world.workloads.values().filter(|it| it.due().is_some_and(|at| at <= upto));
-        names.extend(commits.map(|workload| workload.link.clone()));
+        let mut places = Vec::new();
+        while let Some(Reverse((at, place))) =
+            self.commits.peek().copied().filter(|it| it.0.0 <= upto)
+        {
+            self.commits.pop();
+            if let Some(workload) = self.commits_at(world, at, place) {
+                places.push(place);
+                names.push(workload.link.clone());
+            }
+        }
         names.sort_unstable();
         names.dedup();
-        names
+        places.sort_unstable();
+        places.dedup();
+        let workloads = places.into_iter().map(|place| self.workloads[place].clone()).collect();
+        Concerned { links: names, workloads }
     }
 
-    /// When something happens next to links that have been looked at.
-    fn note(&mut self, world: &World, names: &[String]) {
-        for name in names {
+    /// When something happens next to what has been looked at.
+    fn note(&mut self, world: &World, concerned: &Concerned) {
+        for name in &concerned.workloads {
+            let due = world.workloads.get(name).and_then(Workload::due);
+            if let (Some(at), Ok(place)) = (due, self.workloads.binary_search(name)) {
+                self.commits.push(Reverse((at, place)));
+            }
+        }
+        for name in &concerned.links {
             let due = world.links.get(name).and_then(|link| link.due(world.now));
             if let (Some(at), Ok(place)) = (due, self.links.binary_search(name)) {
                 self.due.push(Reverse((at, place)));
             }
         }
+    }
+
+    /// The application at a place, if it still commits then.
+    fn commits_at<'w>(
+        &self,
+        world: &'w World,
+        at: Timestamp,
+        place: usize,
+    ) -> Option<&'w Workload> {
+        let workload = self.workloads.get(place).and_then(|name| world.workloads.get(name));
+        workload.filter(|workload| workload.due() == Some(at))
     }
 
     fn stands(&self, world: &World, at: Timestamp, place: usize) -> bool {
