@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -62,6 +62,7 @@ pub fn router(world: SharedWorld, renew: Renew) -> Router {
     Router::new()
         .route("/state", get(state))
         .route("/truth", get(truth))
+        .route("/truth/commits/{link}/{from}", get(commits))
         .route("/fault", post(fault))
         .route("/workload", post(workload))
         .route("/set", post(set))
@@ -82,6 +83,17 @@ async fn state(State(world): State<SharedWorld>) -> Response {
 
 async fn truth(State(world): State<SharedWorld>) -> Response {
     Json(world.with(|world| report::truth(world))).into_response()
+}
+
+async fn commits(
+    State(world): State<SharedWorld>,
+    Path((link, from)): Path<(String, u32)>,
+) -> Result<Response, Response> {
+    let told = world.with(|world| report::commits(world, &link, from));
+    told.map(|told| Json(told).into_response()).ok_or_else(|| {
+        let text = format!("there is no link {link:?}");
+        (StatusCode::BAD_REQUEST, text).into_response()
+    })
 }
 
 async fn fault(

@@ -319,6 +319,14 @@ pub enum Command {
     State,
     /// Show what is true: loss, who could write when, every command.
     Truth,
+    /// Show the commits of a link: whose they are, and where each of them lives.
+    Commits {
+        /// The link.
+        link: String,
+        /// The number of the first one.
+        #[arg(long, default_value_t = 0)]
+        from: u32,
+    },
 }
 
 /// Carries a subcommand out against the control door at `base_url`.
@@ -329,6 +337,9 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
     let fault = match command {
         Command::State => return show(base_url, "state").await,
         Command::Truth => return show(base_url, "truth").await,
+        Command::Commits { link, from } => {
+            return show(base_url, &format!("truth/commits/{link}/{from}")).await;
+        }
         Command::Workload { name, target, commits_per_s, stop, start } => {
             let running = (stop || start).then_some(start);
             let change = WorkloadChange { name, target, commits_per_s, running };

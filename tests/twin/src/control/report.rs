@@ -121,6 +121,18 @@ pub(super) fn truth(world: &World) -> Value {
     })
 }
 
+/// So many commits are told of at once.
+const COMMITS_AT_ONCE: usize = 10_000;
+
+/// The commits of a link from a number on, whose they are and where they live; none if there is no
+/// such link. `next` is the number to go on with, if there are more.
+pub(super) fn commits(world: &World, link: &str, from: u32) -> Option<Value> {
+    world.link(link)?;
+    let mut rest = world.commits(link).filter(|commit| commit.id.0 >= from);
+    let told: Vec<_> = rest.by_ref().take(COMMITS_AT_ONCE).collect();
+    Some(json!({ "link": link, "commits": told, "next": rest.next().map(|commit| commit.id) }))
+}
+
 /// A command with the error that its statement has ended with, if it was not refused at once.
 fn told(world: &World, command: &CommandRecord) -> Value {
     let mut told = json!(command);

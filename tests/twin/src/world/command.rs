@@ -241,7 +241,8 @@ impl World {
                 let Some((link, side)) = self.link_here(at, group) else {
                     return Err(self.no_distributed_group(at, group));
                 };
-                if link.side_of(at).is_some() && link.acts(side, &self.instances, self.now) {
+                let acts = link.acts(side, &self.instances, self.now);
+                if link.side_of(at).is_some() && acts && !link.member(side).offline {
                     return Ok((link, side));
                 }
                 Err(not_primary_replica(group))
@@ -307,6 +308,9 @@ pub(super) fn check_role(
     if command.changes_roles() && link.busy(side).is_some_and(|id| id != operation) {
         return Err(already_running(group));
     }
+    if command.changes_roles() && link.member(side).offline {
+        return Err(not_primary_replica(group));
+    }
     match command {
         Command::ForceFailover { .. } if !link.two_way || too_old(ways, by_arm) => {
             Err(SqlError::new(
@@ -349,6 +353,9 @@ pub(super) fn check_role(
         )),
         Command::Failover { .. } if !link.two_way => Err(not_part_of_a_link(group)),
         Command::Failover { .. } if !ways.carries_from(side) => Err(other_version(group)),
+        Command::SetRoleSecondary { .. } if role == Role::Resolving => {
+            Err(not_primary_replica(group))
+        }
         // What the engine says where the role is SECONDARY already is not known; 41195 is the
         // number for a failover away from a secondary.
         Command::SetRoleSecondary { .. } if role != Role::Primary => Err(SqlError::new(

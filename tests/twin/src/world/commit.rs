@@ -54,8 +54,8 @@ pub(super) struct By<'a> {
 pub(super) enum Committer<'a> {
     /// Somebody inside the world, who always gets to know.
     Inside,
-    /// A session, from that end of a path.
-    Session(&'a Party),
+    /// A session, from that end of a path, and how it is told of.
+    Session(&'a Party, &'a str),
     /// An application, and which of its sessions.
     Application(&'a str, usize, &'a Party),
 }
@@ -110,6 +110,18 @@ impl World {
 }
 
 impl Link {
+    /// Says whose the last record of a database is.
+    fn sign(&mut self, database: usize, by: Option<&str>) {
+        let Some(by) = by else { return };
+        let records = &mut self.databases[database].records;
+        // Most commits are of few sessions: what they are called is kept once.
+        let recent = records.iter().rev().skip(1).take(8).filter_map(|record| record.by.as_ref());
+        let known = recent.into_iter().find(|known| known.as_ref() == by).cloned();
+        if let Some(last) = records.last_mut() {
+            last.by = Some(known.unwrap_or_else(|| by.into()));
+        }
+    }
+
     /// When a commit that waits for the disk need not wait for it any longer.
     pub(super) fn next_commit(&self, now: Timestamp) -> Option<Timestamp> {
         self.pending.iter().map(|pending| pending.until).filter(|until| *until > now).min()
@@ -117,12 +129,12 @@ impl Link {
 
     /// Sets the commit mode as one side has it; it counts while that side is primary, unless a role
     /// change has a mode of its own.
-    pub(super) fn set_commit_mode(&mut self, side: Side, synchronous: bool) {
+    pub(super) fn set_commit_mode(&mut self, side: Side, modes: [bool; 2]) {
         let member = self.member_mut(side);
-        if member.synchronous == synchronous {
+        if member.modes == modes {
             return;
         }
-        member.synchronous = synchronous;
+        member.modes = modes;
         if member.role == Role::Primary && !member.mode() {
             member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
         }
@@ -219,12 +231,18 @@ pub(super) fn write(
     let waits = mirrored || by.disk.is_positive();
     let kind = RecordKind::Commit { acknowledged: by.told && !waits };
     let lsn = link.append(side, database, bytes, kind, now).commit_slot();
+    let by_whom = match by.who {
+        Committer::Inside => None,
+        Committer::Session(_, session) => Some(session.to_owned()),
+        Committer::Application(_, slot, party) => Some(format!("{party}, session {slot}")),
+    };
+    link.sign(database, by_whom.as_deref());
     if waits {
         let upto = link.member(side).copies[database].log.len();
         let record = link.databases[database].records.len() - 1;
         let (workload, slot, party) = match by.who {
             Committer::Inside => (None, 0, None),
-            Committer::Session(party) => (None, 0, Some(party.clone())),
+            Committer::Session(party, _) => (None, 0, Some(party.clone())),
             Committer::Application(name, slot, party) => {
                 (Some(name.to_owned()), slot, Some(party.clone()))
             }

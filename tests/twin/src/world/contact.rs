@@ -190,7 +190,6 @@ pub(super) fn notice(
     faults: &Faults,
     now: Timestamp,
 ) {
-    let patience = link.session_timeout + link.notice;
     for side in SIDES {
         let alive = instances.get(&link.member(side).instance).is_some_and(Instance::transports);
         let hears = passes(link, side.other(), instances, faults);
@@ -198,6 +197,7 @@ pub(super) fn notice(
             link.member_mut(side).last_heard = now;
         }
         let member = link.member(side);
+        let patience = member.session_timeout + link.notice;
         let timed_out = now.duration_since(member.last_heard) >= patience;
         // Two primaries, or none, have nothing to say to each other (mi-link 4), once they know.
         let switching = link.members.iter().any(|member| member.hands_over.is_some());

@@ -279,8 +279,9 @@ impl World {
             let taken = instance.backups(self.now).filter(|backup| backup.database == *name);
             taken.max_by_key(|backup| backup.finish).map(|last| (last.last_lsn, last.finish))
         });
+        let lags = self.arm_lags(link, side, place);
         let send_lag = match (primary, connected) {
-            (true, true) => self.send_lag(link, side, place),
+            (true, true) => i64::try_from(lags.0).unwrap_or(i64::MAX),
             (false, true) => 0,
             (false, false) if trouble.is_some() => 0,
             (true | false, false) => -1,
@@ -302,7 +303,7 @@ impl World {
             backup,
             error: trouble.and_then(|trouble| trouble.error),
             send_lag,
-            redo_lag: 0,
+            redo_lag: if connected { i64::try_from(lags.1).unwrap_or(i64::MAX) } else { 0 },
         }
     }
 
@@ -315,11 +316,6 @@ impl World {
             Role::Primary => own.min(health(heard_state(link, side, place), member.mode())),
             Role::Secondary | Role::Resolving => own,
         }
-    }
-
-    fn send_lag(&self, link: &Link, side: Side, place: usize) -> i64 {
-        let lag = self.lag_seconds(link, side, place).unwrap_or(0);
-        i64::try_from(lag).unwrap_or(i64::MAX)
     }
 }
 

@@ -161,6 +161,9 @@ impl World {
             }
             OperationKind::Demote => {
                 demote(link, side, now);
+                if let Some(instance) = self.instances.get_mut(&link.member(side).instance) {
+                    instance.drop_unfinished(now, |name| link.databases().any(|of| of == name));
+                }
                 contact::disconnect(link, side, &self.instances, &self.faults, now);
                 if operation.by_arm {
                     link.arm.trouble = Some(Trouble {

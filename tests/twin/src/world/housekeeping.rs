@@ -14,7 +14,7 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 const LOG_BACKUP_EVERY: SignedDuration = SignedDuration::from_mins(10);
 const BACKGROUND_BYTES: u32 = 512;
 
-pub(super) fn write_background(link: &mut Link, side: Side, now: Timestamp) {
+pub(super) fn write_background(link: &mut Link, side: Side, instance: &Instance, now: Timestamp) {
     if link.member(side).role != Role::Primary {
         return;
     }
@@ -24,6 +24,10 @@ pub(super) fn write_background(link: &mut Link, side: Side, now: Timestamp) {
         let due = now.duration_since(copy.last_background) >= every;
         if due && copy.state == DatabaseState::Online {
             copy.last_background = now;
+            // A log that is full takes nothing from anybody.
+            if link.make_room(side, database, BACKGROUND_BYTES, instance).is_err() {
+                continue;
+            }
             link.append(side, database, BACKGROUND_BYTES, RecordKind::Background, now);
         }
     }

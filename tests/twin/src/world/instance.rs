@@ -191,7 +191,9 @@ impl Instance {
     /// another node (mi-link 1).
     #[must_use]
     pub fn node_port(&self) -> u16 {
-        11_000 + u16::try_from(self.moves.wrapping_mul(37) % 1_000).unwrap_or(0) + 2
+        // One of the thousand that are kept for it.
+        let port = (self.id.0 % 1_000 + u128::from(self.moves) * 37) % 1_000;
+        11_000 + u16::try_from(port).unwrap_or(0)
     }
 
     /// How it is set up.
@@ -249,6 +251,11 @@ impl Instance {
     /// Backups that have finished, in the order in which they began.
     pub fn backups(&self, now: Timestamp) -> impl Iterator<Item = &Backup> {
         self.backups.iter().filter(move |backup| backup.finish <= now)
+    }
+
+    /// What it was about to back up of itself it does not any longer.
+    pub(super) fn drop_unfinished(&mut self, now: Timestamp, concerns: impl Fn(&str) -> bool) {
+        self.backups.retain(|backup| backup.finish <= now || !concerns(&backup.database));
     }
 
     /// Whether a full backup that is not copy-only has finished between two moments.

@@ -18,6 +18,9 @@ pub struct Commit {
     pub id: CommitId,
     /// The database.
     pub database: String,
+    /// Whose it is: the party, and its session with login and program; none of what nobody outside
+    /// the world has made.
+    pub by: Option<String>,
     /// Where it was made.
     pub side: Side,
     /// Its position.
@@ -270,6 +273,7 @@ impl World {
                     Some(Commit {
                         id: CommitId(before + id),
                         database: database.name.clone(),
+                        by: record.by.as_deref().map(str::to_owned),
                         side: record.side,
                         lsn: record.lsn.commit_slot(),
                         at: record.at,

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use super::movement::Movement;
 use super::{
-    ArmLink, Build, Copy, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec, Lsn,
-    OperationId, Role, Side, SuspendReason, UnconfirmedSpec,
+    ArmLink, Build, ClusterType, Copy, FailoverSpec, Guid, Instance, LinkSpec, LocalGroup, LogSpec,
+    Lsn, OperationId, Role, Side, SuspendReason, UnconfirmedSpec,
     commit::Pending,
     forget::Forgotten,
     housekeeping::backups_before,
@@ -26,8 +26,6 @@ pub struct Link {
     pub id: Guid,
     /// `failoverMode`: whether roles can be switched at all.
     pub two_way: bool,
-    /// `SESSION_TIMEOUT`.
-    pub session_timeout: SignedDuration,
     /// `REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT`, as it is shown; commits do not wait for it.
     pub required: u32,
     /// When it was made.
@@ -85,10 +83,15 @@ pub struct Member {
     pub(super) connected: bool,
     /// How often it has failed to become secondary since it became primary.
     pub(super) failed_demotions: u32,
+    /// What watches over its local group.
+    pub(super) cluster: ClusterType,
     /// Its local group was taken offline: until it is restarted it has no role.
     pub(super) offline: bool,
-    /// Whether it is told to commit synchronously.
-    pub(super) synchronous: bool,
+    /// `SESSION_TIMEOUT` of the distributed group, as it was told here.
+    pub(super) session_timeout: SignedDuration,
+    /// `AVAILABILITY_MODE` of both members, as it was told here, is synchronous: commits wait where
+    /// both are.
+    pub(super) modes: [bool; 2],
     /// As primary: a planned failover has it commit synchronously for its duration (mi-link 3.1).
     pub(super) lifted: bool,
     /// As primary: a planned failover holds writes back.
@@ -124,6 +127,8 @@ pub(crate) struct LinkedDatabase {
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
     pub(crate) free: Timestamp,
+    /// Until when it waits for a path that it shares.
+    pub(crate) waits: Option<Timestamp>,
     pub(crate) flight: VecDeque<Message>,
 }
 
@@ -188,6 +193,7 @@ impl Link {
                     at: created,
                     side: spec.primary,
                     kind: RecordKind::Background,
+                    by: None,
                 }],
                 log_kept: Lsn::first().after(4_096),
                 forks: 0,
@@ -205,7 +211,6 @@ impl Link {
             group: spec.name.clone(),
             id: spec.guid(seed, "group"),
             two_way,
-            session_timeout: SignedDuration::from_secs(i64::from(spec.session_timeout_s)),
             required: 0,
             created,
             notice: SignedDuration::from_millis(i64::from(spec.notice_ms)),
@@ -214,7 +219,7 @@ impl Link {
             unconfirmed: spec.unconfirmed.clone(),
             members,
             databases,
-            wire: Wire { free: start, flight: VecDeque::new() },
+            wire: Wire { free: start, waits: None, flight: VecDeque::new() },
             next_pulse: start + phase,
             rightful: spec.primary,
             running: None,
@@ -404,6 +409,10 @@ impl Member {
         let key = format!("{side:?}");
         let local_replica_id = spec.guid(seed, &format!("{key}/local"));
         let given = spec.local.as_ref().filter(|_| side == Side::SqlServer);
+        let oldest = instances.get(instance).is_some_and(|found| !found.build().has_cluster_type());
+        let alone =
+            if oldest && side == Side::SqlServer { ClusterType::Wsfc } else { ClusterType::None };
+        let cluster = given.map_or(alone, |given| given.cluster_type);
         let local = given.map(|given| {
             let ids = copies.iter().map(|copy| copy.database_id).collect();
             let first = (instance.as_str(), local_replica_id, ids);
@@ -422,8 +431,10 @@ impl Member {
             hands_over: None,
             connected: true,
             failed_demotions: 0,
+            cluster,
             offline: false,
-            synchronous: false,
+            session_timeout: SignedDuration::from_secs(i64::from(spec.session_timeout_s)),
+            modes: [false; 2],
             lifted: false,
             draining: false,
             mirrors: false,
@@ -445,9 +456,14 @@ impl Member {
     /// which the primary has told it.
     pub(super) fn mode(&self) -> bool {
         match self.role {
-            Role::Primary | Role::Resolving => self.synchronous || self.lifted,
+            Role::Primary | Role::Resolving => self.is_synchronous() || self.lifted,
             Role::Secondary => self.mirrors,
         }
+    }
+
+    /// Whether it is told to commit synchronously.
+    pub(super) fn is_synchronous(&self) -> bool {
+        self.modes == [true; 2]
     }
 
     /// The role that the engine keeps, whether or not the instance is up.

@@ -1,6 +1,7 @@
 //! Log records and their positions.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -21,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) at: Timestamp,
     pub(crate) side: Side,
     pub(crate) kind: RecordKind,
+    /// Whose commit it is.
+    pub(crate) by: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

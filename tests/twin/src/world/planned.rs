@@ -99,7 +99,7 @@ impl World {
         open_databases(link, target);
         // Asynchronous from here on, even if it was synchronous before (mi-link 3.1); the old
         // primary is so once it knows.
-        link.member_mut(target).synchronous = false;
+        link.member_mut(target).modes = [false; 2];
         for database in 0..link.databases.len() {
             link.append(target, database, ROLE_CHANGE_BYTES, RecordKind::Background, now);
         }
@@ -118,6 +118,10 @@ impl World {
                 error: Some(41_984),
                 healthy: false,
             });
+        }
+        if let Some(instance) = self.instances.get_mut(&link.member(side).instance) {
+            // What it owed as primary the new one owes.
+            instance.drop_unfinished(now, |name| link.databases().any(|of| of == name));
         }
         let heard = replication::passes(link, target, &self.instances, &self.faults);
         let unheard = lost_contact(&link.name);
@@ -186,7 +190,7 @@ fn confirm(
         let member = link.member_mut(side);
         member.set_role(Role::Secondary, now);
         member.hands_over = None;
-        (member.synchronous, member.mirrors) = (false, false);
+        (member.modes, member.mirrors) = ([false; 2], false);
         member.copies.iter_mut().for_each(|copy| copy.synchronized = false);
     }
 }

@@ -45,6 +45,7 @@ impl World {
         instance.power = Power::Running;
         instance.started = now;
         instance.recovered = now + instance.restart;
+        instance.groups.local.iter_mut().for_each(|group| group.offline = false);
         for link in self.links.values_mut() {
             let Some(side) = link.side_of(name) else { continue };
             let Some(instance) = self.instances.get(name) else { continue };
@@ -71,6 +72,36 @@ impl World {
                 copy.redo.clear();
                 // Crash recovery redoes all that was hardened.
                 copy.redone = copy.log.len();
+            }
+        }
+        self.owe_backups(name);
+    }
+
+    /// The backups that an instance takes of itself end with it, or while it stands still.
+    fn break_off_backups(&mut self, name: &str) {
+        let now = self.now;
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.drop_unfinished(now, |_| true);
+        }
+        for link in self.links.values_mut() {
+            let Some(side) = link.side_of(name) else { continue };
+            link.member_mut(side).copies.iter_mut().for_each(|copy| copy.next_backup = now);
+        }
+    }
+
+    /// A managed instance that is there again takes the first full backup that it still owes.
+    fn owe_backups(&mut self, name: &str) {
+        let now = self.now;
+        for link in self.links.values() {
+            let side = Side::ManagedInstance;
+            let Some(instance) = self.instances.get_mut(name) else { return };
+            let member = link.member(side);
+            let owes = |name: &str| !instance.has_full_backup(name, member.changed, now);
+            let since_failover = member.role == Role::Primary && member.changed > link.created;
+            let takes = link.side_of(name) == Some(side) && since_failover && !link.arm.harmed;
+            if takes && link.databases().any(owes) {
+                let at = now.max(instance.recovered);
+                instance.backups.extend(failover::backups_after_failover(link, at));
             }
         }
     }
@@ -111,6 +142,7 @@ impl World {
     pub(super) fn resume(&mut self, name: &str) {
         let now = self.now;
         self.set_power(name, Power::Running);
+        self.owe_backups(name);
         let since = self.instances.get_mut(name).and_then(|found| found.frozen_since.take());
         let Some(since) = since else { return };
         let pause = now.duration_since(since);
@@ -151,6 +183,7 @@ impl World {
             instance.power = power;
         }
         if power != Power::Running {
+            self.break_off_backups(name);
             self.strand_replicas(name);
         }
     }

@@ -178,12 +178,30 @@ impl World {
             // Reported by a Microsoft engineer (addendum 1.16).
             return Some(0);
         }
-        let records = &link.databases[place].records;
-        let waiting =
-            copy.log.get(heard.redone..)?.iter().filter_map(|id| records.get(*id as usize));
-        let Some(oldest) = waiting.into_iter().find(|record| record.is_commit()) else {
-            return Some(0);
+        self.age_of_oldest(link, place, copy.log.get(heard.redone..)?)
+    }
+
+    /// ARM's lags of sending and of redo, in s: the first by what the secondary has hardened, the
+    /// second by what of that it has not redone; of a primary as it last heard.
+    pub(super) fn arm_lags(&self, link: &Link, side: Side, place: usize) -> (u64, u64) {
+        let copy = &link.member(side).copies[place];
+        let (hardened, redone) = match (link.member(side).role, copy.heard) {
+            (Role::Primary, Some(heard)) => (heard.hardened, heard.redone),
+            (Role::Primary | Role::Secondary | Role::Resolving, _) => (copy.log.len(), copy.redone),
         };
+        let moves = copy.suspended.is_none() && copy.heard.is_none_or(|it| it.suspended.is_none());
+        let lag = |part: Option<&[u32]>| {
+            part.filter(|_| moves).and_then(|part| self.age_of_oldest(link, place, part))
+        };
+        let sent = lag(copy.log.get(hardened..));
+        (sent.unwrap_or(0), lag(copy.log.get(redone..hardened)).unwrap_or(0))
+    }
+
+    /// How many seconds old the first commit among records is; 0 if there is none.
+    fn age_of_oldest(&self, link: &Link, place: usize, ids: &[u32]) -> Option<u64> {
+        let records = &link.databases[place].records;
+        let mut waiting = ids.iter().filter_map(|id| records.get(*id as usize));
+        let Some(oldest) = waiting.find(|record| record.is_commit()) else { return Some(0) };
         u64::try_from(self.now.duration_since(oldest.at).as_secs()).ok()
     }
 

@@ -421,7 +421,8 @@ impl World {
             match change {
                 LinkChange::Required(count) => link.required = count,
                 LinkChange::SessionTimeout(seconds) => {
-                    link.session_timeout = SignedDuration::from_secs(i64::from(seconds));
+                    let timeout = SignedDuration::from_secs(i64::from(seconds));
+                    link.members.iter_mut().for_each(|it| it.session_timeout = timeout);
                 }
                 LinkChange::TwoWay(two_way) => link.two_way = two_way,
             }

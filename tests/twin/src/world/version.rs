@@ -187,6 +187,11 @@ impl Build {
         minor == 0 && RELEASES.iter().any(|release| release.major == major)
     }
 
+    /// Whether CREATE AVAILABILITY GROUP knows CLUSTER_TYPE: since 2017.
+    pub(super) fn has_cluster_type(self) -> bool {
+        self >= Build([14, 0, 0, 0])
+    }
+
     pub(super) fn takes_several(self) -> bool {
         SEVERAL.iter().any(|first| first.0[0] == self.0[0] && self >= *first)
     }

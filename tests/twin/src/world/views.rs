@@ -9,8 +9,8 @@ use serde::Serialize;
 
 pub use super::progress::{DatabaseReplicaFacts, LogFacts};
 use super::{
-    ClusterType, Copy, DatabaseState, Guid, Link, Role, Side, SqlError, SyncHealth, SyncState,
-    World, link::Movement, progress::heard_state,
+    ClusterType, Copy, DatabaseState, Guid, Link, Member, Role, Side, SqlError, SyncHealth,
+    SyncState, World, link::Movement, progress::heard_state,
 };
 
 /// A row of `sys.availability_groups`.
@@ -129,7 +129,7 @@ impl World {
             let member = link.member(side);
             let (name, group_id) = (member.group.clone(), member.group_id);
             let several = member.local().is_some();
-            let cluster = member.local().map_or(ClusterType::None, |local| local.cluster_type);
+            let cluster = member.cluster;
             let local =
                 GroupFacts { group_id, name, is_distributed: false, required: 0, cluster, several };
             let distributed = GroupFacts {
@@ -150,7 +150,7 @@ impl World {
     #[must_use]
     pub fn availability_replicas(&self, at: &str) -> Vec<ReplicaFacts> {
         let Some(instance) = self.instance(at) else { return Vec::new() };
-        let seconds = |link: &Link| u32::try_from(link.session_timeout.as_secs()).unwrap_or(20);
+        let seconds = |own: &Member| u32::try_from(own.session_timeout.as_secs()).unwrap_or(20);
         let of = |(link, side): (&Link, Side)| {
             let member = link.member(side);
             let local = ReplicaFacts {
@@ -168,16 +168,16 @@ impl World {
                 rows = self.configured(link);
             }
             let own = member;
-            let of_member = |side| {
+            let of_member = |side: Side| {
                 let member = link.member(side);
                 ReplicaFacts {
                     replica_id: member.replica_id,
                     group_id: link.id,
                     replica_server_name: member.group.clone(),
                     endpoint_url: member.endpoint_url.clone(),
-                    synchronous: own.mode() || own.synchronous,
+                    synchronous: own.mode() || own.modes[side.index()],
                     automatic: false,
-                    session_timeout: seconds(link),
+                    session_timeout: seconds(own),
                     created: link.created,
                 }
             };
@@ -297,7 +297,12 @@ impl World {
             }
             let instance = self.instance(at);
             if instance.is_some_and(|found| self.unlinked(found).any(|own| own.is(database))) {
-                return Ok(write);
+                let group = instance.and_then(|found| found.groups.of(database));
+                return if group.is_some_and(|group| group.offline) {
+                    Err(in_no_role(database))
+                } else {
+                    Ok(write)
+                };
             }
             let text = format!(
                 "Database '{database}' does not exist. Make sure that the name is entered correctly."

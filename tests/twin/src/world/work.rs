@@ -166,6 +166,10 @@ impl World {
     ) -> Result<Vec<Mirroring>, SqlError> {
         let Some(work) = self.work_mut(at, session) else { return Ok(Vec::new()) };
         let work = std::mem::take(work);
+        let found = self.instance(at).and_then(|it| it.sessions().find(|it| it.id == session));
+        let signature = found.map_or_else(String::new, |found| {
+            format!("{party}, session {session} of {} ({})", found.login, found.program)
+        });
         for changed in work.databases.values() {
             self.may_write(at, &changed.name)?;
         }
@@ -191,7 +195,8 @@ impl World {
                 continue;
             };
             let bytes = u32::try_from(changed.bytes).unwrap_or(u32::MAX).max(512);
-            let by = By { who: Committer::Session(party), told: told.is_open(), disk };
+            let who = Committer::Session(party, &signature);
+            let by = By { who, told: told.is_open(), disk };
             let (_, waits) = write(link, side, database, bytes, by, now);
             let record = link.databases[database].records.len() - 1;
             link.remember(database, record, contents);

@@ -1,6 +1,6 @@
 //! What is left after a failover or a deletion, and what harms later.
 
-use twin::world::{DatabaseState, FailoverType, JobStatus, Party};
+use twin::world::{DatabaseState, FailoverType, Fault, JobStatus, Party};
 
 use crate::site::{MI, SQL, Site, alter};
 
@@ -46,6 +46,40 @@ fn trap_6_after_the_first_full_backup_dropping_and_restarting_are_safe() {
     site.delete_link();
     site.restart(MI);
     assert_eq!(site.state(MI), DatabaseState::Online);
+}
+
+#[test]
+fn trap_6_a_backup_that_the_stop_has_broken_off_protects_nobody() {
+    for kept in [true, false] {
+        let mut site = Site::new();
+        site.sql(SQL, &alter("FAILOVER")).expect("taken");
+        site.wait(60);
+        if !kept {
+            site.delete_link();
+        }
+        site.fault(Fault::Stop { instance: MI.into() });
+        site.wait(2 * FIRST_FULL_BACKUP);
+        site.fault(Fault::Start { instance: MI.into() });
+        site.wait(60);
+        assert_eq!(site.state(MI), DatabaseState::RecoveryPending, "kept: {kept}");
+        let full = "SELECT COUNT(*) FROM msdb.dbo.backupset WHERE type = 'D' AND is_copy_only = 0";
+        assert_eq!(site.value(MI, full), "1", "only the one from before");
+    }
+}
+
+#[test]
+fn the_first_full_backup_waits_for_an_instance_that_stood_still() {
+    let mut site = Site::new();
+    site.sql(SQL, &alter("FAILOVER")).expect("taken");
+    site.wait(60);
+    site.fault(Fault::Freeze { instance: MI.into() });
+    site.wait(2 * FIRST_FULL_BACKUP);
+    site.fault(Fault::Resume { instance: MI.into() });
+    let full = "SELECT COUNT(*) FROM msdb.dbo.backupset WHERE type = 'D' AND is_copy_only = 0";
+    site.wait(10);
+    assert_eq!(site.value(MI, full), "1");
+    site.wait(FIRST_FULL_BACKUP);
+    assert_eq!(site.value(MI, full), "2");
 }
 
 #[test]

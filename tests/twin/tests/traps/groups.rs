@@ -147,6 +147,9 @@ fn groups_are_refused_with_their_numbers() {
         site.sql(SQL, "ALTER AVAILABILITY GROUP [AG_Sales] ADD DATABASE [Stock]"),
         Err(47_503)
     );
+    site.sql(SQL, "ALTER DATABASE [Stock] SET READ_ONLY").expect("set");
+    let read_only = local("[Stock]").replace("AG_Orders", "AG_Stock");
+    assert_eq!(site.sql(SQL, &read_only), Err(1_466));
     let old = Site::of_build("13.0.7000.253").sql(SQL, &local("[Orders]"));
     assert_eq!(old, Err(102), "2016 has no CLUSTER_TYPE");
 }
@@ -258,4 +261,81 @@ fn a_local_group_that_is_offline_is_fenced_until_the_restart() {
     site.fault(twin::world::Fault::Start { instance: SQL.to_owned() });
     site.wait(60);
     assert_eq!(site.roles(), ("SECONDARY".into(), "PRIMARY".into()));
+}
+
+#[test]
+fn an_offline_group_takes_no_command_and_only_a_group_without_a_cluster_is_taken_offline() {
+    let mut site = Site::new();
+    let offline = "ALTER AVAILABILITY GROUP [AG_Sales] OFFLINE";
+    site.sql(SQL, offline).expect("taken");
+    for command in ["FORCE_FAILOVER_ALLOW_DATA_LOSS", "FAILOVER", "SET (ROLE = SECONDARY)"] {
+        assert_eq!(site.sql(SQL, &alter(command)), Err(41_140), "{command}");
+    }
+    assert_eq!(site.sql(SQL, &format!("DROP AVAILABILITY GROUP [{LINK}]")), Err(41_140));
+    assert_eq!(site.sql(SQL, "USE [Sales]"), Err(983));
+    let mut oldest = Site::of_build("13.0.7000.253");
+    assert_eq!(oldest.sql(SQL, offline), Err(41_190), "2016 has clusters only");
+    let mut site = spare();
+    site.sql(SQL, &local("[Orders]")).expect("made");
+    let offline = "ALTER AVAILABILITY GROUP [AG_Orders] OFFLINE";
+    site.sql(SQL, offline).expect("taken");
+    assert_eq!(site.sql(SQL, "USE [Orders]"), Err(983));
+    site.restart(SQL);
+    site.sql(SQL, "USE [Orders]").expect("it is primary of its own group again");
+}
+
+#[test]
+fn a_commit_mode_is_that_of_the_member_which_is_named() {
+    let mut site = Site::new();
+    let set = |member: &str| {
+        format!(
+            "ALTER AVAILABILITY GROUP [{LINK}] MODIFY AVAILABILITY GROUP ON '{member}' \
+             WITH (AVAILABILITY_MODE = SYNCHRONOUS_COMMIT)"
+        )
+    };
+    let shown = |site: &mut Site, member: &str| {
+        let text = format!(
+            "SELECT availability_mode_desc FROM sys.availability_replicas \
+             WHERE replica_server_name = N'{member}'"
+        );
+        site.value(SQL, &text)
+    };
+    site.sql(SQL, &set("AG_Sales_MI")).expect("taken");
+    assert_eq!(shown(&mut site, "AG_Sales_MI"), "SYNCHRONOUS_COMMIT");
+    assert_eq!(shown(&mut site, "AG_Sales"), "ASYNCHRONOUS_COMMIT");
+    let synchronized = "SELECT COUNT(*) FROM sys.dm_hadr_database_replica_states AS s \
+        JOIN sys.availability_groups AS g ON g.group_id = s.group_id \
+        WHERE g.is_distributed = 1 AND s.synchronization_state = 2";
+    site.wait(10);
+    assert_eq!(site.value(SQL, synchronized), "0", "one alone does not make it wait");
+    site.sql(SQL, &set("AG_Sales")).expect("taken");
+    site.wait(10);
+    assert_ne!(site.value(SQL, synchronized), "0");
+}
+
+#[test]
+fn statements_for_a_local_group_are_told_from_those_for_a_distributed_one() {
+    let mut site = Site::new();
+    let local = |rest: &str| format!("ALTER AVAILABILITY GROUP [AG_Sales] {rest}");
+    assert_eq!(site.sql(SQL, &local("FAILOVER")), Err(47_122));
+    assert_eq!(site.sql(SQL, &local("FORCE_FAILOVER_ALLOW_DATA_LOSS")), Err(41_122));
+    assert_eq!(site.sql(SQL, &local("SET (ROLE = SECONDARY)")), Err(41_190));
+}
+
+#[test]
+fn commits_are_told_with_whose_they_are() {
+    let mut site = Site::new();
+    site.wait(2);
+    site.sql(SQL, "USE [Sales] CREATE TABLE dbo.t (a int)").expect("made");
+    let commits: Vec<_> = site.world.commits(LINK).collect();
+    let by = |word: &str| {
+        commits.iter().filter(|one| one.by.as_deref().is_some_and(|by| by.contains(word))).count()
+    };
+    assert!(by("app:shop") > 10, "those of the application");
+    assert_eq!(by("session"), commits.len());
+    assert!(
+        by("app:shop") < commits.len(),
+        "that of the statement is another's: {:?}",
+        commits.last()
+    );
 }

@@ -117,8 +117,7 @@ pub(super) fn nothing(_: &Env<'_>, _: &View) -> Vec<Row> {
 pub(super) fn fabric(env: &Env<'_>, view: &View) -> Vec<Row> {
     let name = env.instance.server_name.as_str();
     let cluster = name.split_once('.').map_or("", |(_, zone)| zone);
-    // One of the thousand ports that are kept for it.
-    let port = 11_000 + (env.instance.id.0 % 1_000);
+    let port = env.instance.node_port();
     [
         ("ClusterName", Value::text(cluster)),
         ("DnsRecordName", Value::text(name)),

@@ -145,7 +145,7 @@ impl World {
     pub(super) fn change_link(&mut self, link: &str, patch: &LinkPatch) {
         let Some(found) = self.links.get_mut(link) else { return };
         if let Some(synchronous) = patch.synchronous {
-            found.set_commit_mode(Side::ManagedInstance, synchronous);
+            found.set_commit_mode(Side::ManagedInstance, [synchronous; 2]);
         }
         // A database that is left out of the list leaves the link.
         let Some(wanted) = &patch.databases else { return };

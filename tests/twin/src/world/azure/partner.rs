@@ -133,12 +133,14 @@ impl World {
         let place = groups.local.iter().position(own);
         link.id = distributed.id;
         let timeout = i64::from(distributed.session_timeout);
-        link.session_timeout = jiff::SignedDuration::from_secs(timeout);
+        let timeout = jiff::SignedDuration::from_secs(timeout);
+        link.members.iter_mut().for_each(|member| member.session_timeout = timeout);
         link.member_mut(Side::ManagedInstance).replica_id = distributed.other_id;
         let member = link.member_mut(Side::SqlServer);
         member.replica_id = distributed.replica_id;
         if let Some(local) = place.map(|place| groups.local.remove(place)) {
             (member.group_id, member.local_replica_id) = (local.id, local.replica_id);
+            member.cluster = local.cluster;
         }
     }
 
@@ -272,7 +274,7 @@ impl World {
                     is_source,
                     start,
                     bytes: (making.seeded_kb * 1_024 / count, making.total_kb() * 1_024 / count),
-                    rate: u64::from(making.like.log.bandwidth_kb_s) * 1_024,
+                    rate: making.seeded_in_s * 1_024,
                 });
             }
         }

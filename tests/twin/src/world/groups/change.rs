@@ -3,7 +3,9 @@
 use jiff::SignedDuration;
 
 use super::{ClusterType, Link, MemberClause, OwnGroup, Side, SqlError, World, unknown};
-use crate::world::{Role, contact, failover, link::Trouble, replication};
+use crate::world::{
+    Role, command::not_primary_replica, contact, failover, link::Trouble, replication,
+};
 
 impl World {
     /// Commit mode and session timeout; nothing else of a link can be changed (addendum 1, row 17).
@@ -49,13 +51,17 @@ impl World {
         let name = link.name.clone();
         let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
         if let Some(seconds) = members.iter().find_map(|member| member.session_timeout) {
-            link.session_timeout = SignedDuration::from_secs(i64::from(seconds));
+            let timeout = SignedDuration::from_secs(i64::from(seconds));
+            link.member_mut(side).session_timeout = timeout;
         }
         // Commits wait once both members are synchronous, as the primary has it.
-        let modes: Vec<bool> = members.iter().filter_map(|member| member.synchronous).collect();
-        if !modes.is_empty() {
-            link.set_commit_mode(side, modes.iter().all(|synchronous| *synchronous));
+        let mut modes = link.member(side).modes;
+        for (clause, synchronous) in members.iter().filter_map(|it| Some((it, it.synchronous?))) {
+            let own = link.member(Side::SqlServer).group.eq_ignore_ascii_case(&clause.name);
+            let of = if own { Side::SqlServer } else { Side::ManagedInstance };
+            modes[of.index()] = synchronous;
         }
+        link.set_commit_mode(side, modes);
         Ok(())
     }
 
@@ -118,14 +124,15 @@ impl World {
     pub(super) fn take_offline(&mut self, at: &str, name: &str) -> Result<(), SqlError> {
         let now = self.now;
         let Some(link) = self.linked_group(at, name) else {
-            return self.own_group_mut(at, name).map(|_| ());
+            let group = self.own_group_mut(at, name)?.ok_or_else(|| unknown("alter", name))?;
+            if group.cluster != ClusterType::None {
+                return Err(by_its_cluster(name));
+            }
+            group.offline = true;
+            return Ok(());
         };
-        let cluster = link.member(Side::SqlServer).local().map(|local| local.cluster_type);
-        if cluster.is_some_and(|cluster| cluster != ClusterType::None) {
-            let text = format!(
-                "Availability group '{name}' is taken offline by its cluster, not by this command."
-            );
-            return Err(SqlError::new(41_190, &text));
+        if link.member(Side::SqlServer).cluster != ClusterType::None {
+            return Err(by_its_cluster(name));
         }
         let name = link.name.clone();
         let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
@@ -176,6 +183,9 @@ impl World {
             return Err(failover_runs(name));
         }
         let side = Side::SqlServer;
+        if link.member(side).offline {
+            return Err(not_primary_replica(name));
+        }
         let told = replication::passes(link, side, &self.instances, &self.faults);
         contact::disconnect(link, side, &self.instances, &self.faults, now);
         let member = link.member_mut(side);
@@ -200,9 +210,10 @@ impl World {
             id: member.group_id,
             replica_id: member.local_replica_id,
             databases: link.databases().map(str::to_owned).collect(),
-            cluster: member.local().map_or(ClusterType::None, |local| local.cluster_type),
+            cluster: member.cluster,
             url: member.endpoint_url.clone(),
             may_create: false,
+            offline: false,
             created: link.created,
         };
         if let Some(instance) = self.instances.get_mut(at) {
@@ -235,6 +246,13 @@ fn in_distributed(group: &str, distributed: &str) -> SqlError {
     let text = format!(
         "Availability group '{group}' failed to process the DROP AVAILABILITY GROUP command: it is \
          a member of the distributed availability group '{distributed}'. Drop that one first."
+    );
+    SqlError::new(41_190, &text)
+}
+
+fn by_its_cluster(group: &str) -> SqlError {
+    let text = format!(
+        "Availability group '{group}' is taken offline by its cluster, not by this command."
     );
     SqlError::new(41_190, &text)
 }

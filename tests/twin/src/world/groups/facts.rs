@@ -129,12 +129,11 @@ impl World {
     pub(in crate::world) fn own_states(&self, at: &str) -> Vec<ReplicaStateFacts> {
         let Some(instance) = self.instance(at) else { return Vec::new() };
         let up = instance.has_recovered(self.now);
-        let role = if up { Role::Primary } else { Role::Resolving };
-        let row = |replica_id, group_id| ReplicaStateFacts {
+        let row = |replica_id, group_id, up: bool| ReplicaStateFacts {
             replica_id,
             group_id,
             is_local: true,
-            role,
+            role: if up { Role::Primary } else { Role::Resolving },
             connected: true,
             health: if up { SyncHealth::Healthy } else { SyncHealth::NotHealthy },
             online: Some(up),
@@ -143,9 +142,11 @@ impl World {
             internal: false,
         };
         let groups = &instance.groups;
-        let mut rows: Vec<_> = groups.local.iter().map(|it| row(it.replica_id, it.id)).collect();
+        let own = groups.local.iter().map(|it| row(it.replica_id, it.id, up && !it.offline));
+        let mut rows: Vec<_> = own.collect();
         for group in &groups.distributed {
-            rows.push(row(group.replica_id, group.id));
+            let on = up && groups.local(&group.own).is_none_or(|own| !own.offline);
+            rows.push(row(group.replica_id, group.id, on));
             rows.push(ReplicaStateFacts {
                 is_local: false,
                 role: Role::Secondary,
@@ -153,7 +154,7 @@ impl World {
                 health: SyncHealth::NotHealthy,
                 online: None,
                 recovered: None,
-                ..row(group.other_id, group.id)
+                ..row(group.other_id, group.id, on)
             });
         }
         rows

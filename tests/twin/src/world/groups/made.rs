@@ -3,10 +3,8 @@
 use jiff::Timestamp;
 
 use super::{ClusterType, Distributed, Guid, Instance, MemberClause, OwnGroup, SqlError, World};
-use crate::world::{Edition, InstanceKind, version::Build};
+use crate::world::{DatabaseState, Edition, InstanceKind};
 
-/// The first release that knows CLUSTER_TYPE.
-const WITH_CLUSTER_TYPE: Build = Build([14, 0, 0, 0]);
 /// By default a member is given up after 10 s of silence.
 const SESSION_TIMEOUT: u32 = 10;
 
@@ -20,7 +18,7 @@ impl World {
         replicas: &[MemberClause],
     ) -> Result<(), SqlError> {
         let Some(instance) = self.instances.get(at) else { return Ok(()) };
-        if cluster.is_some() && instance.build() < WITH_CLUSTER_TYPE {
+        if cluster.is_some() && !instance.build().has_cluster_type() {
             let text = "Incorrect syntax near 'CLUSTER_TYPE'.";
             return Err(SqlError { class: 15, ..SqlError::new(102, text) });
         }
@@ -69,6 +67,7 @@ impl World {
                 cluster,
                 url,
                 may_create: false,
+                offline: false,
                 created: now,
             };
             instance.groups.local.push(group);
@@ -119,6 +118,22 @@ impl World {
                 1_488,
                 &format!(
                     "Database \"{database}\" is in single user mode which is incompatible with participating in database mirroring or in an availability group. Set database to multi-user mode, and retry the operation."
+                ),
+            ));
+        }
+        if found.state != DatabaseState::Online {
+            return Err(SqlError::new(
+                35_239,
+                &format!(
+                    "Database '{database}' cannot be added to availability group '{group}'. The database is not online. Verify that the database is online and is not being restored, then retry the operation."
+                ),
+            ));
+        }
+        if setup.read_only {
+            return Err(SqlError::new(
+                1_466,
+                &format!(
+                    "Database \"{database}\" is read-only on one of the server instances which is incompatible with participating in database mirroring or in an availability group. Set the database to read-write mode, and retry the operation."
                 ),
             ));
         }

@@ -115,6 +115,8 @@ pub(super) struct OwnGroup {
     pub(super) url: String,
     /// GRANT CREATE ANY DATABASE: it takes databases that are seeded.
     pub(super) may_create: bool,
+    /// It was taken offline: until the next start it has no role.
+    pub(super) offline: bool,
     pub(super) created: Timestamp,
 }
 

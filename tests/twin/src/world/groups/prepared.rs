@@ -36,6 +36,7 @@ impl PreparedSpec {
             cluster: ClusterType::None,
             url: url.clone(),
             may_create: true,
+            offline: false,
             created: start,
         });
         let short = self.partner.split('.').next().unwrap_or(&self.partner);

@@ -90,8 +90,7 @@ impl World {
         let mut seats = self.seats(at).map(|(link, _)| link).filter(|link| in_group(link, group));
         seats.next().map_or((ClusterType::None, true), |link| {
             let member = link.member(Side::SqlServer);
-            let cluster = member.local().map_or(ClusterType::None, |local| local.cluster_type);
-            (cluster, member.instance == at)
+            (member.cluster, member.instance == at)
         })
     }
 

@@ -20,7 +20,7 @@ fn lost(world: &World) -> u64 {
 }
 
 /// The row that an instance shows of its own database: a replica of the local group that of it.
-fn own(world: &World, at: &str) -> views::DatabaseReplicaFacts {
+fn own(world: &World, at: &str) -> DatabaseReplicaFacts {
     if at == MI {
         return database_row(world, MI, true);
     }
