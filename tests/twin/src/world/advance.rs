@@ -37,6 +37,7 @@ impl World {
     pub fn advance(&mut self, to: Timestamp) {
         let mut agenda = None;
         if self.next_event().is_some_and(|next| next <= to) {
+            self.find_paths();
             agenda = Some(self.agenda());
         }
         while let Some(coming) = &mut agenda {
@@ -48,6 +49,7 @@ impl World {
             if shared.is_some_and(|at| at <= next) {
                 self.happen(next, &coming.all());
                 self.note_writers();
+                self.find_paths();
                 agenda = Some(self.agenda());
                 continue;
             }
@@ -139,7 +141,7 @@ impl World {
                 replication::pulse(link, &mut self.instances, &self.faults, now);
                 beating.extend(link.instances());
             }
-            replication::pump(link, &self.instances, &self.faults, now);
+            replication::pump(link, &self.instances, &self.faults, &mut self.paths, now);
         }
         self.run_jobs(&beating);
         self.settle_pending_of(names);
@@ -152,7 +154,8 @@ impl Link {
         let arrives = self.wire.flight.front().map(|message| message.arrives);
         let settles = self.member(Side::SqlServer).local().and_then(|local| local.settles(now));
         let commits = self.next_commit(now);
-        [Some(self.next_pulse), arrives, settles, commits].into_iter().flatten().min()
+        let waits = self.wire.waits.filter(|at| *at > now);
+        [Some(self.next_pulse), arrives, settles, commits, waits].into_iter().flatten().min()
     }
 
     /// The instances that have to do with it.

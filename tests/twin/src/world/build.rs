@@ -74,6 +74,7 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         operations: BTreeMap::new(),
         active: Vec::new(),
         faults,
+        paths: super::path::Paths::default(),
         scheduled: Vec::new(),
         media: BTreeMap::new(),
         ledger,

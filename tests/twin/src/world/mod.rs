@@ -39,6 +39,7 @@ mod movement;
 mod naming;
 mod operation;
 mod party;
+mod path;
 mod planned;
 mod power;
 mod principals;
@@ -118,6 +119,8 @@ pub struct World {
     /// Those of them that run.
     active: Vec<OperationId>,
     faults: fault::Faults,
+    /// Between instances, for log.
+    paths: path::Paths,
     /// What the world does by itself later, in the order of time.
     scheduled: Vec<(Timestamp, local::Scheduled)>,
     /// Backup sets by owner and lower-case name of their file.

@@ -13,6 +13,7 @@ use super::{
     housekeeping,
     link::{Message, Movement},
     log::{Record, RecordKind, SECTOR_BYTES},
+    path::Paths,
     planned, reach,
 };
 
@@ -68,8 +69,10 @@ pub(super) fn pump(
     link: &mut Link,
     instances: &BTreeMap<String, Instance>,
     faults: &Faults,
+    paths: &mut Paths,
     now: Timestamp,
 ) {
+    link.wire.waits = None;
     let Some(primary) = link.only_primary() else { return };
     let connected = SIDES.into_iter().all(|side| link.member(side).connected);
     // Where nothing comes back, what was sent stays unconfirmed, and no more is sent.
@@ -81,6 +84,7 @@ pub(super) fn pump(
     let ends = (&link.member(primary).instance, &link.member(primary.other()).instance);
     let least = faults.throttle(ends.0, ends.1).unwrap_or(u32::MAX);
     let rate = link.log.bandwidth_kb_s.min(least);
+    let mut path = paths.between(ends.0, ends.1);
     for database in 0..link.databases.len() {
         while link.wire.flight.len() < WINDOW {
             let (from, to) = (link.member(primary), link.member(primary.other()));
@@ -93,9 +97,16 @@ pub(super) fn pump(
             if !moves || source.sent >= source.log.len() {
                 break;
             }
+            if let Some(until) = path.as_mut().and_then(|path| path.wait(&link.name, now)) {
+                link.wire.waits = Some(until);
+                return;
+            }
             let (upto, bytes) = next_message(link, primary, database);
             let start = link.wire.free.max(now);
             link.wire.free = start + transfer(bytes, rate);
+            if let Some(path) = &mut path {
+                link.wire.free = link.wire.free.max(path.carry(bytes, least, now));
+            }
             let latency = SignedDuration::from_millis(i64::from(link.log.latency_ms));
             // One after the other, however the time that they need varies.
             let before = link.wire.flight.back().map_or(now, |message| message.arrives);
@@ -105,6 +116,9 @@ pub(super) fn pump(
             source.sent = upto;
             source.sent_at = Some(now);
         }
+    }
+    if let Some(path) = path {
+        path.leave(&link.name);
     }
 }
 
@@ -147,7 +161,7 @@ pub(super) fn pulse(
         if instance.is_up() && link.member(side).acts_by(instance, now) {
             link.truncate(side, instance, now);
             link.stop_redo(side, instance, now);
-            housekeeping::write_background(link, side, now);
+            housekeeping::write_background(link, side, instance, now);
             housekeeping::back_up(link, side, instance, now);
         }
     }
@@ -182,7 +196,7 @@ impl Link {
         let lsn = self.last_record(side, database, upto).map_or_else(Lsn::first, Record::end);
         let records = &mut self.databases[database].records;
         let id = u32::try_from(records.len()).expect("four thousand million records in one run");
-        records.push(Record { lsn, bytes, at: now, side, kind });
+        records.push(Record { lsn, bytes, at: now, side, kind, by: None });
         let copy = &mut self.member_mut(side).copies[database];
         copy.log.push(id);
         copy.redone = copy.log.len();

@@ -36,6 +36,8 @@ pub(crate) struct Making {
     /// The SQL Server that has answered.
     pub(super) partner: Option<String>,
     pub(super) seeded_kb: u64,
+    /// How much of that in the last second.
+    pub(super) seeded_in_s: u64,
     /// When seeding began.
     pub(super) seeding: Option<Timestamp>,
     /// How many records each database had then: what was committed since then is still to be sent.
@@ -113,6 +115,7 @@ impl Making {
             next: world.now + HANDSHAKE,
             partner: None,
             seeded_kb: 0,
+            seeded_in_s: 0,
             seeding: None,
             seeded: Vec::new(),
             like: world.like_other_links(instance),
@@ -135,6 +138,12 @@ impl Making {
 
     pub(super) fn due(&self) -> Option<Timestamp> {
         Some(self.next)
+    }
+
+    /// From whom to whom it is seeded.
+    pub(super) fn path<'a>(&'a self, partner: &'a str) -> (&'a str, &'a str) {
+        let instance = self.instance.as_str();
+        if self.order.from_instance { (instance, partner) } else { (partner, instance) }
     }
 
     pub(super) fn total_kb(&self) -> u64 {
@@ -203,7 +212,7 @@ impl World {
         Some(AzureLink::Made {
             link: Box::new(read),
             several: found.arm.several || found.databases().nth(1).is_some(),
-            synchronous: found.member(Side::ManagedInstance).synchronous,
+            synchronous: found.member(Side::ManagedInstance).is_synchronous(),
             changed: found.member(Side::ManagedInstance).changed,
             certificate: certificate.map(|(name, found)| (name.clone(), found.expiry)),
         })
@@ -272,7 +281,10 @@ impl World {
             making.broken = Some(LOG_IS_GONE);
             return false;
         }
-        making.seeded_kb += u64::from(making.like.log.bandwidth_kb_s);
+        let (from, to) = making.path(&partner);
+        let most = making.like.log.bandwidth_kb_s;
+        making.seeded_in_s = self.seed_for_a_second(from, to, most);
+        making.seeded_kb += making.seeded_in_s;
         if making.seeded_kb < making.total_kb() {
             return false;
         }

@@ -129,6 +129,16 @@ pub struct AzureOperation {
     pub status: JobStatus,
 }
 
+impl Azure {
+    /// From whom to whom databases are being seeded, and how fast they could be, in KB/s.
+    pub(super) fn seedings(&self) -> impl Iterator<Item = (&str, &str, u32)> {
+        self.makings.values().filter_map(|making| {
+            let (from, to) = making.path(making.partner.as_deref()?);
+            Some((from, to, making.like.log.bandwidth_kb_s))
+        })
+    }
+}
+
 impl World {
     /// Takes a request at Azure for a managed instance.
     ///
