@@ -363,10 +363,7 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::Stop { instance } => Fault::Stop { instance },
         Command::Start { instance } => Fault::Start { instance },
         Command::Restart { instance, down_ms } => Fault::Restart { instance, down_ms },
-        Command::LocalFailover { link, to: Some(to), ms, force: true } => {
-            Fault::ForceLocalFailover { link, to, ms }
-        }
-        Command::LocalFailover { link, to, ms, .. } => Fault::LocalFailover { link, to, ms },
+        Command::LocalFailover { link, to, ms, force } => local_failover(link, to, ms, force),
         Command::RollingRestart { link, down_ms, pause_ms } => {
             Fault::RollingRestart { link, down_ms, pause_ms }
         }
@@ -412,6 +409,13 @@ fn disk_full(instance: String, on: bool, volume: &str) -> Setting {
         "data" => Setting::VolumeFull { instance, volume: Volume::Data, on },
         "log" => Setting::VolumeFull { instance, volume: Volume::Log, on },
         _ => Setting::DiskFull { instance, on },
+    }
+}
+
+fn local_failover(link: String, to: Option<String>, ms: Option<u32>, force: bool) -> Fault {
+    match to {
+        Some(to) if force => Fault::ForceLocalFailover { link, to, ms },
+        to => Fault::LocalFailover { link, to, ms },
     }
 }
 

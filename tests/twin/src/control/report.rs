@@ -116,6 +116,7 @@ pub(super) fn truth(world: &World) -> Value {
         "now": world.now(),
         "links": links,
         "commands": commands,
+        "commands_forgotten": world.ledger().commands_forgotten(),
         "operations": operations,
         "logins": world.entries().collect::<Vec<_>>(),
     })

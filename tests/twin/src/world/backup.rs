@@ -371,6 +371,7 @@ impl World {
         }
         if let Some(instance) = self.instances.get_mut(at) {
             instance.backups.push(backup);
+            instance.forget_backups();
         }
     }
 

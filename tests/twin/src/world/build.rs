@@ -63,21 +63,21 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
         jobs(given, &mut instances, &links, seed, start)
             .map_err(|problem| wrong(place(), problem))?;
     }
-    let faults = faults(spec, &instances)?;
-    let ledger = Ledger::new(links.keys().cloned(), start);
     let mut world = World {
         now: start,
         rng,
+        faults: faults(spec, &instances)?,
+        ledger: Ledger::new(links.keys().cloned(), start),
         instances,
         links,
         workloads,
         operations: BTreeMap::new(),
+        begun: 0,
         active: Vec::new(),
-        faults,
         paths: super::path::Paths::default(),
+        joinings: Vec::new(),
         scheduled: Vec::new(),
         media: BTreeMap::new(),
-        ledger,
         directory: super::Directory::default(),
         entrances: super::entrance::Entrances::default(),
         azure: super::azure::Azure::default(),

@@ -55,6 +55,8 @@ pub struct SessionFacts {
     pub last_request_start: Timestamp,
     /// `last_request_end_time`
     pub last_request_end: Option<Timestamp>,
+    /// `transaction_isolation_level`
+    pub isolation: u8,
     /// The request that runs.
     pub request: Option<RequestFacts>,
     /// The transaction that is open.
@@ -165,6 +167,7 @@ impl World {
             login_time: instance.started,
             last_request_start: instance.started,
             last_request_end: None,
+            isolation: 2,
             request: Some(RequestFacts {
                 start: instance.started,
                 command: command.to_owned(),
@@ -210,6 +213,7 @@ impl World {
             login_time: session.login_time,
             last_request_start: session.last_request_start,
             last_request_end: session.last_request_end,
+            isolation: session.isolation,
             request: session.request.as_ref().map(|request| self.request(request)),
             transaction: session.transaction.map(|(id, begun, depth)| TransactionFacts {
                 id,
@@ -276,6 +280,7 @@ impl World {
                 login_time: slot.since,
                 last_request_start: begun.unwrap_or(last),
                 last_request_end: Some(begun.unwrap_or(last)).filter(|_| waits.is_none()),
+                isolation: 2,
                 request: waits.map(|pending| RequestFacts {
                     start: pending.since,
                     command: "COMMIT TRANSACTION".to_owned(),

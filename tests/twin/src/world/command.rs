@@ -125,7 +125,9 @@ impl World {
 
     /// Starts an operation; `at` is the party whose faults concern it.
     pub(super) fn begin(&mut self, at: &Party, start: NewOperation<'_>) -> Executed {
-        let id = OperationId(self.operations.len() as u64 + 1);
+        self.begun += 1;
+        let id = OperationId(self.begun);
+        self.forget_operations();
         let delay = self.faults.delayed_deeds.remove(at);
         let late = self.faults.given_up.remove(at);
         let reply = self.take_reply(at);
@@ -307,9 +309,6 @@ pub(super) fn check_role(
     let group = &link.name;
     if command.changes_roles() && link.busy(side).is_some_and(|id| id != operation) {
         return Err(already_running(group));
-    }
-    if command.changes_roles() && link.member(side).offline {
-        return Err(not_primary_replica(group));
     }
     match command {
         Command::ForceFailover { .. } if !link.two_way || too_old(ways, by_arm) => {

@@ -48,6 +48,7 @@ pub struct Copy {
     /// As primary: commits that have waited for the other copy.
     pub(super) mirrored: Mirrored,
     pub(super) flushed: Flushed,
+    pub(super) moved: Moved,
     /// On a managed instance: nothing is to be backed up of itself before that.
     pub(super) next_backup: Timestamp,
     pub(super) room: Room,
@@ -59,6 +60,15 @@ pub(crate) struct Flushed {
     pub(crate) flushes: u64,
     pub(crate) commits: u64,
     pub(crate) bytes: u64,
+}
+
+/// Log that has come to this side or gone from it, since its process began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moved {
+    pub(crate) received: u64,
+    pub(crate) redone: u64,
+    pub(crate) sent: u64,
+    pub(crate) sends: u64,
 }
 
 /// Commits that have waited for the other side, since the beginning.
@@ -134,6 +144,7 @@ impl Copy {
             gone: false,
             mirrored: Mirrored::default(),
             flushed: Flushed::default(),
+            moved: Moved::default(),
             next_backup: start,
             room: Room { bytes: u64::from(log.file_mb) << 20, from: Lsn::first(), wait: "NOTHING" },
         }

@@ -94,7 +94,7 @@ impl World {
         let Some(link) = self.links.get_mut(&operation.link) else { return };
         let Some(side) = link.side_with(&operation.instance) else { return };
         match operation.phase {
-            Phase::Received if link.side_of(&operation.instance).is_none() => {
+            Phase::Received if !link.commands(&operation.instance, side) => {
                 if let OperationKind::Resume { database } = &operation.kind {
                     link.resume_replica(&operation.instance, database);
                     return operation.end(now, Ok(()));

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::{Copy, Link, Side, log::RecordKind, movement::Movement};
+use super::{Copy, Link, OperationId, Side, World, log::RecordKind, movement::Movement};
 
 /// What was forgotten of a database.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +24,23 @@ pub(crate) struct Forgotten {
 
 /// Fewer records are never worth it.
 const LEAST: usize = 1_000;
+/// So many operations that have ended are remembered.
+const OPERATIONS_KEPT: usize = 10_000;
+
+impl World {
+    /// Forgets what has ended long ago.
+    pub(super) fn forget_operations(&mut self) {
+        if self.operations.len() < OPERATIONS_KEPT + OPERATIONS_KEPT / 8 {
+            return;
+        }
+        let most = self.operations.len() - OPERATIONS_KEPT;
+        let ended = self.operations.iter().filter(|(_, one)| !one.is_running());
+        let old: Vec<OperationId> = ended.map(|(id, _)| *id).take(most).collect();
+        for id in old {
+            self.operations.remove(&id);
+        }
+    }
+}
 
 impl Link {
     /// Forgets what it can of databases that have more records than are to be kept.

@@ -67,6 +67,7 @@ impl Beside {
             synchronous: true,
             automatic: true,
             session_timeout: 10,
+            readable: false,
             created: link.created,
         }
     }

@@ -7,14 +7,18 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
-    Backup, BackupKind, DoorSpec, Edition, Guid, InstanceSpec, Job, Lsn, Party, Platform,
-    Principal, Restored, Session, Side, SqlError, Tier, UpdatePolicy, Volume,
+    Backup, BackupKind, ClusterType, DoorSpec, Edition, Guid, InstanceSpec, Job, Lsn, Party,
+    Platform, Principal, Restored, SeedingFacts, Session, Side, SqlError, Tier, UpdatePolicy,
+    Volume,
     azure::{Resource, authority},
     groups::Groups,
     restore::Restoring,
     setup::Setup,
 };
 use crate::tables::Contents;
+
+/// So many backups are remembered, beside those that no newer one replaces.
+const BACKUPS_KEPT: usize = 20_000;
 
 /// A SQL Server or a managed instance.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct Instance {
     pub(super) commit_delay: SignedDuration,
     /// How often it has moved to another node.
     pub(super) moves: u32,
+    /// What was seeded from or to it.
+    pub(super) seedings: Vec<SeedingFacts>,
     pub(super) sessions: BTreeMap<u16, Session>,
     /// Numbers of sessions that nobody gets.
     pub(super) reserved: BTreeSet<u16>,
@@ -147,6 +153,7 @@ impl Instance {
             restart: SignedDuration::from_millis(i64::from(spec.restart_ms)),
             commit_delay: SignedDuration::ZERO,
             moves: 0,
+            seedings: Vec::new(),
             sessions: BTreeMap::new(),
             reserved: BTreeSet::new(),
             closed_at: start - SignedDuration::from_hours(72),
@@ -251,6 +258,36 @@ impl Instance {
     /// Backups that have finished, in the order in which they began.
     pub fn backups(&self, now: Timestamp) -> impl Iterator<Item = &Backup> {
         self.backups.iter().filter(move |backup| backup.finish <= now)
+    }
+
+    /// Of very many backups of the log the oldest are forgotten, where newer ones of the database
+    /// are known; what they say of the log's room the newest says too.
+    pub(super) fn forget_backups(&mut self) {
+        if self.backups.len() < BACKUPS_KEPT {
+            return;
+        }
+        let mut left = self.backups.len() - BACKUPS_KEPT * 7 / 8;
+        let mut newest: BTreeMap<String, usize> = BTreeMap::new();
+        for (place, backup) in self.backups.iter().enumerate() {
+            if backup.kind == BackupKind::Log {
+                newest.insert(backup.database.clone(), place);
+            }
+        }
+        let mut place = 0;
+        self.backups.retain(|backup| {
+            let goes = left > 0
+                && backup.kind == BackupKind::Log
+                && newest.get(&backup.database).is_none_or(|newest| *newest != place);
+            left -= usize::from(goes);
+            place += 1;
+            !goes
+        });
+    }
+
+    /// What watches over a group that is made as Microsoft's scripts make it.
+    pub(super) fn usual_cluster(&self) -> ClusterType {
+        let oldest = !self.is_managed() && !self.build().has_cluster_type();
+        if oldest { ClusterType::Wsfc } else { ClusterType::None }
     }
 
     /// What it was about to back up of itself it does not any longer.

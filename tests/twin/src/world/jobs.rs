@@ -107,6 +107,22 @@ pub enum Volume {
     Log,
 }
 
+impl JobSpec {
+    /// The jobs that back up a database where nothing else is said.
+    pub(super) fn usual(database: &str) -> [JobSpec; 2] {
+        let job = |name: &str, kind, every_s, first_s| JobSpec {
+            name: format!("DatabaseBackup - {database} - {name}"),
+            database: database.to_owned(),
+            kind,
+            enabled: true,
+            every_s,
+            first_s,
+            path: super::spec::default_path(),
+        };
+        [job("LOG", BackupKind::Log, 600, Some(180)), job("FULL", BackupKind::Full, 86_400, None)]
+    }
+}
+
 impl Job {
     pub(super) fn new(spec: &JobSpec, id: Guid, start: Timestamp) -> Job {
         let every = SignedDuration::from_secs(i64::from(spec.every_s));

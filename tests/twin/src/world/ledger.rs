@@ -100,7 +100,14 @@ pub struct Ledger {
     /// The same of each database of a link, in the order of its databases.
     databases: BTreeMap<String, Vec<Vec<Interval>>>,
     commands: Vec<CommandRecord>,
+    /// How many older ones there were.
+    commands_forgotten: u64,
 }
+
+/// So many commands are remembered.
+const COMMANDS_KEPT: usize = 100_000;
+/// And so many are forgotten at once.
+const COMMANDS_AT_ONCE: usize = 10_000;
 
 impl Ledger {
     pub(super) fn new(links: impl Iterator<Item = String>, start: Timestamp) -> Ledger {
@@ -109,6 +116,7 @@ impl Ledger {
             intervals: links.map(first).collect(),
             databases: BTreeMap::new(),
             commands: Vec::new(),
+            commands_forgotten: 0,
         }
     }
 
@@ -128,13 +136,23 @@ impl Ledger {
         database.map_or(&[], Vec::as_slice)
     }
 
-    /// Every command that reached the world, oldest first.
+    /// The commands that reached the world, oldest first: the newest hundred thousand at least.
     #[must_use]
     pub fn commands(&self) -> &[CommandRecord] {
         &self.commands
     }
 
+    /// How many commands there were before those.
+    #[must_use]
+    pub fn commands_forgotten(&self) -> u64 {
+        self.commands_forgotten
+    }
+
     pub(super) fn note_command(&mut self, record: CommandRecord) {
+        if self.commands.len() >= COMMANDS_KEPT + COMMANDS_AT_ONCE {
+            self.commands.drain(..COMMANDS_AT_ONCE);
+            self.commands_forgotten += COMMANDS_AT_ONCE as u64;
+        }
         self.commands.push(record);
     }
 
@@ -151,6 +169,15 @@ impl Ledger {
         if let Some(databases) = self.databases.remove(from) {
             self.databases.insert(to.to_owned(), databases);
         }
+    }
+
+    /// A database leaves a link, and is from now on known as one of its own.
+    pub(super) fn part(&mut self, link: &str, place: usize, own: &str, at: Timestamp) {
+        let databases = self.databases.get_mut(link).filter(|it| place < it.len());
+        let intervals = databases.map(|databases| databases.remove(place));
+        let intervals = intervals.unwrap_or_else(|| vec![Interval::nobody(at)]);
+        self.databases.insert(own.to_owned(), vec![intervals.clone()]);
+        self.intervals.insert(own.to_owned(), intervals);
     }
 
     /// Who can take writes to each of a link's databases from now on.

@@ -83,6 +83,8 @@ pub struct Member {
     pub(super) connected: bool,
     /// How often it has failed to become secondary since it became primary.
     pub(super) failed_demotions: u32,
+    /// Whether its databases can be read while it is secondary.
+    pub(super) readable: bool,
     /// What watches over its local group.
     pub(super) cluster: ClusterType,
     /// Its local group was taken offline: until it is restarted it has no role.
@@ -150,8 +152,6 @@ pub(crate) struct ArmMemory {
     pub(crate) trouble: Option<Trouble>,
     /// `linkMode` is MultiDatabase.
     pub(crate) several: bool,
-    /// Databases that a change of the list has taken out of the link.
-    pub(crate) left: Vec<String>,
     /// When the link was deleted: the managed instance has no part in it any longer.
     pub(crate) deleted: Option<Timestamp>,
     /// It knows that SQL Server has dropped its distributed group.
@@ -224,7 +224,7 @@ impl Link {
             rightful: spec.primary,
             running: None,
             pending: Vec::new(),
-            arm: ArmMemory::default(),
+            arm: ArmMemory { several: spec.databases.len() > 1, ..ArmMemory::default() },
             left: None,
         }
     }
@@ -247,6 +247,12 @@ impl Link {
     pub(super) fn is_inaccessible(&self, side: Side) -> bool {
         let shut = |copy: &Copy| !copy.gone && copy.state.is_shut();
         side == Side::ManagedInstance && self.member(side).copies.iter().any(shut)
+    }
+
+    /// Whether commands for the link are taken at an instance: it is the primary replica of a group
+    /// that nobody took offline.
+    pub(super) fn commands(&self, instance: &str, side: Side) -> bool {
+        self.side_of(instance).is_some() && !self.member(side).offline
     }
 
     /// Whether a side has none of its copies any more.
@@ -364,6 +370,14 @@ impl Link {
         log.iter().rev().filter_map(|id| records.get(*id as usize)).find(|r| r.is_commit())
     }
 
+    /// Bytes of log that a side is undoing.
+    pub(super) fn to_undo(&self, side: Side, place: usize) -> u64 {
+        let copy = &self.member(side).copies[place];
+        let kept = self.member(side.other()).copies[place].sent;
+        let undoes = matches!(copy.movement, Movement::Reverting { .. });
+        if undoes { self.bytes_between(side, place, kept, copy.log.len()) } else { 0 }
+    }
+
     /// Log bytes of a side between two places.
     pub(super) fn bytes_between(&self, side: Side, database: usize, from: usize, to: usize) -> u64 {
         let Some(copy) = self.members[side.index()].copies.get(database) else { return 0 };
@@ -409,10 +423,10 @@ impl Member {
         let key = format!("{side:?}");
         let local_replica_id = spec.guid(seed, &format!("{key}/local"));
         let given = spec.local.as_ref().filter(|_| side == Side::SqlServer);
-        let oldest = instances.get(instance).is_some_and(|found| !found.build().has_cluster_type());
-        let alone =
-            if oldest && side == Side::SqlServer { ClusterType::Wsfc } else { ClusterType::None };
-        let cluster = given.map_or(alone, |given| given.cluster_type);
+        let cluster = given.map_or_else(
+            || instances.get(instance).map_or(ClusterType::None, Instance::usual_cluster),
+            |given| given.cluster_type,
+        );
         let local = given.map(|given| {
             let ids = copies.iter().map(|copy| copy.database_id).collect();
             let first = (instance.as_str(), local_replica_id, ids);
@@ -431,6 +445,7 @@ impl Member {
             hands_over: None,
             connected: true,
             failed_demotions: 0,
+            readable: side == Side::ManagedInstance || spec.sql_readable,
             cluster,
             offline: false,
             session_timeout: SignedDuration::from_secs(i64::from(spec.session_timeout_s)),

@@ -4,6 +4,7 @@
 //! seed, and `Clone` is a snapshot. What a client of one instance can see is in [`views`]; what
 //! really happened is in the [`Ledger`].
 
+mod access;
 mod advance;
 mod azure;
 mod backup;
@@ -35,6 +36,7 @@ mod ledger;
 mod link;
 mod local;
 mod log;
+mod membership;
 mod movement;
 mod naming;
 mod operation;
@@ -116,11 +118,15 @@ pub struct World {
     links: BTreeMap<String, Link>,
     workloads: BTreeMap<String, Workload>,
     operations: BTreeMap<OperationId, Operation>,
+    /// How many there have been.
+    begun: u64,
     /// Those of them that run.
     active: Vec<OperationId>,
     faults: fault::Faults,
     /// Between instances, for log.
     paths: path::Paths,
+    /// Databases on their way into links that are there.
+    joinings: Vec<membership::Joining>,
     /// What the world does by itself later, in the order of time.
     scheduled: Vec<(Timestamp, local::Scheduled)>,
     /// Backup sets by owner and lower-case name of their file.
@@ -185,7 +191,8 @@ impl World {
         self.operations.get(&id)
     }
 
-    /// Every operation that reached the world, oldest first.
+    /// The operations that reached the world, oldest first: all that run, and of those that have
+    /// ended the newest ten thousand.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.operations.values()
     }

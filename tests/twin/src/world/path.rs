@@ -97,6 +97,9 @@ impl World {
         for (from, to, kb_s) in self.azure.seedings() {
             note(from, to, kb_s);
         }
+        for (from, to, kb_s) in self.joinings.iter().filter_map(|it| it.path(&self.links)) {
+            note(from, to, kb_s);
+        }
         users.retain(|_, found| found.0 > 1);
         let mut found = BTreeMap::new();
         for ((from, to), (_, kb_s)) in users {

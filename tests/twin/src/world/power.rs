@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Copy, DatabaseState, Instance, Link, Power, Role, Side, SuspendReason, World, contact,
-    copy::{Flushed, Mirrored},
+    copy::{Flushed, Mirrored, Moved},
     failover, replication,
 };
 
@@ -69,6 +69,7 @@ impl World {
                     copy.suspended = Some(SuspendReason::Restart);
                 }
                 (copy.flushed, copy.mirrored) = (Flushed::default(), Mirrored::default());
+                copy.moved = Moved::default();
                 copy.redo.clear();
                 // Crash recovery redoes all that was hardened.
                 copy.redone = copy.log.len();

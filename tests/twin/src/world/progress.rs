@@ -95,6 +95,18 @@ pub struct LogFacts {
     pub mirrored: u64,
     /// How long they waited, all together, in ms.
     pub waited_ms: u64,
+    /// The distributed group and its other member.
+    pub group: (String, String),
+    /// Bytes of log that have come since the instance started.
+    pub received_bytes: u64,
+    /// Those of them that are redone.
+    pub redone_bytes: u64,
+    /// Bytes of log that have gone since then.
+    pub sent_bytes: u64,
+    /// In so many messages.
+    pub sends: u64,
+    /// Bytes of log that are being undone.
+    pub undo_bytes: u64,
 }
 
 impl World {
@@ -128,6 +140,12 @@ impl World {
                     used_bytes: end.bytes().saturating_sub(from.bytes()),
                     mirrored: copy.mirrored.commits,
                     waited_ms: copy.mirrored.waited_ms,
+                    group: (link.group.clone(), link.member(side.other()).group.clone()),
+                    received_bytes: copy.moved.received,
+                    redone_bytes: copy.moved.redone,
+                    sent_bytes: copy.moved.sent,
+                    sends: copy.moved.sends,
+                    undo_bytes: link.to_undo(side, place),
                 });
             }
         }

@@ -54,8 +54,11 @@ pub(super) fn settle_redo(link: &mut Link, instances: &BTreeMap<String, Instance
         if !instances.get(&member.instance).is_some_and(Instance::transports) {
             continue;
         }
-        for copy in &mut member.copies {
+        for (copy, database) in member.copies.iter_mut().zip(&link.databases) {
             while let Some((at, upto)) = copy.redo.front().copied().filter(|(at, _)| *at <= now) {
+                let ids = copy.log.get(copy.redone..upto).unwrap_or_default();
+                let found = ids.iter().filter_map(|id| database.records.get(*id as usize));
+                copy.moved.redone += found.map(|record| u64::from(record.bytes)).sum::<u64>();
                 copy.redone = upto;
                 copy.redone_at = Some(at);
                 copy.redo.pop_front();
@@ -115,6 +118,8 @@ pub(super) fn pump(
             let source = &mut link.member_mut(primary).copies[database];
             source.sent = upto;
             source.sent_at = Some(now);
+            source.moved.sent += bytes;
+            source.moved.sends += 1;
         }
     }
     if let Some(path) = path {
@@ -280,6 +285,7 @@ fn harden(link: &mut Link, primary: Side, message: Message, now: Timestamp) {
         target.movement = Movement::Flowing;
     }
     target.received_at = Some(now);
+    target.moved.received += message.bytes;
     target.hardened_at = Some(now);
     let begin = now + SignedDuration::from_millis(i64::from(link.log.redo_latency_ms));
     let done = begin.max(target.redo_free) + transfer(message.bytes, link.log.redo_kb_s);

@@ -64,6 +64,8 @@ pub struct Session {
     pub last_request_end: Option<Timestamp>,
     /// What it is doing.
     pub request: Option<Request>,
+    /// `transaction_isolation_level`
+    pub isolation: u8,
     /// How it is connected.
     pub wire: Wire,
     /// Its open transaction: number, since when, how deeply nested.
@@ -94,6 +96,7 @@ impl World {
         let taken = |id: &u16| instance.sessions.contains_key(id) || instance.reserved.contains(id);
         let id = (FIRST_FREE..APPLICATIONS).find(|id| !taken(id))?;
         let session = Session {
+            isolation: 2,
             id,
             login: new.login,
             program: new.program,
@@ -135,6 +138,13 @@ impl World {
         if let Some(session) = self.session_mut(at, id) {
             database.clone_into(&mut session.database);
             session.entered = now;
+        }
+    }
+
+    /// Notes at which level a session isolates its transactions.
+    pub(crate) fn set_isolation(&mut self, at: &str, id: u16, level: u8) {
+        if let Some(session) = self.session_mut(at, id) {
+            session.isolation = level;
         }
     }
 

@@ -51,6 +51,8 @@ pub struct Certificate {
     pub own: bool,
     /// `expiry_date`.
     pub expiry: Timestamp,
+    /// When it was made or brought here.
+    pub created: Timestamp,
 }
 
 /// A credential; nobody needs to know its secret here.
@@ -356,7 +358,7 @@ impl Setup {
     pub(super) fn careful(server_name: &str, start: Timestamp) -> Setup {
         let machine = server_name.split('.').next().unwrap_or(server_name);
         let own = format!("Cert_{machine}_endpoint");
-        let certificate = Certificate { own: true, expiry: start + days(5 * 365) };
+        let certificate = Certificate { own: true, expiry: start + days(5 * 365), created: start };
         Setup {
             hadr: true,
             trace_flags: BTreeSet::from([1800, 9567]),
@@ -389,7 +391,7 @@ impl Setup {
 
     /// What a link needs of the other side's certificate.
     pub(super) fn trusts(&mut self, other: &str, start: Timestamp) {
-        let certificate = Certificate { own: false, expiry: start + days(2 * 365) };
+        let certificate = Certificate { own: false, expiry: start + days(2 * 365), created: start };
         self.certificates.insert(other.to_owned(), certificate);
     }
 
@@ -467,7 +469,9 @@ fn apply(instance: &mut Instance, change: Change, now: Timestamp) {
                     day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |day| day.timestamp())
                 }
             };
-            setup.certificates.insert(name, Certificate { own, expiry });
+            // One that has its name already is the same, with another end.
+            let created = setup.certificates.get(&name).map_or(now, |known| known.created);
+            setup.certificates.insert(name, Certificate { own, expiry, created });
         }
         Change::Credential { name, identity, secret, .. } => {
             // An identity of Azure's own needs no secret.

@@ -165,6 +165,10 @@ pub struct LinkSpec {
     /// `failoverMode`: `true` is `Manual`, `false` is `None` (one-way: no failover).
     #[serde(default = "default_true")]
     pub two_way: bool,
+    /// `SECONDARY_ROLE (ALLOW_CONNECTIONS = ALL)` of the group on SQL Server: its copies can be read
+    /// while it is secondary. Microsoft's scripts leave it out.
+    #[serde(default)]
+    pub sql_readable: bool,
     /// `SESSION_TIMEOUT` in s. Microsoft's scripts say 20 (mi-link 1.1).
     #[serde(default = "default_session_timeout")]
     pub session_timeout_s: u32,
@@ -336,6 +340,7 @@ impl Default for WorldSpec {
                 local: None,
                 primary: default_primary(),
                 two_way: true,
+                sql_readable: false,
                 session_timeout_s: default_session_timeout(),
                 notice_ms: default_notice(),
                 log: LogSpec::default(),
@@ -449,22 +454,6 @@ impl InstanceSpec {
     }
 }
 
-impl JobSpec {
-    /// The jobs that back up a database where nothing else is said.
-    pub(super) fn usual(database: &str) -> [JobSpec; 2] {
-        let job = |name: &str, kind, every_s, first_s| JobSpec {
-            name: format!("DatabaseBackup - {database} - {name}"),
-            database: database.to_owned(),
-            kind,
-            enabled: true,
-            every_s,
-            first_s,
-            path: default_path(),
-        };
-        [job("LOG", BackupKind::Log, 600, Some(180)), job("FULL", BackupKind::Full, 86_400, None)]
-    }
-}
-
 impl LinkSpec {
     /// A link without anything that was said of it.
     pub(super) fn plain() -> LinkSpec {
@@ -477,6 +466,7 @@ impl LinkSpec {
             databases: Vec::new(),
             primary: default_primary(),
             two_way: true,
+            sql_readable: false,
             session_timeout_s: default_session_timeout(),
             notice_ms: default_notice(),
             log: LogSpec::default(),
@@ -558,6 +548,6 @@ fn default_kind() -> BackupKind {
     BackupKind::Log
 }
 
-fn default_path() -> String {
+pub(super) fn default_path() -> String {
     r"C:\Backup\".into()
 }

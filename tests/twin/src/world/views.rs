@@ -10,7 +10,10 @@ use serde::Serialize;
 pub use super::progress::{DatabaseReplicaFacts, LogFacts};
 use super::{
     ClusterType, Copy, DatabaseState, Guid, Link, Member, Role, Side, SqlError, SyncHealth,
-    SyncState, World, link::Movement, progress::heard_state,
+    SyncState, World,
+    access::{in_no_role, not_open, not_readable},
+    link::Movement,
+    progress::heard_state,
 };
 
 /// A row of `sys.availability_groups`.
@@ -47,6 +50,8 @@ pub struct ReplicaFacts {
     pub automatic: bool,
     /// `session_timeout`, in s.
     pub session_timeout: u32,
+    /// `secondary_role_allow_connections` is ALL.
+    pub readable: bool,
     /// `create_date` and `modify_date`
     pub created: Timestamp,
 }
@@ -161,6 +166,7 @@ impl World {
                 synchronous: true,
                 automatic: false,
                 session_timeout: 10,
+                readable: member.readable,
                 created: link.created,
             };
             let mut rows = vec![local];
@@ -178,6 +184,7 @@ impl World {
                     synchronous: own.mode() || own.modes[side.index()],
                     automatic: false,
                     session_timeout: seconds(own),
+                    readable: false,
                     created: link.created,
                 }
             };
@@ -252,6 +259,7 @@ impl World {
         all.extend(self.standbys(at).flat_map(|of| self.standby_databases(of)));
         let unlinked = self.unlinked(instance).map(|own| self.unlinked_facts(instance, own));
         all.extend(unlinked);
+        all.extend(self.arriving_facts(instance));
         for database in all.iter_mut().filter(|database| database.database_id > 4) {
             let made = instance.setup().database(&database.name);
             if made.offline {
@@ -280,7 +288,7 @@ impl World {
             let text = format!("Database '{database}' cannot be opened because it is offline.");
             return Err(SqlError { class: 14, state: 4, ..SqlError::new(942, &text) });
         }
-        if self.is_restoring(at, database) {
+        if self.is_restoring(at, database) || self.arrives(at, database) {
             let text = format!(
                 "Database '{database}' cannot be opened. It is in the middle of a restore."
             );
@@ -297,12 +305,8 @@ impl World {
             }
             let instance = self.instance(at);
             if instance.is_some_and(|found| self.unlinked(found).any(|own| own.is(database))) {
-                let group = instance.and_then(|found| found.groups.of(database));
-                return if group.is_some_and(|group| group.offline) {
-                    Err(in_no_role(database))
-                } else {
-                    Ok(write)
-                };
+                let shut = instance.is_some_and(|found| found.groups.is_shut(database));
+                return if shut { Err(in_no_role(database)) } else { Ok(write) };
             }
             let text = format!(
                 "Database '{database}' does not exist. Make sure that the name is entered correctly."
@@ -317,9 +321,11 @@ impl World {
         match (role, side) {
             (Role::Primary, _) if link.member(side).draining => Ok(Access::Read),
             (Role::Primary, _) => Ok(write),
-            (Role::Secondary | Role::Resolving, Side::ManagedInstance) => Ok(Access::Read),
+            (Role::Secondary | Role::Resolving, _) if link.member(side).readable => {
+                Ok(Access::Read)
+            }
             // The group on SQL Server is made without SECONDARY_ROLE (mi-link 1.1): not readable.
-            (Role::Secondary | Role::Resolving, Side::SqlServer) => Err(not_readable(database)),
+            (Role::Secondary | Role::Resolving, _) => Err(not_readable(database)),
         }
     }
 
@@ -443,48 +449,6 @@ impl World {
             at,
         })
     }
-}
-
-/// Why a database cannot be used in a state: 922, 927, 945.
-fn not_open(database: &str, state: DatabaseState) -> Result<(), SqlError> {
-    match state {
-        DatabaseState::Online => Ok(()),
-        DatabaseState::RecoveryPending | DatabaseState::Suspect | DatabaseState::Offline => {
-            let text = format!(
-                "Database '{database}' cannot be opened due to inaccessible files or insufficient \
-                 memory or disk space. See the SQL Server errorlog for details."
-            );
-            Err(SqlError::new(945, &text))
-        }
-        DatabaseState::Restoring => {
-            let text = format!(
-                "Database '{database}' cannot be opened. It is in the middle of a restore."
-            );
-            Err(SqlError { class: 14, ..SqlError::new(927, &text) })
-        }
-        DatabaseState::Recovering => {
-            let text = format!(
-                "Database '{database}' is being recovered. Waiting until recovery is finished."
-            );
-            Err(SqlError { class: 14, ..SqlError::new(922, &text) })
-        }
-    }
-}
-
-/// 983
-pub(super) fn in_no_role(database: &str) -> SqlError {
-    let text = format!(
-        "Unable to access availability database '{database}' because the database replica is not in the PRIMARY or SECONDARY role. Connections to an availability database is permitted only when the database replica is in the PRIMARY or SECONDARY role. Try the operation again later."
-    );
-    SqlError { class: 14, ..SqlError::new(983, &text) }
-}
-
-/// 976
-pub(super) fn not_readable(database: &str) -> SqlError {
-    let text = format!(
-        "The target database, '{database}', is participating in an availability group and is currently not accessible for queries. Either data movement is suspended or the availability replica is not enabled for read access. To allow read-only access to this and other databases in the availability group, enable read access to one or more secondary availability replicas in the group. For more information, see the ALTER AVAILABILITY GROUP statement in SQL Server Books Online."
-    );
-    SqlError { class: 14, ..SqlError::new(976, &text) }
 }
 
 /// Health as it follows from a state and the commit mode.

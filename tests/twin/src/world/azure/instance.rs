@@ -142,7 +142,7 @@ impl Resource {
         self.certificates.insert(name.to_owned(), certificate);
     }
 
-    pub(super) fn take(&mut self, database: &str) -> Option<OwnDatabase> {
+    pub(in crate::world) fn take(&mut self, database: &str) -> Option<OwnDatabase> {
         let place = self.databases.iter().position(|own| own.name == database)?;
         Some(self.databases.remove(place))
     }

@@ -211,8 +211,19 @@ impl World {
         while let Some(place) = self.azure.jobs.0.iter().position(due) {
             let job = self.azure.jobs.0[place].clone();
             // What begins between the request and the deed is waited for: its length is bounded.
-            let deletes = matches!(job.effect, Effect::DropLink);
-            if deletes && self.holds_deletion(&job.subject).is_some() {
+            let held = match job.effect {
+                Effect::DropLink => self.holds_deletion(&job.subject).is_some(),
+                Effect::ChangeLink(_) => self.joins(&job.subject),
+                Effect::Nothing
+                | Effect::Fail(_)
+                | Effect::MakeLink
+                | Effect::ChangeInstance(_)
+                | Effect::PutCertificate(_)
+                | Effect::DropCertificate
+                | Effect::DropDatabase
+                | Effect::Alias { .. } => false,
+            };
+            if held {
                 self.azure.jobs.0[place].due = Some(now + AGAIN);
                 continue;
             }

@@ -112,12 +112,23 @@ impl World {
             ));
         }
         let known: Vec<&str> = found.databases().collect();
-        let mut wanted = patch.databases.iter().flatten();
-        if let Some(new) = wanted.find(|name| !known.contains(&name.as_str())) {
-            let message = format!("The twin does not model that database '{new}' joins a link.");
-            return Err(ArmError::new(501, "NotImplemented", &message));
+        let wanted = patch.databases.iter().flatten();
+        let strange = |name: &&String| !known.iter().any(|it| it.eq_ignore_ascii_case(name));
+        let fresh: Vec<String> = wanted.filter(strange).cloned().collect();
+        let primary = found.member(Side::ManagedInstance).role == Role::Primary;
+        let own = &self.ready(instance)?.resource;
+        if let Some(new) = fresh.iter().find(|name| !several || !primary || !own.has(name)) {
+            let message = format!(
+                "Database '{new}' cannot be added: only a multi-database link whose primary is the \
+                 managed instance takes databases of that instance."
+            );
+            let code = "InvalidMultiDbDistributedAvailabilityGroupDatabasesRequest";
+            return Err(ArmError::new(400, code, &message));
         }
         self.conflicts(instance, link)?;
+        for name in fresh {
+            self.begin_joining(link, &name);
+        }
         let (name, after) = if several { (UPDATE_SEVERAL, UPDATE) } else { (UPDATE_ONE, SOON) };
         let effect = Effect::ChangeLink(patch);
         Ok(self.begin_job((Family::Links, name), instance, link, effect, Some(after)))
@@ -151,10 +162,12 @@ impl World {
         let Some(wanted) = &patch.databases else { return };
         let left: Vec<String> = found
             .databases()
-            .filter(|name| !wanted.iter().any(|wanted| wanted == name))
+            .filter(|name| !wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)))
             .map(str::to_owned)
             .collect();
-        found.arm.left = left;
+        for name in left.iter().take(left.len().min(found.databases.len() - 1)) {
+            self.part_with(link, name);
+        }
     }
 
     /// The end of a link on the managed instance: its databases go on there as databases of their

@@ -36,6 +36,8 @@ pub(crate) struct Making {
     /// The SQL Server that has answered.
     pub(super) partner: Option<String>,
     pub(super) seeded_kb: u64,
+    /// How often it was begun.
+    pub(super) attempts: u32,
     /// How much of that in the last second.
     pub(super) seeded_in_s: u64,
     /// When seeding began.
@@ -115,6 +117,7 @@ impl Making {
             next: world.now + HANDSHAKE,
             partner: None,
             seeded_kb: 0,
+            attempts: 1,
             seeded_in_s: 0,
             seeding: None,
             seeded: Vec::new(),
@@ -138,6 +141,11 @@ impl Making {
 
     pub(super) fn due(&self) -> Option<Timestamp> {
         Some(self.next)
+    }
+
+    /// Whether it never will be made.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// From whom to whom it is seeded.
@@ -202,8 +210,7 @@ impl World {
             return Some(making.read(self.now));
         }
         let found = self.live_link(instance, link)?;
-        let mut read = self.arm_link(instance, link)?;
-        read.databases.retain(|database| !found.arm.left.contains(&database.name));
+        let read = self.arm_link(instance, link)?;
         let known = self.instances.get(instance).map(|found| &found.resource.certificates);
         let partner = &found.member(Side::SqlServer).instance;
         let newest = || known?.iter().max_by_key(|(_, certificate)| certificate.since);
@@ -264,6 +271,10 @@ impl World {
                 let since = making.trouble.map_or(now, |(_, since)| since);
                 making.trouble = Some((number, since));
                 // Seeding is not resumed where it was, but begun again (mi-link 10).
+                if making.partner.is_some() {
+                    self.note_seeded(making, Some(number));
+                    making.attempts += 1;
+                }
                 (making.partner, making.seeding, making.seeded_kb) = (None, None, 0);
                 return false;
             }
@@ -278,6 +289,7 @@ impl World {
             return false;
         }
         if self.lost_log_of(making, &partner) {
+            self.note_seeded(making, Some(LOG_IS_GONE));
             making.broken = Some(LOG_IS_GONE);
             return false;
         }
@@ -288,6 +300,7 @@ impl World {
         if making.seeded_kb < making.total_kb() {
             return false;
         }
+        self.note_seeded(making, None);
         self.finish(making, &partner);
         true
     }

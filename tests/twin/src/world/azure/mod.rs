@@ -198,12 +198,13 @@ impl World {
     /// When Azure does something next.
     pub(super) fn next_azure(&self) -> Option<Timestamp> {
         let makings = self.azure.makings.values().filter_map(Making::due);
-        makings.chain(self.azure.jobs.due()).min()
+        makings.chain(self.azure.jobs.due()).chain(self.next_joining()).min()
     }
 
     /// Azure does what is due.
     pub(super) fn step_azure(&mut self) {
         self.step_makings();
+        self.step_joinings();
         self.step_jobs();
     }
 

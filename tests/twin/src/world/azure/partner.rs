@@ -11,6 +11,8 @@ use crate::world::{
 pub(super) const DATABASE: u32 = 41_977;
 /// The log that the other side still needs has been truncated while it was seeded.
 pub(super) const LOG_IS_GONE: u32 = 1_412;
+/// So many seedings that have ended are remembered by an instance.
+const SEEDINGS_KEPT: usize = 100;
 /// By this trace flag log is not truncated before seeding has ended (mi-link 2.3).
 const KEEPS_LOG: u16 = 12_381;
 /// The link was not initiated in five minutes: the network, or nobody there.
@@ -108,9 +110,13 @@ pub(in crate::world) fn trusted(
         return Err(ENCRYPTION);
     }
     let shown = endpoint.certificate.as_ref().and_then(|name| sql.setup.certificates.get(name));
-    let shown = shown.is_some_and(|certificate| certificate.expiry > now);
+    let shown = shown.filter(|certificate| certificate.expiry > now);
     let mut brought = instance.resource.certificates.values();
-    if !shown || !brought.any(|certificate| certificate.expiry > now) {
+    // One that was brought before this one was made is another.
+    let knows = |since: Timestamp| {
+        brought.any(|certificate| certificate.expiry > now && certificate.since >= since)
+    };
+    if !shown.map(|certificate| certificate.created).is_some_and(knows) {
         return Err(NO_PARTNER_CERTIFICATE);
     }
     let theirs = sql.setup.certificates.get(&instance.server_name);
@@ -140,13 +146,18 @@ impl World {
         member.replica_id = distributed.replica_id;
         if let Some(local) = place.map(|place| groups.local.remove(place)) {
             (member.group_id, member.local_replica_id) = (local.id, local.replica_id);
-            member.cluster = local.cluster;
+            (member.cluster, member.readable) = (local.cluster, local.readable);
         }
     }
 
     /// A database that an earlier link has left behind brings its log, its number and its
     /// applications along: the new link goes on where it stands.
-    pub(super) fn take_over_copies(&mut self, link: &mut Link, primary: Side, seeded: &[usize]) {
+    pub(in crate::world) fn take_over_copies(
+        &mut self,
+        link: &mut Link,
+        primary: Side,
+        seeded: &[usize],
+    ) {
         let owner = link.member(primary).instance.clone();
         for place in 0..link.databases.len() {
             let name = link.databases[place].name.clone();
@@ -238,17 +249,53 @@ impl World {
         self.links.insert(free, former);
     }
 
-    /// What an instance is sending, or getting, to begin a link.
+    /// What an instance sends, or gets, to begin a link, and what it last has.
     #[must_use]
     pub fn seeding(&self, at: &str) -> Vec<SeedingFacts> {
+        let ended = self.instance(at).into_iter().flat_map(|instance| &instance.seedings);
+        let mut rows: Vec<SeedingFacts> = ended.cloned().collect();
+        rows.extend(self.joining_facts(at));
+        let makings = self.azure.makings.values().filter(|making| !making.is_broken());
+        rows.extend(makings.flat_map(|making| self.seeding_of(making, at)));
+        rows
+    }
+
+    /// Keeps what views tell of a seeding that has ended.
+    pub(super) fn note_seeded(&mut self, making: &Making, error: Option<u32>) {
+        let Some(partner) = making.partner.clone() else { return };
+        for at in [partner, making.instance.clone()] {
+            let mut rows = self.seeding_of(making, &at);
+            rows.iter_mut().for_each(|row| row.ended = Some((self.now, error)));
+            let Some(instance) = self.instances.get_mut(&at) else { continue };
+            instance.seedings.extend(rows);
+            let most = instance.seedings.len().saturating_sub(SEEDINGS_KEPT);
+            instance.seedings.drain(..most);
+        }
+    }
+
+    /// The databases that are on their way to an instance, and since when.
+    pub(in crate::world) fn arriving(&self, at: &str) -> Vec<(String, Timestamp)> {
+        let makings = self.azure.makings.values().filter(|making| !making.is_broken());
+        let to = makings.filter_map(|making| {
+            let (_, to) = making.path(making.partner.as_deref()?);
+            (to == at).then_some((making, making.seeding?))
+        });
+        let names =
+            to.flat_map(|(making, begun)| making.order.databases.iter().map(move |it| (it, begun)));
+        let mut all: Vec<(String, Timestamp)> =
+            names.map(|(name, begun)| (name.clone(), begun)).collect();
+        all.extend(self.joining_at(at));
+        all
+    }
+
+    fn seeding_of(&self, making: &Making, at: &str) -> Vec<SeedingFacts> {
         let mut rows = Vec::new();
-        for making in self.azure.makings.values() {
-            let (Some(partner), Some(start)) = (&making.partner, making.seeding) else { continue };
+        if let (Some(partner), Some(start)) = (&making.partner, making.seeding) {
             if partner != at && making.instance != at {
-                continue;
+                return rows;
             }
-            let Some(sql) = self.instances.get(partner) else { continue };
-            let Some(group) = sql.groups.distributed(&making.order.name) else { continue };
+            let Some(sql) = self.instances.get(partner) else { return rows };
+            let Some(group) = sql.groups.distributed(&making.order.name) else { return rows };
             let is_source = (making.instance == at) == making.order.from_instance;
             let known = self.databases(at);
             let count = making.order.databases.len() as u64;
@@ -275,6 +322,8 @@ impl World {
                     start,
                     bytes: (making.seeded_kb * 1_024 / count, making.total_kb() * 1_024 / count),
                     rate: making.seeded_in_s * 1_024,
+                    attempts: making.attempts,
+                    ended: None,
                 });
             }
         }

@@ -65,6 +65,34 @@ impl World {
         Ok(())
     }
 
+    /// What MODIFY REPLICA says of this server's own replica counts: which connections it takes as
+    /// secondary. Modes of a group with one replica change nothing.
+    pub(super) fn modify_replica(
+        &mut self,
+        at: &str,
+        name: &str,
+        replicas: &[MemberClause],
+    ) -> Result<(), SqlError> {
+        let server = self.instance(at).map(|found| found.server_name.clone()).unwrap_or_default();
+        let own = |it: &&MemberClause| it.name.eq_ignore_ascii_case(&server);
+        let Some(own) = replicas.iter().find(own) else {
+            let first = replicas.first().map_or("", |first| first.name.as_str());
+            return Err(unknown("alter", first));
+        };
+        let Some(readable) = own.readable else {
+            return self.own_group_mut(at, name).map(|_| ());
+        };
+        if let Some(group) = self.own_group_mut(at, name)? {
+            group.readable = readable;
+            return Ok(());
+        }
+        let linked = self.linked_group(at, name).map(|link| link.name.clone());
+        if let Some(link) = linked.and_then(|linked| self.links.get_mut(&linked)) {
+            link.member_mut(Side::SqlServer).readable = readable;
+        }
+        Ok(())
+    }
+
     pub(super) fn change_list(
         &mut self,
         at: &str,
@@ -73,7 +101,10 @@ impl World {
         added: bool,
     ) -> Result<(), SqlError> {
         if let Some(link) = self.linked_group(at, name) {
-            // The twin has no way for a database to join a link that is there, also with several.
+            let (group, name_of, apart) = (name.to_owned(), link.name.clone(), link.group.clone());
+            if self.change_members(at, (&group, &name_of), database, added)? {
+                return Ok(());
+            }
             let (number, what) = if added {
                 (47_503, "already contains one database and adding more")
             } else {
@@ -82,7 +113,7 @@ impl World {
             let text = format!(
                 "AG '{name}' {what} is not supported because AG participates in distributed \
                  availability group '{}' with secondary on Azure SQL Managed Instance.",
-                link.group
+                apart
             );
             return Err(SqlError::new(number, &text));
         }
@@ -211,6 +242,7 @@ impl World {
             replica_id: member.local_replica_id,
             databases: link.databases().map(str::to_owned).collect(),
             cluster: member.cluster,
+            readable: member.readable,
             url: member.endpoint_url.clone(),
             may_create: false,
             offline: false,

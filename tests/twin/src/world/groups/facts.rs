@@ -35,6 +35,10 @@ pub struct SeedingFacts {
     pub bytes: (u64, u64),
     /// Bytes a second.
     pub rate: u64,
+    /// `number_of_attempts`
+    pub attempts: u32,
+    /// When it ended, and why, if it failed: `error_code`, 0 where there is none.
+    pub ended: Option<(Timestamp, Option<u32>)>,
 }
 
 impl World {
@@ -75,6 +79,28 @@ impl World {
         }
     }
 
+    /// Whether a database is on its way to an instance.
+    pub(in crate::world) fn arrives(&self, at: &str, database: &str) -> bool {
+        self.arriving(at).iter().any(|(name, _)| name.eq_ignore_ascii_case(database))
+    }
+
+    /// The rows of those in `sys.databases`: restoring, until all of it has come.
+    pub(in crate::world) fn arriving_facts(&self, instance: &Instance) -> Vec<DatabaseFacts> {
+        let coming = self.arriving(&instance.name).into_iter().zip(instance.next_database_id..);
+        let row = |((name, begun), database_id)| DatabaseFacts {
+            name,
+            database_id,
+            create_date: begun,
+            state: DatabaseState::Restoring,
+            full_recovery: true,
+            updateable: false,
+            replica_id: None,
+            group_database_id: None,
+            log_reuse_wait: "NOTHING",
+        };
+        coming.map(row).collect()
+    }
+
     pub(in crate::world) fn own_groups(&self, at: &str) -> Vec<GroupFacts> {
         let Some(instance) = self.instance(at) else { return Vec::new() };
         let local = |group: &OwnGroup| GroupFacts {
@@ -108,6 +134,7 @@ impl World {
             synchronous: true,
             automatic: false,
             session_timeout: 10,
+            readable: group.readable,
             created: group.created,
         };
         let member = |group: &Distributed, own: bool| ReplicaFacts {
@@ -118,6 +145,7 @@ impl World {
             synchronous: false,
             automatic: false,
             session_timeout: group.session_timeout,
+            readable: false,
             created: group.created,
         };
         let groups = &instance.groups;

@@ -54,7 +54,7 @@ impl World {
             }
             self.may_join(at, &name, database)?;
         }
-        let now = self.now;
+        let (now, readable) = (self.now, replica.readable.unwrap_or(false));
         let mut id = || Guid::random(&mut self.rng);
         let (id, replica_id) = (id(), id());
         let cluster = cluster.unwrap_or(ClusterType::Wsfc);
@@ -65,6 +65,7 @@ impl World {
                 replica_id,
                 databases,
                 cluster,
+                readable,
                 url,
                 may_create: false,
                 offline: false,
@@ -76,7 +77,12 @@ impl World {
     }
 
     /// Whether a database can join a group of this name.
-    pub(super) fn may_join(&self, at: &str, group: &str, database: &str) -> Result<(), SqlError> {
+    pub(in crate::world) fn may_join(
+        &self,
+        at: &str,
+        group: &str,
+        database: &str,
+    ) -> Result<(), SqlError> {
         let found = self.databases(at);
         let found = found.iter().find(|known| known.name.eq_ignore_ascii_case(database));
         let Some(found) = found else {
@@ -121,22 +127,7 @@ impl World {
                 ),
             ));
         }
-        if found.state != DatabaseState::Online {
-            return Err(SqlError::new(
-                35_239,
-                &format!(
-                    "Database '{database}' cannot be added to availability group '{group}'. The database is not online. Verify that the database is online and is not being restored, then retry the operation."
-                ),
-            ));
-        }
-        if setup.read_only {
-            return Err(SqlError::new(
-                1_466,
-                &format!(
-                    "Database \"{database}\" is read-only on one of the server instances which is incompatible with participating in database mirroring or in an availability group. Set the database to read-write mode, and retry the operation."
-                ),
-            ));
-        }
+        takes_changes(group, database, (found.state, setup.read_only))?;
         if !instance.has_full_backup(&found.name, Timestamp::MIN, self.now) {
             return Err(SqlError::new(
                 1_475,
@@ -213,6 +204,31 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// 35239 and 1466: whether a database is open for writing.
+fn takes_changes(
+    group: &str,
+    database: &str,
+    (state, read_only): (DatabaseState, bool),
+) -> Result<(), SqlError> {
+    if state != DatabaseState::Online {
+        return Err(SqlError::new(
+            35_239,
+            &format!(
+                "Database '{database}' cannot be added to availability group '{group}'. The database is not online. Verify that the database is online and is not being restored, then retry the operation."
+            ),
+        ));
+    }
+    if read_only {
+        return Err(SqlError::new(
+            1_466,
+            &format!(
+                "Database \"{database}\" is read-only on one of the server instances which is incompatible with participating in database mirroring or in an availability group. Set the database to read-write mode, and retry the operation."
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Standard Edition has basic availability groups.

@@ -65,6 +65,13 @@ pub enum GroupCommand {
         /// Added.
         added: bool,
     },
+    /// `ALTER AVAILABILITY GROUP [name] MODIFY REPLICA ON …`
+    Replica {
+        /// The group.
+        name: String,
+        /// What about which replica.
+        replicas: Vec<MemberClause>,
+    },
     /// `ALTER AVAILABILITY GROUP [name] OFFLINE`
     Offline {
         /// The group.
@@ -95,6 +102,8 @@ pub struct MemberClause {
     pub automatic_seeding: Option<bool>,
     /// `SESSION_TIMEOUT`, in s.
     pub session_timeout: Option<u32>,
+    /// `SECONDARY_ROLE (ALLOW_CONNECTIONS = ALL)`: whether it is read as secondary.
+    pub readable: Option<bool>,
 }
 
 /// The groups of an instance that are in no link.
@@ -112,6 +121,8 @@ pub(super) struct OwnGroup {
     pub(super) replica_id: Guid,
     pub(super) databases: Vec<String>,
     pub(super) cluster: ClusterType,
+    /// Whether its databases can be read while it is secondary.
+    pub(super) readable: bool,
     pub(super) url: String,
     /// GRANT CREATE ANY DATABASE: it takes databases that are seeded.
     pub(super) may_create: bool,
@@ -186,6 +197,7 @@ impl World {
                 Ok(())
             }
             GroupCommand::Modify { name, members } => self.modify(at, &name, &members),
+            GroupCommand::Replica { name, replicas } => self.modify_replica(at, &name, &replicas),
             GroupCommand::Database { name, database, added } => {
                 self.change_list(at, &name, &database, added)
             }
@@ -205,6 +217,7 @@ impl World {
             | GroupCommand::Drop { .. }
             | GroupCommand::MayCreate { .. }
             | GroupCommand::Database { .. }
+            | GroupCommand::Replica { .. }
             | GroupCommand::Offline { .. }
             | GroupCommand::FailOver { .. } => {
                 let statement = command.statement();
@@ -254,6 +267,11 @@ impl Groups {
         self.distributed.iter().find(|group| group.name.eq_ignore_ascii_case(name))
     }
 
+    /// Whether a database is in a group that was taken offline.
+    pub(super) fn is_shut(&self, database: &str) -> bool {
+        self.of(database).is_some_and(|group| group.offline)
+    }
+
     /// The group that a database is in.
     pub(super) fn of(&self, database: &str) -> Option<&OwnGroup> {
         let has = |group: &&OwnGroup| {
@@ -282,6 +300,7 @@ impl GroupCommand {
             GroupCommand::MayCreate { .. }
             | GroupCommand::Modify { .. }
             | GroupCommand::Database { .. }
+            | GroupCommand::Replica { .. }
             | GroupCommand::Offline { .. }
             | GroupCommand::FailOver { .. } => "ALTER AVAILABILITY GROUP",
         }
@@ -296,6 +315,7 @@ impl GroupCommand {
             | GroupCommand::MayCreate { name, .. }
             | GroupCommand::Modify { name, .. }
             | GroupCommand::Database { name, .. }
+            | GroupCommand::Replica { name, .. }
             | GroupCommand::Offline { name }
             | GroupCommand::FailOver { name, .. } => Some(name),
         }
@@ -322,6 +342,7 @@ impl GroupCommand {
                 let word = if *added { "ADD" } else { "REMOVE" };
                 (name, format!(" {word} DATABASE [{database}]"))
             }
+            GroupCommand::Replica { name, .. } => (name, " MODIFY REPLICA".to_owned()),
             GroupCommand::Offline { name } => (name, " OFFLINE".to_owned()),
             GroupCommand::FailOver { name, forced } => {
                 let word = if *forced { "FORCE_FAILOVER_ALLOW_DATA_LOSS" } else { "FAILOVER" };

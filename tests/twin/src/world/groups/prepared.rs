@@ -34,6 +34,7 @@ impl PreparedSpec {
             replica_id: id("replica"),
             databases: self.databases.clone(),
             cluster: ClusterType::None,
+            readable: false,
             url: url.clone(),
             may_create: true,
             offline: false,

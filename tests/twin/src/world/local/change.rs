@@ -3,7 +3,7 @@
 
 use super::super::{
     OperationId, UnknownName, contact,
-    copy::{Flushed, Mirrored},
+    copy::{Flushed, Mirrored, Moved},
     fault::{Faults, unknown},
     operation::Phase,
     reach, replication,
@@ -91,6 +91,7 @@ impl World {
                 for (copy, id) in member.copies.iter_mut().zip(&replica.database_ids) {
                     copy.database_id = *id;
                     (copy.flushed, copy.mirrored) = (Flushed::default(), Mirrored::default());
+                    copy.moved = Moved::default();
                 }
             }
         }

@@ -137,8 +137,56 @@ impl LocalGroup {
         Some(self.settled).filter(|at| *at > now)
     }
 
+    /// Another database: every replica has a number for it.
+    pub(super) fn takes_in(&mut self, instances: &mut BTreeMap<String, Instance>) {
+        let places = self.replicas.first().map_or(0, |first| first.database_ids.len());
+        for replica in &mut self.replicas {
+            let Some(instance) = instances.get_mut(&replica.instance) else { continue };
+            replica.database_ids.push(instance.next_database_id);
+            instance.next_database_id += 1;
+            replica.standing.resize(places + 1);
+        }
+    }
+
+    /// A database is no longer one of it.
+    pub(super) fn lets_go(&mut self, place: usize) {
+        for replica in &mut self.replicas {
+            if place < replica.database_ids.len() {
+                replica.database_ids.remove(place);
+            }
+            replica.standing.lets_go(place);
+        }
+    }
+
     fn replica(&self, instance: &str) -> Option<&LocalReplica> {
         self.replicas.iter().find(|replica| replica.instance == instance)
+    }
+}
+
+impl Standing {
+    fn had(&mut self) -> Option<&mut Vec<usize>> {
+        match self {
+            Standing::Current => None,
+            Standing::Away { had }
+            | Standing::CatchingUp { had, .. }
+            | Standing::Suspended { had, .. } => Some(had),
+        }
+    }
+
+    fn resize(&mut self, places: usize) {
+        if let Some(had) = self.had() {
+            had.resize(places, 0);
+        }
+    }
+
+    fn lets_go(&mut self, place: usize) {
+        if let Some(had) = self.had().filter(|had| place < had.len()) {
+            had.remove(place);
+        }
+        if let Standing::Suspended { places, .. } = self {
+            let others = std::mem::take(places).into_iter().filter(|it| *it != place);
+            *places = others.map(|it| it - usize::from(it > place)).collect();
+        }
     }
 }
 

@@ -5,11 +5,9 @@
 
 use super::super::{
     DatabaseState, Lsn, SqlError, SuspendReason, SyncHealth, SyncState,
+    access::{in_no_role, not_readable},
     log::Record,
-    views::{
-        DatabaseFacts, DatabaseReplicaFacts, ReplicaFacts, ReplicaStateFacts, health, in_no_role,
-        not_readable,
-    },
+    views::{DatabaseFacts, DatabaseReplicaFacts, ReplicaFacts, ReplicaStateFacts, health},
 };
 use super::*;
 
@@ -55,6 +53,7 @@ impl World {
             synchronous: replica.synchronous,
             automatic: replica.automatic && local.cluster_type == ClusterType::Wsfc,
             session_timeout: 10,
+            readable: member.readable,
             created: link.created,
         };
         local.replicas.iter().map(row).collect()

@@ -6,6 +6,7 @@ mod failover;
 mod forced;
 mod forget;
 mod local;
+mod membership;
 mod paths;
 mod planned;
 mod replication;
