@@ -34,9 +34,21 @@ pub(crate) struct Constraint {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Rule {
-    Key { kind: KeyKind, columns: Vec<String> },
+    Key {
+        kind: KeyKind,
+        columns: Vec<String>,
+    },
     Check(ast::Expr),
-    Default { column: String, value: ast::Expr },
+    Default {
+        column: String,
+        value: ast::Expr,
+    },
+    /// FOREIGN KEY; no columns are those of the other table's primary key.
+    Reference {
+        columns: Vec<String>,
+        table: Name,
+        to: Vec<String>,
+    },
 }
 
 /// `ALTER TABLE`

@@ -324,6 +324,7 @@ impl Session {
     /// Goes back to what it was after the login; what is open is undone, or stays if told so.
     pub(crate) fn start_over(&mut self, keep_transaction: bool, world: &mut World, at: &str) {
         let depth = if keep_transaction { self.transactions } else { 0 };
+        world.set_isolation(at, self.id, 2);
         if !keep_transaction {
             world.discard_work(at, self.id);
         }
@@ -339,7 +340,6 @@ impl Session {
             "NOCOUNT" => self.no_count = on,
             "XACT_ABORT" => self.abort = on,
             "IMPLICIT_TRANSACTIONS" => self.implicit = on,
-            "TRANSACTION ISOLATION LEVEL" => self.dirty = on,
             // The others change nothing that the twin does.
             _ => {}
         }

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
         value: Box<ast::Expr>,
     },
     /// An option of the session that the twin takes note of, or that changes nothing it does.
+    /// SET TRANSACTION ISOLATION LEVEL, by the number in `sys.dm_exec_sessions`.
+    Isolation(u8),
     SetOption {
         name: String,
         on: bool,
@@ -258,7 +260,7 @@ impl Kind {
         match self {
             Kind::Query(_) => "SELECT",
             Kind::Declare(_) | Kind::SetVariable { .. } => "ASSIGN",
-            Kind::SetOption { .. } => "SET OPTION",
+            Kind::SetOption { .. } | Kind::Isolation(_) => "SET OPTION",
             Kind::Use(_) => "USE DATABASE",
             Kind::Print(_) => "PRINT",
             Kind::Raise(_) => "RAISERROR",

@@ -38,6 +38,7 @@ pub(crate) struct Table {
     /// The primary key first, if there is one.
     pub(crate) keys: Vec<Key>,
     pub(crate) checks: Vec<Check>,
+    pub(crate) references: Vec<Reference>,
     pub(crate) created: Timestamp,
     pub(crate) modified: Timestamp,
     pub(crate) rows: Rows,
@@ -79,6 +80,17 @@ pub(crate) enum KeyKind {
 pub(crate) struct Check {
     pub(crate) name: String,
     pub(crate) text: String,
+}
+
+/// FOREIGN KEY: columns by their places here, and those of a key there by their names.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<usize>,
+    /// The other table: its lower-case name, and as it was written.
+    pub(crate) table: String,
+    pub(crate) shown: String,
+    pub(crate) to: Vec<String>,
 }
 
 impl Contents {

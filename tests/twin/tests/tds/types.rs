@@ -132,7 +132,7 @@ async fn errors_leave_the_connection_usable_unless_they_are_fatal() {
     for (query, wanted) in [
         ("SELECT 1 FROM nowhere", 208),
         ("SELECT nothing FROM sys.databases", 207),
-        ("SELEC 1", 102),
+        ("SELEC * FROM x", 102),
         ("SELECT 1 / 0", 8_134),
         ("RAISERROR(N'as asked', 16, 5)", 50_000),
         ("EXEC sp_nothing", 2_812),

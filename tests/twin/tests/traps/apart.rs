@@ -306,3 +306,35 @@ fn a_session_is_not_told_of_a_commit_whose_answer_does_not_arrive() {
     site.wait(60);
     assert_eq!(unknown(&site), 1, "committed, and its client never heard of it");
 }
+
+#[test]
+fn a_new_certificate_that_nobody_has_brought_over_keeps_the_two_apart() {
+    let mut site = Site::new();
+    site.sql(SQL, "CREATE CERTIFICATE Cert_new WITH SUBJECT = 'new', EXPIRY_DATE = '2036-01-01'")
+        .expect("made");
+    let endpoint = "SELECT name FROM sys.database_mirroring_endpoints";
+    let endpoint = site.value(SQL, endpoint);
+    let shows = |certificate: &str| {
+        format!(
+            "ALTER ENDPOINT [{endpoint}] FOR DATABASE_MIRRORING \
+             (AUTHENTICATION = CERTIFICATE [{certificate}], ENCRYPTION = REQUIRED ALGORITHM AES)"
+        )
+    };
+    site.sql(SQL, &shows("Cert_new")).expect("altered");
+    site.wait(30);
+    let connected = "SELECT MAX(connected_state_desc) FROM sys.dm_hadr_availability_replica_states";
+    assert_eq!(site.value(SQL, connected), "CONNECTED", "an open connection outlives it");
+    site.network(false);
+    site.wait(60);
+    site.network(true);
+    site.wait(120);
+    assert_eq!(site.value(SQL, connected), "DISCONNECTED");
+    let upload = AzureCommand::PutCertificate {
+        name: "Cert_new".into(),
+        blob: vec![1],
+        expiry: site.world.now() + jiff::SignedDuration::from_hours(24 * 365),
+    };
+    site.world.azure(&dba(), MI, upload).expect("taken");
+    site.wait(120);
+    assert_eq!(site.value(SQL, connected), "CONNECTED");
+}

@@ -63,6 +63,35 @@ fn trap_2_links_of_2016_to_2019_can_only_be_deleted_and_that_is_for_good() {
 }
 
 #[test]
+fn trap_2_the_cutover_of_an_old_link_loses_nothing_if_both_sides_have_the_same_log() {
+    for build in ["13.0.7000.253", "15.0.4312.2"] {
+        let mut site = Site::of_build(build);
+        site.world.set_running("shop", false).expect("the workload");
+        let position = "SELECT MAX(last_hardened_lsn) FROM sys.dm_hadr_database_replica_states";
+        let end = "SELECT MAX(end_of_log_lsn) FROM sys.dm_hadr_database_replica_states";
+        let alike = (0..60).any(|_| {
+            site.wait(1);
+            site.value(MI, position) == site.value(SQL, end)
+        });
+        assert!(alike, "{build}: with nobody writing the two logs meet");
+        site.delete_link();
+        site.sql(SQL, &format!("DROP AVAILABILITY GROUP [{LINK}]")).expect("the distributed one");
+        site.sql(SQL, "DROP AVAILABILITY GROUP [AG_Sales]").expect("and the local one");
+        site.world.repoint("shop", MI).expect("both exist");
+        site.world.set_running("shop", true).expect("the workload");
+        site.wait(30);
+        let commits: Vec<_> = site.world.commits(LINK).filter(|one| one.acknowledged).collect();
+        assert!(commits.iter().all(|one| one.on_managed_instance), "{build}: nothing is lost");
+        assert_eq!(site.world.loss(LINK).expect("its ledger stays").count, 0, "{build}");
+        // For good: no statement and no request brings the roles back.
+        for command in ["FAILOVER", "FORCE_FAILOVER_ALLOW_DATA_LOSS", "SET (ROLE = SECONDARY)"] {
+            assert_eq!(site.sql(SQL, &alter(command)), Err(15_151), "{build}: {command}");
+        }
+        assert!(site.failover(FailoverType::Planned).is_err(), "{build}: there is no link");
+    }
+}
+
+#[test]
 fn trap_3_a_newer_update_policy_takes_the_way_back_though_the_failover_succeeds() {
     for policy in [UpdatePolicy::SQLServer2025, UpdatePolicy::AlwaysUpToDate] {
         let mut site = Site::new();
@@ -100,6 +129,35 @@ fn trap_7_after_a_planned_failover_the_commit_mode_is_asynchronous_again() {
     site.wait(5);
     assert_eq!(modes(&mut site), ["ASYNCHRONOUS_COMMIT", "ASYNCHRONOUS_COMMIT"]);
     assert_eq!(site.value(MI, Q4), "SYNCHRONIZING");
+}
+
+#[test]
+fn trap_11_azure_forces_no_managed_instance_that_is_reverting_or_initializing() {
+    let mut site = Site::new();
+    site.sql(MI, &alter("FORCE_FAILOVER_ALLOW_DATA_LOSS")).expect("taken");
+    site.wait(60);
+    // The managed instance has a tail of its own, and gives way to SQL Server.
+    for _ in 0..100 {
+        site.world.commit(MI, "Sales", 60_000).expect("it is primary");
+    }
+    site.demote(MI);
+    let mut refused = Vec::new();
+    for _ in 0..120 {
+        site.wait(1);
+        let state = site.value(MI, Q4);
+        if ["REVERTING", "INITIALIZING"].contains(&state.as_str()) {
+            assert_eq!(site.sql(MI, &alter("FORCE_FAILOVER_ALLOW_DATA_LOSS")), Err(41_140));
+            let forced = site.failover(FailoverType::ForcedAllowDataLoss).expect("taken");
+            assert!(matches!(forced, JobStatus::Failed { .. }), "{state}: {forced:?}");
+            refused.push(state);
+            break;
+        }
+        let _ = site.sql(MI, "ALTER DATABASE [Sales] SET HADR RESUME");
+    }
+    assert!(!refused.is_empty(), "it has to undo its tail");
+    site.wait(60);
+    assert_eq!(site.value(MI, Q4), "SYNCHRONIZING", "left alone it follows");
+    site.sql(MI, &alter("FORCE_FAILOVER_ALLOW_DATA_LOSS")).expect("and can be forced again");
 }
 
 #[test]

@@ -99,13 +99,20 @@ fn a_link_is_made_by_both_groups_on_sql_server_and_a_request_to_azure() {
                         ON p.local_physical_seeding_id = s.operation_id WHERE s.is_source = 1";
             let seeding = site.sql(SQL, rows).expect("it answers");
             assert_eq!(seeding, [["SEEDING".to_owned(), "Source".to_owned()]]);
+            let there = "SELECT state_desc FROM sys.databases WHERE name = N'Orders'";
+            assert_eq!(site.value(MI, there), "RESTORING");
+            assert_eq!(site.sql(MI, "USE [Orders]"), Err(927));
         }
     }
     assert!(progress.len() > 3 && progress.is_sorted(), "{progress:?}");
     assert_eq!(status(&site, &operation), JobStatus::Succeeded);
     let after = site.value(SQL, "SELECT CAST(group_id AS varchar(36)) FROM sys.availability_groups WHERE name = 'LinkOrders'");
     assert_eq!(after, before, "it is the same group");
-    assert_eq!(site.sql(SQL, "SELECT * FROM sys.dm_hadr_automatic_seeding"), Ok(Vec::new()));
+    for (at, running) in [(SQL, "1"), (MI, "1")] {
+        let told =
+            "SELECT CONCAT(current_state, number_of_attempts) FROM sys.dm_hadr_automatic_seeding";
+        assert_eq!(site.value(at, told), format!("COMPLETED{running}"), "{at}");
+    }
     site.sql(SQL, "ALTER AVAILABILITY GROUP [LinkOrders] FAILOVER").expect("it fails over");
     let link = site.world.link("LinkOrders").expect("it is there");
     assert_eq!(link.member(Side::ManagedInstance).role(), Role::Primary);
@@ -338,4 +345,23 @@ fn commits_are_told_with_whose_they_are() {
         "that of the statement is another's: {:?}",
         commits.last()
     );
+}
+
+#[test]
+fn a_secondary_on_sql_server_is_read_where_its_replica_says_so() {
+    let mut site = Site::new();
+    let modify = "ALTER AVAILABILITY GROUP [AG_Sales] MODIFY REPLICA ON N'SQL01' \
+                  WITH (SECONDARY_ROLE (ALLOW_CONNECTIONS = ALL))";
+    let shown = "SELECT secondary_role_allow_connections_desc FROM sys.availability_replicas \
+                 WHERE replica_server_name = N'SQL01'";
+    assert_eq!(site.value(SQL, shown), "NO");
+    site.sql(SQL, &alter("FAILOVER")).expect("taken");
+    site.wait(30);
+    assert_eq!(site.sql(SQL, "USE [Sales]"), Err(976));
+    site.sql(SQL, modify).expect("taken");
+    assert_eq!(site.value(SQL, shown), "ALL");
+    site.sql(SQL, "USE [Sales]").expect("it is read");
+    assert_eq!(site.sql(SQL, "USE [Sales] CREATE TABLE dbo.t (a int)"), Err(3_906));
+    let nobody = modify.replace("SQL01", "SQL99");
+    assert_eq!(site.sql(SQL, &nobody), Err(15_151));
 }

@@ -2,7 +2,7 @@
 
 use twin::world::{InstanceSpec, Tier};
 
-use crate::site::{LINK, MI, SQL, Site};
+use crate::site::{LINK, MI, SQL, Site, alter};
 
 #[test]
 fn trap_8_on_business_critical_a_database_has_a_row_for_each_local_replica() {
@@ -100,4 +100,29 @@ fn a_version_says_the_same_of_itself_everywhere() {
         let row = asked.expect("it answers").concat();
         assert_eq!(row, [build, product, update, format, level], "{build}");
     }
+}
+
+#[test]
+fn log_that_has_moved_is_counted_up_and_never_down() {
+    let mut site = Site::new();
+    let counter = |site: &mut Site, at: &str, object: &str, name: &str| -> u64 {
+        let text = format!(
+            "SELECT MAX(cntr_value) FROM sys.dm_os_performance_counters \
+             WHERE counter_name = N'{name}' AND object_name LIKE N'%{object}%'"
+        );
+        site.value(at, &text).parse().expect("a number")
+    };
+    let redone = |site: &mut Site| counter(site, MI, "Database Replica", "Redone Bytes/sec");
+    let before = redone(&mut site);
+    assert!(before > 0);
+    site.wait(10);
+    let after = redone(&mut site);
+    assert!(after > before);
+    site.sql(SQL, &alter("FAILOVER")).expect("taken");
+    site.wait(30);
+    assert!(redone(&mut site) >= after, "it is primary, and the sum stays");
+    let sent = counter(&mut site, SQL, "Availability Replica", "Bytes Sent to Replica/sec");
+    let received =
+        counter(&mut site, MI, "Availability Replica", "Bytes Received from Replica/sec");
+    assert!(sent >= received && received >= after, "{sent} {received} {after}");
 }

@@ -48,6 +48,9 @@ fn alter(name: String, items: &[Item]) -> Option<GroupCommand> {
         granted @ ("GRANT" | "DENY") => {
             GroupCommand::MayCreate { name, granted: granted == "GRANT" }
         }
+        "MODIFY" if word(items, 5) == "REPLICA" => {
+            GroupCommand::Replica { name, replicas: clauses(items, find(items, "ON")? + 1)? }
+        }
         "MODIFY" => GroupCommand::Modify { name, members: clauses(items, find(items, "ON")? + 1)? },
         "JOIN" => GroupCommand::CreateDistributed {
             name,
@@ -89,8 +92,12 @@ fn clauses(items: &[Item], mut place: usize) -> Option<Vec<MemberClause>> {
 fn option(items: &[Item], place: usize, clause: &mut MemberClause) -> Option<usize> {
     let name = word(items, place);
     if items.get(place + 1)?.text == "(" {
-        // SECONDARY_ROLE and PRIMARY_ROLE: which connections they take is not modelled.
         let end = items.get(place..)?.iter().position(|item| item.text == ")")?;
+        let allows = word(items, place + 2) == "ALLOW_CONNECTIONS";
+        if name == "SECONDARY_ROLE" && allows {
+            // READ_ONLY asks for ApplicationIntent too, which nobody is asked for here.
+            clause.readable = Some(word(items, place + 4) != "NO");
+        }
         return Some(place + end + 1);
     }
     (items.get(place + 1)?.text == "=").then_some(())?;

@@ -6,7 +6,7 @@ use crate::sql::error::{Error, Result};
 use crate::sql::statement::{DatabaseAction, GroupAction, Kind, Statement};
 
 use super::Reader;
-use super::token::is_switch;
+use super::token::{is_reserved, is_switch};
 
 impl Reader<'_> {
     pub(super) fn statement(&mut self, into: &mut Vec<Statement>) -> Result<()> {
@@ -71,6 +71,8 @@ impl Reader<'_> {
                 self.parser.next_token();
                 self.execute()?
             }
+            // A batch may begin with the name of a procedure.
+            _ if self.depth == 0 && into.is_empty() && !is_reserved(&first) => self.execute()?,
             _ => return Err(self.unexpected()),
         };
         into.push(Statement { line, kind });
@@ -125,7 +127,7 @@ impl Reader<'_> {
         if word.value.starts_with('@') {
             return self.assign();
         }
-        let mut name = word.value.to_ascii_uppercase();
+        let name = word.value.to_ascii_uppercase();
         self.parser.next_token();
         match name.as_str() {
             "LOCK_TIMEOUT" => return Ok(Kind::LockTimeout(self.whole_number()?)),
@@ -140,14 +142,7 @@ impl Reader<'_> {
             "TRANSACTION" => {
                 self.expect("ISOLATION")?;
                 self.expect("LEVEL")?;
-                let level = ["READ", "REPEATABLE", "SNAPSHOT", "SERIALIZABLE"];
-                if !level.iter().any(|level| self.word(level)) {
-                    return Err(self.unexpected());
-                }
-                let dirty = self.word("UNCOMMITTED");
-                let _ = dirty || self.word("COMMITTED") || self.word("READ");
-                name.push_str(" ISOLATION LEVEL");
-                return Ok(Kind::SetOption { name, on: dirty });
+                return self.isolation();
             }
             "TEXTSIZE" | "DATEFIRST" | "DATEFORMAT" | "LANGUAGE" | "DEADLOCK_PRIORITY" => {
                 let _ = self.parser.consume_token(&Token::Minus);
@@ -179,6 +174,27 @@ impl Reader<'_> {
             }
         }
         Ok(Kind::SetOption { name, on: false })
+    }
+
+    /// The level after SET TRANSACTION ISOLATION LEVEL, by its number in `sys.dm_exec_sessions`.
+    fn isolation(&mut self) -> Result<Kind> {
+        let level = if self.word("READ") {
+            if self.word("UNCOMMITTED") {
+                1
+            } else {
+                self.expect("COMMITTED")?;
+                2
+            }
+        } else if self.word("REPEATABLE") {
+            self.expect("READ")?;
+            3
+        } else if self.word("SERIALIZABLE") {
+            4
+        } else {
+            self.expect("SNAPSHOT")?;
+            5
+        };
+        Ok(Kind::Isolation(level))
     }
 
     fn alter(&mut self) -> Result<Kind> {

@@ -125,6 +125,10 @@ impl Reader<'_> {
             let value = self.expression()?;
             self.expect("FOR")?;
             Rule::Default { column: self.name()?, value }
+        } else if self.word("FOREIGN") {
+            self.expect("KEY")?;
+            let columns = self.key_columns()?;
+            self.reference(columns)?
         } else {
             return Err(self.not_here());
         };
@@ -159,12 +163,40 @@ impl Reader<'_> {
             } else if self.word("CHECK") {
                 let rule = Rule::Check(self.in_parentheses()?);
                 constraints.push(Constraint { name: named, rule });
+            } else if self.refers() {
+                let rule = self.reference(vec![column.name.clone()])?;
+                constraints.push(Constraint { name: named, rule });
             } else if named.is_some() {
                 return Err(self.not_here());
             } else {
                 return Ok(column);
             }
         }
+    }
+
+    /// Whether a reference begins, of a column: `FOREIGN KEY` may be left out.
+    fn refers(&mut self) -> bool {
+        let key = is_word(&self.parser.peek_nth_token(1).token, "KEY");
+        if key && self.word("FOREIGN") {
+            let _ = self.word("KEY");
+        }
+        is_word(&self.parser.peek_token_ref().token, "REFERENCES")
+    }
+
+    /// `REFERENCES table (columns)`. Only NO ACTION is served.
+    fn reference(&mut self, columns: Vec<String>) -> Result<Rule> {
+        self.expect("REFERENCES")?;
+        let table = self.object_name()?;
+        let listed = self.parser.peek_token_ref().token == Token::LParen;
+        let to = if listed { self.key_columns()? } else { Vec::new() };
+        while self.word("ON") {
+            if !self.word("DELETE") {
+                self.expect("UPDATE")?;
+            }
+            self.expect("NO")?;
+            self.expect("ACTION")?;
+        }
+        Ok(Rule::Reference { columns, table, to })
     }
 
     /// `(seed, increment)`, 1 and 1 if it is left out.

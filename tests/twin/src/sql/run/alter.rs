@@ -9,9 +9,10 @@ use crate::sql::session::Session;
 use crate::sql::statement::Kind;
 use crate::sql::value::Value;
 use crate::sql::views::Row;
-use crate::tables::{Key, KeyKind, Table, weight};
+use crate::tables::{Key, KeyKind, Table, TableColumn, weight};
 use crate::world::World;
 
+use super::reference;
 use super::store::{Target, constrain, default_of, duplicate, fit, key_text};
 use super::table::{DEFINITION, check_columns, column, constrain_with, null_key, places};
 
@@ -128,6 +129,7 @@ fn add(
     }
     let instance = world.instance(at).ok_or_else(|| unknown_database(at))?;
     let env = Env::new(world, instance, session);
+    reference::resolve(table, &target.place, &env)?;
     let mut fresh = Vec::new();
     for column in &table.columns[first..] {
         if !column.nullable && column.default.is_none() && column.identity.is_none() {
@@ -176,6 +178,7 @@ fn drop_column(table: &mut Table, name: &str) -> Result<()> {
         return Err(Error::new(4924, 16, text));
     };
     let used = table.keys.iter().any(|key| key.columns.contains(&place))
+        || table.references.iter().any(|reference| reference.columns.contains(&place))
         || table.columns[place].default.is_some();
     if used {
         let text = format!(
@@ -187,6 +190,9 @@ fn drop_column(table: &mut Table, name: &str) -> Result<()> {
     for key in &mut table.keys {
         key.columns.iter_mut().filter(|at| **at > place).for_each(|at| *at -= 1);
     }
+    for reference in &mut table.references {
+        reference.columns.iter_mut().filter(|at| **at > place).for_each(|at| *at -= 1);
+    }
     table.rows.rewrite(|row| {
         let mut row = row.clone();
         row.remove(place);
@@ -196,15 +202,17 @@ fn drop_column(table: &mut Table, name: &str) -> Result<()> {
 }
 
 fn drop_constraint(table: &mut Table, name: &str) -> Result<()> {
-    let before = (table.keys.len(), table.checks.len());
+    let count = |table: &Table| (table.keys.len(), table.checks.len(), table.references.len());
+    let before = count(table);
+    table.references.retain(|reference| !reference.name.eq_ignore_ascii_case(name));
     table.keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
     table.checks.retain(|check| !check.name.eq_ignore_ascii_case(name));
-    let default = table.columns.iter_mut().find(|column| {
+    let mut found = before != count(table);
+    let own = |column: &TableColumn| {
         column.default.as_ref().is_some_and(|(own, _)| own.eq_ignore_ascii_case(name))
-    });
-    let found = default.is_some() || before != (table.keys.len(), table.checks.len());
-    if let Some(column) = default {
-        column.default = None;
+    };
+    if let Some(column) = table.columns.iter_mut().find(|column| own(column)) {
+        (column.default, found) = (None, true);
     }
     if found {
         return Ok(());

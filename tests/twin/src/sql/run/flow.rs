@@ -177,7 +177,8 @@ impl Run {
         let denied = error.number == 300;
         let terminated = self.changing
             && matches!(error.number, 220 | 515 | 547 | 2601 | 2627 | 2628 | 8115 | 8134);
-        let of_key = self.making && matches!(error.number, 1505 | 1779 | 8111);
+        let of_key =
+            self.making && matches!(error.number, 1505 | 1767 | 1773 | 1776 | 1779 | 8111 | 8139);
         let terminated = terminated || error.number == 1505;
         let before = std::mem::take(&mut self.before);
         outputs.extend(before.into_iter().map(|error| Output::Error(error.at_line(line))));

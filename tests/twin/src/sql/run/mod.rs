@@ -13,6 +13,7 @@ mod expression;
 mod flow;
 mod procedure;
 mod record;
+mod reference;
 mod setup;
 mod store;
 mod system;
@@ -380,6 +381,11 @@ impl Run {
             }
             Kind::SetOption { name, on } => {
                 session.switch(name, *on);
+                Ok(finished(session, None))
+            }
+            Kind::Isolation(level) => {
+                session.read_uncommitted(*level == 1);
+                world.set_isolation(at, session.id, *level);
                 Ok(finished(session, None))
             }
             Kind::LockTimeout(ms) => {

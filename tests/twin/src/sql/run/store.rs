@@ -16,6 +16,7 @@ use crate::sql::views::Row;
 use crate::tables::{Key, KeyKind, MAX_ROWS, Table, TableColumn};
 use crate::world::{Volume, World};
 
+use super::reference;
 use super::transaction::doomed;
 
 /// A table that is to be changed.
@@ -92,6 +93,7 @@ impl Target {
             );
             return Err(Error::new(1105, 17, text).state(2));
         }
+        reference::keep(self, table.as_ref(), world, at, session)?;
         put(&self.place, table, bytes, world, at, session);
         Ok(())
     }
@@ -219,7 +221,7 @@ pub(super) fn constrain(
             return Err(violated(table, key, row));
         }
     }
-    Ok(())
+    reference::check(env, target, table, fresh, verb)
 }
 
 /// A row whose key another row has too.
@@ -244,16 +246,16 @@ pub(super) fn duplicate<'t>(
         return Ok(None);
     }
     let mut seen = BTreeSet::new();
-    Ok(table.rows.iter().map(|(_, row)| row).find(|row| !seen.insert(folded(row, key))))
+    Ok(table.rows.iter().map(|(_, row)| row).find(|row| !seen.insert(folded(row, &key.columns))))
 }
 
 /// The key of a row as a text that is the same for equal keys.
-fn folded(row: &Row, key: &Key) -> Vec<String> {
+pub(super) fn folded(row: &Row, columns: &[usize]) -> Vec<String> {
     let part = |place: &usize| match &row[*place] {
         Value::Text(text) => text.trim_end_matches(' ').chars().flat_map(fold).collect(),
         other => format!("{other:?}"),
     };
-    key.columns.iter().map(part).collect()
+    columns.iter().map(part).collect()
 }
 
 pub(super) fn key_text(table: &Table, key: &Key, row: &Row) -> String {

@@ -12,11 +12,12 @@ use crate::sql::eval::Evaluator;
 use crate::sql::session::{Permission, Session};
 use crate::sql::statement::Kind;
 use crate::sql::types::Type;
-use crate::tables::{Check, Key, KeyKind, Rows, Table, TableColumn, weight};
+use crate::tables::{Check, Key, KeyKind, Reference, Rows, Table, TableColumn, weight};
 use crate::world::World;
 
 use super::alter::{alter, create_index};
 use super::change::fill;
+use super::reference;
 use super::store::{Target, put};
 use super::transaction::{Done, doomed};
 use super::{OTHER, Output, SELECT, Step};
@@ -134,6 +135,7 @@ pub(super) fn define(
         }
         Kind::Truncate(name) => {
             let target = Target::find(name, "ALTER", world, at, session)?;
+            reference::may_truncate(&target, world, at, session)?;
             let mut table = (*target.table).clone();
             table.rows.clear();
             if let Some((seed, _)) = table.columns.iter().find_map(|column| column.identity) {
@@ -195,7 +197,9 @@ fn create(
 ) -> Result<()> {
     let place = free(&definition.name, world, at, session)?;
     let id = next_id(&place, world, at, session);
-    let table = made(definition, id, world.now())?;
+    let mut table = made(definition, id, world.now())?;
+    let instance = world.instance(at).ok_or_else(|| unknown_database(at))?;
+    reference::resolve(&mut table, &place, &Env::new(world, instance, session))?;
     put(&place, Some(table), DEFINITION, world, at, session);
     Ok(())
 }
@@ -257,6 +261,7 @@ fn empty(
         columns,
         keys: Vec::new(),
         checks: Vec::new(),
+        references: Vec::new(),
         created: world.now(),
         modified: world.now(),
         rows: Rows::default(),
@@ -283,6 +288,7 @@ fn made(definition: &TableDefinition, id: i32, now: jiff::Timestamp) -> Result<T
         columns,
         keys: Vec::new(),
         checks: Vec::new(),
+        references: Vec::new(),
         created: now,
         modified: now,
         rows: Rows::default(),
@@ -336,7 +342,7 @@ pub(super) fn check_columns(name: &Name, columns: &[TableColumn]) -> Result<()> 
 /// Adds a constraint to a definition; rows are not looked at.
 pub(super) fn constrain_with(table: &mut Table, constraint: &Constraint) -> Result<()> {
     let given = constraint.name.clone();
-    let number = table.keys.len() + table.checks.len();
+    let number = table.keys.len() + table.checks.len() + table.references.len();
     let short: String = table.name.chars().take(9).collect();
     let made = |kind: &str| {
         let digits = u32::try_from(table.id).unwrap_or(0).wrapping_mul(2_654_435_761);
@@ -359,6 +365,13 @@ pub(super) fn constrain_with(table: &mut Table, constraint: &Constraint) -> Resu
         Rule::Check(condition) => {
             let name = given.unwrap_or_else(|| made("CK"));
             table.checks.push(Check { name, text: condition.to_string() });
+        }
+        Rule::Reference { columns, table: other, to } => {
+            let name = given.unwrap_or_else(|| made("FK"));
+            let columns = places(table, columns)?;
+            let shown = other.last().cloned().unwrap_or_default();
+            let (key, to) = (shown.to_lowercase(), to.clone());
+            table.references.push(Reference { name, columns, table: key, shown, to });
         }
         Rule::Default { column, value } => {
             let name = given.unwrap_or_else(|| made("DF"));

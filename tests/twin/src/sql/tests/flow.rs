@@ -190,3 +190,32 @@ fn functions_of_scripts() {
         "#]],
     );
 }
+
+#[test]
+fn a_batch_may_begin_with_the_name_of_a_procedure() {
+    let mut bench = Bench::admin("sql01");
+    assert_eq!(bench.run("sp_executesql N'PRINT 1'"), bench.run("EXEC sp_executesql N'PRINT 1'"));
+    assert!(bench.run("sp_nobody").contains("2812"), "{}", bench.run("sp_nobody"));
+    assert!(bench.run("GO").contains("2812"), "{}", bench.run("GO"));
+    assert!(bench.run("PRINT 1 sp_executesql N'PRINT 1'").contains("102"), "not in the middle");
+}
+
+#[test]
+fn the_level_of_isolation_is_shown() {
+    let mut bench = Bench::admin("sql01");
+    let shown = "SELECT transaction_isolation_level FROM sys.dm_exec_sessions \
+                 WHERE session_id = @@SPID";
+    let first = bench.run(shown);
+    assert!(first.contains('2'), "{first}");
+    for (level, number) in [
+        ("READ UNCOMMITTED", '1'),
+        ("REPEATABLE READ", '3'),
+        ("SERIALIZABLE", '4'),
+        ("SNAPSHOT", '5'),
+        ("READ COMMITTED", '2'),
+    ] {
+        bench.run(&format!("SET TRANSACTION ISOLATION LEVEL {level}"));
+        let now = bench.run(shown);
+        assert!(now.contains(number), "{level}: {now}");
+    }
+}

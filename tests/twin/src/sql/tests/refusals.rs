@@ -53,7 +53,7 @@ fn what_cannot_be_bound_gets_the_right_number() {
 #[test]
 fn what_is_no_transact_sql_is_a_syntax_error() {
     for text in [
-        "SELEC 1",
+        "SELEC * FROM x",
         "SELECT 1 FROM",
         "SELECT FROM t",
         "SELECT 1 LIMIT 1",

@@ -235,3 +235,48 @@ fn rights_are_asked_for() {
         a int
     "#]].assert_eq(&said);
 }
+
+#[test]
+fn what_a_row_refers_to_has_to_be_there_and_stays() {
+    let mut bench = Bench::admin("sql01");
+    let number = |text: String| -> String {
+        text.lines()
+            .filter_map(|line| line.strip_prefix("Msg "))
+            .map(|line| line.split(',').next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    bench.run(
+        "USE Sales CREATE TABLE customers (id int PRIMARY KEY, boss int REFERENCES customers)",
+    );
+    bench.run("CREATE TABLE orders (id int PRIMARY KEY, customer int NULL CONSTRAINT FK_orders FOREIGN KEY REFERENCES dbo.customers (id) ON DELETE NO ACTION)");
+    bench.run("INSERT INTO customers VALUES (1, NULL), (2, 1)");
+    for (statement, expected) in [
+        ("INSERT INTO orders VALUES (10, 1), (11, NULL)", ""),
+        ("INSERT INTO orders VALUES (12, 3)", "547"),
+        ("UPDATE orders SET customer = 4 WHERE id = 10", "547"),
+        ("DELETE FROM customers WHERE id = 1", "547"),
+        ("UPDATE customers SET id = 5 WHERE id = 1", "547"),
+        ("INSERT INTO customers VALUES (6, 7)", "547"),
+        ("INSERT INTO customers VALUES (6, 6)", ""),
+        ("TRUNCATE TABLE customers", "4712"),
+        ("DROP TABLE customers", "3726"),
+        ("CREATE TABLE bad (a int REFERENCES nobody)", "1767 1750"),
+        ("CREATE TABLE bad (a int REFERENCES orders (customer))", "1776 1750"),
+        ("ALTER TABLE orders DROP CONSTRAINT FK_orders", ""),
+        ("INSERT INTO orders VALUES (12, 3)", ""),
+        (
+            "ALTER TABLE orders ADD CONSTRAINT FK_orders FOREIGN KEY (customer) REFERENCES customers",
+            "547",
+        ),
+        (
+            "DELETE FROM orders WHERE id = 12; ALTER TABLE orders ADD CONSTRAINT FK_orders FOREIGN KEY (customer) REFERENCES customers",
+            "",
+        ),
+        ("DELETE FROM customers WHERE id = 2", ""),
+        ("DROP TABLE orders; DROP TABLE customers", ""),
+    ] {
+        let said = bench.run(statement);
+        assert_eq!(number(said.clone()), expected, "{statement}: {said}");
+    }
+}

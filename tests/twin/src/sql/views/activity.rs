@@ -24,7 +24,7 @@ pub(super) fn requests(env: &Env<'_>, view: &View) -> Vec<Row> {
         let waited = if request.wait.is_some() { elapsed } else { 0 };
         let transaction = session.transaction.as_ref();
         Some(
-            settings(row(view))
+            settings(row(view), session.isolation)
                 .set("session_id", i64::from(session.id))
                 .set("start_time", env.datetime(request.start))
                 .set("status", status)
@@ -160,7 +160,7 @@ fn session_row(env: &Env<'_>, view: &View, session: &SessionFacts) -> Row {
         (Some(_), true) => "running",
         (None, true) => "sleeping",
     };
-    settings(row(view))
+    settings(row(view), session.isolation)
         .set("session_id", i64::from(session.id))
         .set("login_time", env.datetime(session.login_time))
         .set("host_name", session.user.then(|| session.host.clone()))
@@ -186,12 +186,12 @@ fn session_row(env: &Env<'_>, view: &View, session: &SessionFacts) -> Row {
 }
 
 /// What both views show of a session's settings.
-fn settings(row: RowBuilder<'_>) -> RowBuilder<'_> {
+fn settings(row: RowBuilder<'_>, isolation: u8) -> RowBuilder<'_> {
     row.set("text_size", 2_147_483_647)
         .set("language", "us_english")
         .set("date_format", "mdy")
         .set("date_first", 7)
-        .set("transaction_isolation_level", 2)
+        .set("transaction_isolation_level", i64::from(isolation))
         .set("lock_timeout", -1)
         .flags(false, &["arithabort", "ansi_defaults"])
         .flags(

@@ -46,6 +46,7 @@ pub(super) fn availability_replicas(env: &Env<'_>, view: &View) -> Vec<Row> {
             (0, "ASYNCHRONOUS_COMMIT")
         };
         let failover = if replica.automatic { (0, "AUTOMATIC") } else { (1, "MANUAL") };
+        let connections = if replica.readable { (2, "ALL") } else { (0, "NO") };
         let created = env.datetime(replica.created);
         let index = i64::try_from(index).unwrap_or(0);
         // The members of a distributed group are groups; only a replica of this server has a
@@ -66,7 +67,7 @@ pub(super) fn availability_replicas(env: &Env<'_>, view: &View) -> Vec<Row> {
             .coded("failover_mode", failover.0, failover.1)
             .set("session_timeout", i64::from(replica.session_timeout))
             .coded("primary_role_allow_connections", 2, "ALL")
-            .coded("secondary_role_allow_connections", 0, "NO")
+            .coded("secondary_role_allow_connections", connections.0, connections.1)
             .set("create_date", created.clone())
             .set("modify_date", created)
             .set("backup_priority", 50)

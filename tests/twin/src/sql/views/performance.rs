@@ -2,10 +2,12 @@
 //!
 //! Counters "per second" are sums since the start; whoever reads them takes two samples.
 
+use std::collections::BTreeMap;
+
 use crate::sql::env::Env;
 use crate::sql::value::Value;
+use crate::world::SessionFacts;
 use crate::world::views::{DatabaseReplicaFacts, LogFacts};
-use crate::world::{Lsn, SessionFacts};
 
 use super::{Row, View, row};
 
@@ -34,8 +36,9 @@ pub(super) fn counters(env: &Env<'_>, view: &View) -> Vec<Row> {
     let states = env.world.database_replica_states(env.at());
     let mut rows = Vec::new();
     let mut total: Vec<(&str, i64, i32)> = Vec::new();
-    for log in env.world.log_facts(env.at()) {
-        for (place, found) in databases(&log, &sessions).into_iter().enumerate() {
+    let logs = env.world.log_facts(env.at());
+    for log in &logs {
+        for (place, found) in databases(log, &sessions).into_iter().enumerate() {
             let (name, value, kind) = found;
             rows.push(counter("Databases", name, &log.database, value, kind));
             match total.get_mut(place) {
@@ -44,10 +47,16 @@ pub(super) fn counters(env: &Env<'_>, view: &View) -> Vec<Row> {
             }
         }
         let own = states.iter().find(|state| state.is_local && state.database == log.database);
-        let replica = own.map(|own| replica(own, &states, &log)).into_iter().flatten();
+        let replica = own.map(|own| replica(own, &states, log)).into_iter().flatten();
         rows.extend(replica.map(|(name, value, kind)| {
             counter("Database Replica", name, &log.database, value, kind)
         }));
+    }
+    for ((group, partner), counters) in partners(&logs) {
+        let instance = format!("{group}:{partner}");
+        let row =
+            |(name, value, kind)| counter("Availability Replica", name, &instance, value, kind);
+        rows.extend(counters.map(row));
     }
     for (name, value, kind) in total.into_iter().filter(|(name, ..)| *name != PERCENT) {
         rows.push(counter("Databases", name, "_Total", value, kind));
@@ -81,27 +90,51 @@ fn replica(
     own: &DatabaseReplicaFacts,
     all: &[DatabaseReplicaFacts],
     log: &LogFacts,
-) -> [(&'static str, i64, i32); 8] {
+) -> [(&'static str, i64, i32); 13] {
     let kilobytes = |n: Option<u64>| sum(n.unwrap_or(0));
-    let secondary = |lsn: Option<Lsn>| match lsn {
-        Some(lsn) if !own.is_primary_replica => sum(lsn.bytes()),
-        Some(_) | None => 0,
-    };
     let partner = all
         .iter()
         .find(|state| !state.is_local && state.group_database_id == own.group_database_id);
     let send_queue = partner.map_or(own.log_send_queue_size, |state| state.log_send_queue_size);
+    let undo = sum(log.undo_bytes >> 10);
     [
+        // Files move by seeding only, which is no matter of a database that is there.
         ("File Bytes Received/sec", 0, PER_SECOND),
+        // Redo takes a block as soon as it can: nothing is between the two.
+        ("Log Apply Pending Queue", 0, RAW),
+        ("Log Apply Ready Queue", 0, RAW),
+        ("Log Bytes Received/sec", sum(log.received_bytes), PER_SECOND),
+        ("Log remaining for undo", undo, RAW),
         ("Log Send Queue", kilobytes(send_queue), RAW),
+        ("Mirrored Write Transactions/sec", sum(log.mirrored), PER_SECOND),
         ("Recovery Queue", kilobytes(own.redo_queue_size), RAW),
+        ("Redo blocked/sec", 0, PER_SECOND),
         ("Redo Bytes Remaining", kilobytes(own.redo_queue_size) * 1024, RAW),
-        ("Redone Bytes/sec", secondary(own.last_redone_lsn), PER_SECOND),
-        ("Log Bytes Received/sec", secondary(own.last_received_lsn), PER_SECOND),
+        ("Redone Bytes/sec", sum(log.redone_bytes), PER_SECOND),
+        ("Total Log requiring undo", undo, RAW),
         // Nothing waits for the other side in asynchronous commit.
         ("Transaction Delay", sum(log.waited_ms), PER_SECOND),
-        ("Mirrored Write Transactions/sec", sum(log.mirrored), PER_SECOND),
     ]
+}
+
+/// What has gone to the other member of a distributed group, and come from it.
+fn partners(logs: &[LogFacts]) -> BTreeMap<(String, String), [(&'static str, i64, i32); 6]> {
+    let mut all: BTreeMap<(String, String), [(&'static str, i64, i32); 6]> = BTreeMap::new();
+    for log in logs {
+        let counters = all.entry(log.group.clone()).or_insert([
+            ("Bytes Sent to Replica/sec", 0, PER_SECOND),
+            ("Bytes Received from Replica/sec", 0, PER_SECOND),
+            ("Sends to Replica/sec", 0, PER_SECOND),
+            // A full window makes the sender wait, not the receiver slow it down.
+            ("Flow Control/sec", 0, PER_SECOND),
+            ("Flow Control Time (ms/sec)", 0, PER_SECOND),
+            ("Resent Messages/sec", 0, PER_SECOND),
+        ]);
+        counters[0].1 += sum(log.sent_bytes);
+        counters[1].1 += sum(log.received_bytes);
+        counters[2].1 += sum(log.sends);
+    }
+    all
 }
 
 fn sum(value: u64) -> i64 {

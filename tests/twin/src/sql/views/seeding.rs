@@ -1,4 +1,4 @@
-//! Seeding: empty while nothing is seeded.
+//! Seeding: what is seeded now, and what the last seedings have come to.
 
 use crate::sql::env::Env;
 use crate::sql::moment;
@@ -10,16 +10,24 @@ use super::{Row, View, row};
 
 pub(super) fn automatic(env: &Env<'_>, view: &View) -> Vec<Row> {
     let one = |it: SeedingFacts| {
+        let state = match it.ended {
+            None => "SEEDING",
+            Some((_, None)) => "COMPLETED",
+            Some((_, Some(_))) => "FAILED",
+        };
+        let error = it.ended.and_then(|(_, error)| error);
         row(view)
             .set("start_time", env.datetime(it.start))
+            .set("completion_time", it.ended.map(|(at, _)| env.datetime(at)))
+            .set("error_code", error.map(i64::from))
             .set("ag_id", guid(it.group_id))
             .set("ag_db_id", guid(it.group_database_id))
             .set("ag_remote_replica_id", guid(it.remote_replica_id))
             .set("operation_id", guid(it.operation_id))
             .set("is_source", it.is_source)
-            .set("current_state", "SEEDING")
-            .set("performed_seeding", false)
-            .set("number_of_attempts", 1)
+            .set("current_state", state)
+            .set("performed_seeding", it.ended.is_some_and(|(_, error)| error.is_none()))
+            .set("number_of_attempts", i64::from(it.attempts))
             .done()
     };
     env.world.seeding(env.at()).into_iter().map(one).collect()
@@ -50,5 +58,6 @@ pub(super) fn physical(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("is_compression_enabled", true)
             .done()
     };
-    env.world.seeding(env.at()).into_iter().map(one).collect()
+    let running = env.world.seeding(env.at()).into_iter().filter(|it| it.ended.is_none());
+    running.map(one).collect()
 }
