@@ -7,8 +7,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bytes::Bytes;
 use super::line::Peer;
-use super::login7::tests::{later, login7, login7_with_library, login7_with_token};
-use super::packet::{BATCH, END, FEDAUTH, LOGIN7, PRELOGIN, RPC, packet};
+use super::login7::tests::{
+    later, login7, login7_of_windows, login7_with_library, login7_with_token,
+};
+use super::ntlm::tests::{authenticate, exchange, negotiate};
+use super::packet::{BATCH, END, FEDAUTH, LOGIN7, PRELOGIN, RPC, SSPI, packet};
 use super::request::tests::{execute_sql, headers, units};
 use super::{AttentionStyle, Door, Encryption, Options, Tls};
 use super::{connection, decode, login7, prelogin, request};
@@ -215,6 +218,36 @@ async fn the_door_takes_any_bytes() {
         };
         let bad = mutated(&mut rng, &good);
         talk(&door, &bad).await;
+    }
+}
+
+/// The Windows authentication: whatever comes in its three messages, nobody is let in by it.
+#[tokio::test]
+async fn the_door_takes_any_bytes_for_a_proof_of_windows() {
+    let door = door();
+    let mut rng = fastrand::Rng::with_seed(SEED);
+    let hello = packet(PRELOGIN, END, 0, 1, &prelogin_bytes());
+    let batch = packet(BATCH, END, 0, 1, &[headers(), units("SELECT 1")].concat());
+    let first = packet(LOGIN7, END, 0, 1, &login7_of_windows(&negotiate()));
+    let proof = authenticate(&exchange(), "joe", "x", true);
+    let said = talk(&door, &[hello.clone(), first.clone()].concat()).await;
+    assert!(said.windows(8).any(|w| w == b"NTLMSSP\0"), "a challenge: {said:?}");
+    for round in 0..300 {
+        // First the message itself, then the packets around it.
+        let (one, two) = match round % 3 {
+            0 => (login7_of_windows(&mutated(&mut rng, &negotiate())), proof.clone()),
+            1 => (login7_of_windows(&negotiate()), mutated(&mut rng, &proof)),
+            _ => (mutated(&mut rng, &login7_of_windows(&negotiate())), proof.clone()),
+        };
+        let kind = if rng.u8(0..8) == 0 { FEDAUTH } else { SSPI };
+        let all = [
+            hello.clone(),
+            packet(LOGIN7, END, 0, 1, &one),
+            packet(kind, END, 0, 1, &two),
+            batch.clone(),
+        ];
+        let said = talk(&door, &all.concat()).await;
+        assert!(!said.windows(5).any(|w| w == [0xD1, 1, 0, 0, 0]), "no row: {said:?}");
     }
 }
 

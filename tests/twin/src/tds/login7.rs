@@ -185,6 +185,20 @@ pub(super) mod tests {
         [&length(token.len() + 4)[..], &length(token.len()), &token].concat()
     }
 
+    /// The same with the first message of a Windows authentication.
+    pub(in crate::tds) fn login7_of_windows(message: &[u8]) -> Vec<u8> {
+        let mut all = with_features("", "", "master", &[10, 1, 0, 0, 0, 1, 0xFF]);
+        all[25] |= 0x80;
+        let short = |number: usize| u16::try_from(number).expect("short").to_le_bytes();
+        let offset = all.len();
+        all[78..80].copy_from_slice(&short(offset));
+        all[80..82].copy_from_slice(&short(message.len()));
+        all.extend(message);
+        let length = u32::try_from(all.len()).expect("short");
+        all[..4].copy_from_slice(&length.to_le_bytes());
+        all
+    }
+
     fn with_features(user: &str, password: &str, database: &str, list: &[u8]) -> Vec<u8> {
         let mut head = vec![0; FIXED];
         head[4..8].copy_from_slice(&0x7400_0004_u32.to_le_bytes());
