@@ -396,20 +396,7 @@ impl Member {
         seed: u64,
         start: Timestamp,
     ) -> Member {
-        let (instance, group, endpoint_url) = match side {
-            Side::SqlServer => {
-                let name = &spec.sql_server;
-                let at = instances.get(name).and_then(|found| found.endpoint.clone());
-                let at = at.unwrap_or_else(|| "10.0.1.8:5022".to_owned());
-                (name, &spec.sql_group, format!("TCP://{at}"))
-            }
-            Side::ManagedInstance => {
-                let name = &spec.managed_instance;
-                let host = instances.get(name).map_or(name, |found| &found.server_name);
-                let url = format!("tcp://{host}:5022;Server=[{name}]");
-                (name, &spec.instance_group, url)
-            }
-        };
+        let (instance, group, endpoint_url) = names(spec, side, instances);
         let copies: Vec<Copy> = databases
             .iter()
             .map(|database| {
@@ -497,5 +484,27 @@ impl Member {
     #[must_use]
     pub fn copies(&self) -> &[Copy] {
         &self.copies
+    }
+}
+
+/// The instance of a side, its local group, and where that is reached.
+fn names<'s>(
+    spec: &'s LinkSpec,
+    side: Side,
+    instances: &BTreeMap<String, Instance>,
+) -> (&'s String, &'s String, String) {
+    match side {
+        Side::SqlServer => {
+            let name = &spec.sql_server;
+            let at = instances.get(name).and_then(|found| found.endpoint.clone());
+            let at = at.unwrap_or_else(|| "10.0.1.8:5022".to_owned());
+            (name, &spec.sql_group, format!("TCP://{at}"))
+        }
+        Side::ManagedInstance => {
+            let name = &spec.managed_instance;
+            let host = instances.get(name).map_or(name, |found| &found.server_name);
+            let url = format!("tcp://{host}:5022;Server=[{name}]");
+            (name, &spec.instance_group, url)
+        }
     }
 }
