@@ -117,9 +117,12 @@ fn replica(
     ]
 }
 
+/// The counters of each distributed group and its other member.
+type Partners = BTreeMap<(String, String), [(&'static str, i64, i32); 6]>;
+
 /// What has gone to the other member of a distributed group, and come from it.
-fn partners(logs: &[LogFacts]) -> BTreeMap<(String, String), [(&'static str, i64, i32); 6]> {
-    let mut all: BTreeMap<(String, String), [(&'static str, i64, i32); 6]> = BTreeMap::new();
+fn partners(logs: &[LogFacts]) -> Partners {
+    let mut all = Partners::new();
     for log in logs {
         let counters = all.entry(log.group.clone()).or_insert([
             ("Bytes Sent to Replica/sec", 0, PER_SECOND),
