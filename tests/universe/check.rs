@@ -189,8 +189,8 @@ impl Checker {
                 return Err(Violation::new("2", "a command of a plan that is not approved"));
             }
         };
-        // What follows the change of roles has no clock either.
-        let execute_by = if run.committed() && run.settled() {
+        // What follows the change of roles has no clock either, nor what a guard does behind its backup.
+        let execute_by = if run.outlasts_its_clock() {
             Timestamp::MAX - SignedDuration::from_hours(1)
         } else {
             execute_by

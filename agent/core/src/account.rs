@@ -170,10 +170,11 @@ impl Clerk {
         match &mut self.found {
             None => self.opening(entry),
             Some((account, proposal)) => {
-                if account.closed_at.is_some() {
-                    aftermath(account, entry, &mut self.after);
-                } else {
+                if account.closed_at.is_none() {
                     account.take(entry, proposal);
+                }
+                if account.steps.iter().any(|step| step.no_return && step.seen.is_some()) {
+                    aftermath(account, entry, &mut self.after);
                 }
             }
         }
@@ -378,7 +379,7 @@ impl Try {
     }
 }
 
-/// What is seen of the side that lost its role, once the run is over: the first time counts.
+/// What is seen of the side that lost its role, once it has lost it: the first time counts.
 fn aftermath(account: &Account, entry: &Entry, after: &mut Vec<Observation>) {
     if let Event::HealthChanged { evidence, .. } = &entry.event
         && account.is_about(entry)

@@ -26,8 +26,6 @@ use crate::{
 /// The look says "nothing" only if no session of ours and no such request is left on the server,
 /// and a repeated statement is harmless, so this only has to outlast a reconnect.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
-/// The same of the deletion of a link: some were seen to take up to 23 s.
-const DELETED_AFTER: Duration = Duration::from_secs(60);
 const PAUSE_LEAST: Duration = Duration::from_millis(200);
 const PAUSE_MOST: Duration = Duration::from_secs(2);
 /// The longest that a `Retry-After` of the control plane is honoured.
@@ -433,9 +431,10 @@ impl Deed {
     }
 }
 
-/// Whether looking can prove that a command by this route did not land. A POST whose answer was
-/// lost may have started an operation that shows nowhere yet, and a second one would turn the
-/// roles back: it is never called "not done".
+/// Whether looking can prove that a command by this route did not land. A request to Azure whose answer
+/// was lost may have started an operation that shows nowhere yet, for minutes; a second POST would turn
+/// the roles back, and who is let in again before a deletion lands writes beside it. So it is never called
+/// "not done".
 fn conclusive(route: &Route) -> Option<Nothing> {
     match route {
         Route::Tsql { .. } => Some(Nothing { since: None, after: SETTLED_AFTER }),
@@ -444,10 +443,6 @@ fn conclusive(route: &Route) -> Option<Nothing> {
             let after = Duration::from_millis(hook.within_ms) + SETTLED_AFTER;
             Some(Nothing { since: None, after })
         }
-        Route::Arm { method: Method::Post, .. } => None,
-        // A second one does no harm.
-        Route::Arm { method: Method::Delete, .. } => {
-            Some(Nothing { since: None, after: DELETED_AFTER })
-        }
+        Route::Arm { method: Method::Post | Method::Delete, .. } => None,
     }
 }

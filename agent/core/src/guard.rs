@@ -55,10 +55,12 @@ impl Record {
         let turns =
             |place: usize| lane.steps.get(place).is_some_and(|step| step.undo == Undo::Impossible);
         match (&entry.event, plan.kind) {
-            (
-                Event::StepSending { step },
-                kind @ (PlanKind::ForcedFailover | PlanKind::Deletion),
-            ) if turns(step.step) => {
+            // A change of roles may have landed when it leaves, and then an old primary is one too
+            // many. A link that may be there still is no reason to take anybody's database.
+            (Event::StepSending { step }, kind @ PlanKind::ForcedFailover)
+            | (Event::StepDone { step, .. }, kind @ PlanKind::Deletion)
+                if turns(step.step) =>
+            {
                 // A new one takes the place of an old one, whose winner was lost.
                 self.guard = (!lane.guard.is_empty()).then(|| Guard {
                     proposal: run.proposal.terms.proposal,

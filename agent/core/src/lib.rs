@@ -34,6 +34,7 @@ mod forecast;
 mod guard;
 mod health;
 mod input;
+mod left;
 mod link;
 mod names;
 mod plan;

@@ -329,6 +329,12 @@ fn cutover_notes(plan: &Plan, notes: &mut Vec<String>) {
         "No hook stops the applications: stop them yourself after you have signed, and let them in again if the plan is taken back. After the deletion point them at the managed instance"
     }));
     points_of_no_return(plan, notes);
+    notes.extend(steps().filter_map(|step| {
+        let Action::LocalGroupDropped { instance, local, .. } = &step.action else { return None };
+        Some(format!(
+            "The availability group {local} on {instance} is dropped, with all its replicas, its listener and any other link that it carries: look at what else is in it"
+        ))
+    }));
     let logins = steps().find_map(|step| {
         if let Action::LoginsSet { logins, .. } = &step.action {
             Some(logins.join(", "))

@@ -315,7 +315,7 @@ fn execution_expired(view: &View<'_>) -> Option<Event> {
     };
     let due = |lane: usize| run.current(lane).is_some_and(|step| step.acts() || !run.acted());
     let late = view.now >= execute_by
-        && !(run.committed() && run.settled())
+        && !run.outlasts_its_clock()
         && run.lanes.iter().enumerate().any(|(lane, p)| waiting(&p.state) && due(lane));
     let end = if run.acted() { End::Stuck } else { End::Expired };
     late.then(|| closed(run, end, format!("{}{}", Blocked::Expired, run.for_people())))
@@ -412,6 +412,7 @@ fn running<'a>(view: &View<'a>) -> Option<&'a Run> {
     view.record.live().filter(going)
 }
 
-fn closed(run: &Run, end: End, why: String) -> Event {
+fn closed(run: &Run, end: End, mut why: String) -> Event {
+    why.push_str(&run.shut_out());
     Event::ProposalClosed { proposal: run.proposal.terms.proposal, end, why }
 }

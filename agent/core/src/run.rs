@@ -1,6 +1,7 @@
 //! A proposal that is open or being carried out, forward or back, and how each entry moves it.
 
 use alloc::{
+    collections::BTreeSet,
     string::{String, ToString},
     vec::Vec,
 };
@@ -12,7 +13,7 @@ use crate::{
     event::{Again, Entry, Event, StepRef},
     evidence::signed,
     names::ProposalId,
-    plan::{Action, Route, Step, Undo},
+    plan::{Action, PlanKind, Route, Step, Undo},
     proposal::{Proposal, Received, Status},
 };
 
@@ -44,6 +45,8 @@ pub struct Progress {
     pub state: StepState,
     /// While what was done is being taken back: the steps that remain to be, the next one last.
     pub undo: Vec<usize>,
+    /// The steps of the plan for which a command has left.
+    pub commanded: BTreeSet<usize>,
     /// A command of a step that is taken back may be at work until then.
     pub not_before: Option<Timestamp>,
     /// A hook that a life of the agent which has ended had let go may be at work until then.
@@ -86,6 +89,7 @@ impl Run {
             attempts: 0,
             state: StepState::Pending,
             undo: Vec::new(),
+            commanded: BTreeSet::new(),
             not_before: None,
             orphan_until: None,
         };
@@ -179,20 +183,17 @@ impl Run {
         })
     }
 
-    /// What an end before the change of roles leaves to people, where no hook has stopped the
-    /// applications: words that follow the reason.
-    pub(crate) fn for_people(&self) -> &'static str {
-        let plan = &self.proposal.plan;
-        let steps = || plan.lanes.iter().flat_map(|lane| &lane.steps);
-        let hooked = steps().any(|step| {
-            matches!(step.routes.first(), Some(Route::Hook(_)))
-                && matches!(step.undo, Undo::With(_))
-        });
-        let begun = self.lanes.iter().any(|lane| lane.step > 0 || lane.attempts > 0);
-        if !plan.kind.orderly() || hooked || !begun || self.handed_over() {
-            return "";
-        }
-        ". No hook lets the applications in again: people who have stopped them do"
+    /// Whether what has been begun goes on after the clock for beginning: what follows a change of roles,
+    /// and what a guard does with a side whose data is saved. That may have taken hours.
+    #[must_use]
+    pub fn outlasts_its_clock(&self) -> bool {
+        let guard = self.proposal.plan.kind == PlanKind::ReturnGuard;
+        let saved = |lane: usize, progress: &Progress| {
+            let steps = self.proposal.plan.lanes[lane].steps.iter().take(progress.step);
+            steps.into_iter().any(|step| matches!(step.action, Action::Saved { .. }))
+        };
+        (self.committed() && self.settled())
+            || (guard && self.lanes.iter().enumerate().any(|(lane, of)| saved(lane, of)))
     }
 
     /// Whether a command of this plan may have reached the world.
@@ -310,6 +311,11 @@ impl Run {
             let undo = steps.iter().take(until).enumerate();
             progress.undo = undo
                 .filter(|(_, step)| matches!(step.undo, Undo::With(_)))
+                // A mode that was so before stays.
+                .filter(|(place, step)| {
+                    !matches!(step.action, Action::CommitMode { .. })
+                        || progress.commanded.contains(place)
+                })
                 .map(|(place, _)| place)
                 .collect();
             progress.not_before = match &progress.state {
@@ -336,6 +342,9 @@ impl Run {
             return Err("another step is next");
         }
         let progress = self.lanes.get_mut(step.lane).ok_or("there is no such lane")?;
+        if matches!(entry.event, Event::StepSending { .. }) && !step.undo {
+            progress.commanded.insert(step.step);
+        }
         let fresh = matches!(entry.event, Event::StepStarted { .. });
         if step.attempt != progress.attempts + u32::from(fresh) {
             return Err("another try is under way");

@@ -49,6 +49,8 @@ struct Keeper {
     at: Seq,
     /// Those of which it may yet become known what was lost, each with the entry that closed it.
     waiting: BTreeSet<(Seq, ProposalId)>,
+    /// Those of which more may be known since the files were written.
+    stale: BTreeSet<(Seq, ProposalId)>,
 }
 
 /// Keeps the accounts until `stop`.
@@ -59,7 +61,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let at = head.borrow().saturating_sub(AFTER);
-    let mut keeper = Keeper { journal, folder, at, waiting: BTreeSet::new() };
+    let mut keeper = Keeper::new(journal, folder, at);
     loop {
         let newest = *head.borrow_and_update();
         let (kept, failed) = caught_up(keeper, newest).await;
@@ -89,12 +91,16 @@ async fn caught_up(mut keeper: Keeper, newest: Seq) -> (Keeper, Option<Failed>) 
         // It panicked: it goes on behind what made it do so.
         Err(_) => {
             let at = newest.max(at);
-            (Keeper { journal, folder, at, waiting: BTreeSet::new() }, None)
+            (Keeper::new(journal, folder, at), None)
         }
     }
 }
 
 impl Keeper {
+    fn new(journal: PathBuf, folder: PathBuf, at: Seq) -> Self {
+        Self { journal, folder, at, waiting: BTreeSet::new(), stale: BTreeSet::new() }
+    }
+
     fn catch_up(&mut self, newest: Seq) -> Result<(), Failed> {
         if self.at >= newest {
             return Ok(());
@@ -106,23 +112,25 @@ impl Keeper {
                 break;
             }
             for stored in page {
-                self.take(&reader, &stored.entry)?;
+                self.take(&stored.entry);
                 self.at = stored.entry.seq;
             }
+        }
+        // Each once, however much has come meanwhile.
+        for run in self.stale.clone() {
+            self.write(&reader, run)?;
+            self.stale.remove(&run);
         }
         Ok(())
     }
 
-    fn take(&mut self, reader: &Reader, entry: &Entry) -> Result<(), Failed> {
+    fn take(&mut self, entry: &Entry) {
         if let Event::ProposalClosed { proposal, .. } = &entry.event {
-            self.write(reader, (entry.seq, *proposal))?;
+            self.stale.insert((entry.seq, *proposal));
         } else if let Event::HealthChanged { .. } = &entry.event {
-            for waiting in self.waiting.clone() {
-                self.write(reader, waiting)?;
-            }
+            self.stale.extend(self.waiting.iter().copied());
         }
         self.waiting.retain(|(closed, _)| closed.saturating_add(AFTER) > entry.seq);
-        Ok(())
     }
 
     fn write(&mut self, reader: &Reader, (closed, id): (Seq, ProposalId)) -> Result<(), Failed> {
@@ -131,14 +139,11 @@ impl Keeper {
             Ok::<_, JournalError>(page.into_iter().map(|stored| stored.entry).collect())
         })?;
         let Some(account) = found else { return Ok(()) };
-        let known = match &account.loss.measured {
-            Measured::Nothing { .. } | Measured::Commits { .. } => true,
-            Measured::NotKnown { .. } => false,
-        };
-        if known {
-            self.waiting.remove(&(closed, id));
-        } else {
+        let unknown = matches!(account.loss.measured, Measured::NotKnown { .. });
+        if unknown && account.kind.forces() {
             self.waiting.insert((closed, id));
+        } else {
+            self.waiting.remove(&(closed, id));
         }
         keep(&self.folder, &account)
             .map_err(|error| Failed::File { path: self.folder.clone(), error })

@@ -396,7 +396,8 @@ impl Shape for Alertmanager {
             Manner::Judging(suspects) => {
                 self.manner = judging(suspects);
                 self.done(&newest);
-                Refused::GivenUp(self.place())
+                let judging = !matches!(self.manner, Manner::Together);
+                Refused::GivenUp(Taken { place: self.place(), judging })
             }
         }
     }

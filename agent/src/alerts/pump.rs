@@ -34,7 +34,7 @@ const LAST_LAP: Duration = Duration::from_secs(2);
 const REFUSALS: u32 = 5;
 const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(120);
 /// So many are passed over at the most before the first one is tried again.
-pub(super) const PASSED_MOST: usize = 8;
+pub(super) const PASSED_MOST: usize = 64;
 
 /// How a receiver wants to be told.
 pub(super) trait Shape: Send {
@@ -84,8 +84,8 @@ pub(super) enum Refused {
     Next,
     /// There is nothing else that could be tried.
     Wait,
-    /// It is given up, and this is the place to which that leads.
-    GivenUp(Option<Place>),
+    /// It is given up, with what follows from that.
+    GivenUp(Taken),
 }
 
 pub(super) struct Pump<S> {
@@ -212,9 +212,12 @@ impl<S: Shape> Pump<S> {
                         self.shape.back();
                         return Ok(Next::Rest(self.failed(&why, tries, None)));
                     }
-                    Refused::GivenUp(place) => {
+                    Refused::GivenUp(Taken { place, judging }) => {
                         tracing::error!(receiver = %self.post.place(), "an alert is given up: {why}");
                         self.status.given_up();
+                        if !judging {
+                            *tries = Tries::default();
+                        }
                         self.reached(place).await?;
                     }
                 }

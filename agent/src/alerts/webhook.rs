@@ -263,7 +263,8 @@ impl Shape for Webhook {
     fn refused(&mut self) -> Refused {
         if self.judged > 0 {
             let told = self.waiting.pop_front().and_then(|told| told.place());
-            return Refused::GivenUp(self.judge(told));
+            let place = self.judge(told);
+            return Refused::GivenUp(Taken { place, judging: self.judged > 0 });
         }
         self.passed += 1;
         if self.passed <= PASSED_MOST && self.passed < self.waiting.len() {

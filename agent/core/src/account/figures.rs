@@ -205,7 +205,11 @@ pub(super) fn recovery(
             let caught_up = done(|action| matches!(action, Action::CaughtUp { .. }));
             marks.push(("until nobody worked there any more".into(), quiesced));
             marks.push(("until the other side had everything".into(), caught_up));
-            first_command(account).or(account.approved_at)?
+            let quiesce = account.steps.iter().find(|step| {
+                let planned = proposal.plan.step(step.lane, step.step);
+                planned.is_some_and(|planned| matches!(planned.action, Action::Quiesced { .. }))
+            });
+            quiesce?.tries.first()?.started_at
         }
         PlanKind::Repair | PlanKind::ReturnGuard => return None,
     };

@@ -56,7 +56,7 @@ pub fn order(reply: OrderReply) -> Sent {
     let (again, advice) = match by {
         Obstacle::Forbidden => (
             Again::NextRoute,
-            "; the identity lacks Microsoft.Sql/managedInstances/distributedAvailabilityGroups/failover/action",
+            "; the identity lacks Microsoft.Sql/managedInstances/distributedAvailabilityGroups/failover/action (or, for a deletion, ../delete)",
         ),
         Obstacle::Unauthorized => {
             (Again::NextRoute, "; check the identity's tenant, and that it has not been deleted")
