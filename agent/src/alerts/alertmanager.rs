@@ -366,8 +366,11 @@ impl Shape for Alertmanager {
                 self.paged.insert(episode.id, page.since);
             }
         }
+        let nothing_left = self.waiting.is_empty() && self.notices.is_empty();
         self.manner = match std::mem::take(&mut self.manner) {
             Manner::Together => Manner::Together,
+            // What was refused together was fine one by one.
+            Manner::OneByOne(_) if nothing_left => Manner::Together,
             Manner::OneByOne(refused) if refused.is_empty() => Manner::OneByOne(refused),
             Manner::OneByOne(refused) => Manner::Judging(refused),
             Manner::Judging(suspects) => judging(suspects),
