@@ -1,6 +1,7 @@
 //! The control door: faults, repointing, state and truth, over HTTP on loopback. [`client`] is the
 //! same as subcommands.
 
+pub mod azure;
 pub mod client;
 mod report;
 

@@ -7,6 +7,7 @@
 pub mod arm;
 pub mod cli;
 pub mod control;
+mod der;
 pub mod serve;
 pub mod sql;
 mod tables;

@@ -80,6 +80,8 @@ fn subcommands_change_the_world_and_tell_of_it() {
         &["sql-agent", "sql01", "off"],
         &["job", "sql01", "DatabaseBackup - Sales - LOG", "off"],
         &["arm-unavailable", "on"],
+        &["arm-poll", "unknown-word"],
+        &["arm-answer", "other-host", "--times", "2"],
     ] {
         let output = ask(&control, words);
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -91,7 +93,9 @@ fn subcommands_change_the_world_and_tell_of_it() {
         "slow arm -> agent by 5 ms",
         "refuse sql01",
         "lose the next 1 replies of mi-dr",
-        "arm unavailable"
+        "arm unavailable",
+        "UnknownWord to the next 1 polls",
+        "OtherHost to the next 2 requests taken"
     ]);
     assert_eq!(state["faults"], faults);
     assert_eq!(state["workloads"][0]["target"], "mi-dr");

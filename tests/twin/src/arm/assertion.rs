@@ -11,7 +11,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{der::rsa_key, tokens::claims_of};
+use super::tokens::claims_of;
+use crate::der::rsa_key;
 use crate::world::{
     Directory,
     directory::{Application, der},

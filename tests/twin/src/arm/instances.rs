@@ -12,12 +12,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Door, der,
+    Door,
     errors::Problem,
     operations,
     resources::{Asked, known, not_supported, with_instance},
     shapes,
 };
+use crate::der;
 use crate::world::{ArmError, AzureCommand, InstanceChange, UpdatePolicy, Usage};
 
 const TRUST_TYPE: &str = "Microsoft.Sql/managedInstances/serverTrustCertificates";

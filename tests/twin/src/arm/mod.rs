@@ -10,7 +10,7 @@ mod access;
 mod address;
 mod aliases;
 mod assertion;
-mod der;
+
 mod errors;
 mod gate;
 mod instances;
@@ -22,6 +22,7 @@ mod resources;
 mod shapes;
 mod token_service;
 mod tokens;
+mod trouble;
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use super::{
     resources::{Asked, known, not_supported, with_instance},
     shapes,
     tokens::keyed_hash,
+    trouble,
 };
 use crate::world::{AzureCommand, AzureJob, AzureOperation, Family, Guid, JobStatus, Reply};
 
@@ -153,7 +154,10 @@ pub(super) async fn accept(
     {
         headers.insert(REQUEST_ID, id);
     }
-    Ok(response)
+    match door.world.with(|world| world.take_answer_trouble()) {
+        Some(trouble) => trouble::of_answer(door, response, trouble),
+        None => Ok(response),
+    }
 }
 
 /// `Azure-AsyncOperation`.
@@ -164,6 +168,9 @@ pub(super) fn poll(
     id: &str,
 ) -> Result<Response, Problem> {
     let operation = polled(door, asked, family, id)?;
+    if let Some(spoilt) = trouble::of_poll(door, &operation) {
+        return spoilt;
+    }
     Ok(later(door, Json(shapes::poll(&operation)).into_response()))
 }
 
@@ -175,6 +182,9 @@ pub(super) fn result(
     id: &str,
 ) -> Result<Response, Problem> {
     let operation = polled(door, asked, family, id)?;
+    if let Some(spoilt) = trouble::of_poll(door, &operation) {
+        return spoilt;
+    }
     match &operation.status {
         JobStatus::InProgress => {
             let mut response = later(door, StatusCode::ACCEPTED.into_response());

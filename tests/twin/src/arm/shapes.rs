@@ -123,7 +123,7 @@ pub(super) fn databases(cloud: &Cloud, world: &World, instance: &Instance) -> Ve
     for link in world.azure_links(&instance.name) {
         match &link {
             AzureLink::Made { link, .. } => {
-                let created = world.link(&link.name).map_or(Timestamp::UNIX_EPOCH, |it| it.created);
+                let created = world.link_created(&instance.name, &link.name);
                 let of_link = link.databases.iter();
                 all.extend(of_link.map(|db| one(&db.name, status(&db.name), created)));
             }

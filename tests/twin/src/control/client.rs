@@ -6,13 +6,18 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Named, WorkloadChange};
+use super::{Named, WorkloadChange, azure::Azure};
 use crate::world::{AttentionStyle, Encryption, Fault, Party, Setting, Stage, Trouble, Volume};
 
 /// What can be asked of a running twin. Parties are `agent`, `operator`, `arm`, `token-service`,
 /// `app:NAME` or the name of an instance.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Let an instance's whole host be gone: nobody closes its connections, nobody refuses.
+    Vanish {
+        /// The instance.
+        instance: String,
+    },
     /// Kill an instance: connections close, its port refuses.
     Stop {
         /// The instance.
@@ -215,7 +220,8 @@ pub enum Command {
         /// `within-answer` or `before-done`.
         #[arg(value_parser = word::<Stage>)]
         stage: Stage,
-        /// What: `stall`, `dribble`, `eof`, `reset`, `garbage`, `short-length` or `long-length`.
+        /// What: `stall`, `dribble`, `eof`, `reset`, `garbage`, `short-length`,
+        /// `long-length` or `reordered`.
         #[arg(value_parser = word::<Trouble>)]
         trouble: Trouble,
         /// How long a stall is, or the pause after each byte, in ms.
@@ -239,36 +245,8 @@ pub enum Command {
         #[arg(long)]
         redirect: Option<String>,
     },
-    /// Let ARM answer 503, or end that.
-    ArmUnavailable {
-        /// `on` or `off`.
-        #[arg(value_parser = on_off, action = clap::ArgAction::Set)]
-        on: bool,
-    },
-    /// Let ARM answer 429 to the next requests.
-    ArmThrottle {
-        /// How many.
-        times: u32,
-        /// `Retry-After` in seconds.
-        retry_after_s: u32,
-    },
-    /// Let ARM answer 409 to the next failover requests.
-    ArmConflict {
-        /// How many.
-        #[arg(long, default_value_t = 1)]
-        times: u32,
-    },
-    /// Let the token service answer 503, or end that.
-    TokenServiceDown {
-        /// `on` or `off`.
-        #[arg(value_parser = on_off, action = clap::ArgAction::Set)]
-        on: bool,
-    },
-    /// Let tokens that are issued from now on live this long.
-    TokenLifetime {
-        /// Seconds.
-        s: u32,
-    },
+    #[command(flatten)]
+    Azure(Azure),
     /// Let an instance's disk for backups, data or logs have no room, or end that.
     DiskFull {
         /// The instance.
@@ -338,6 +316,7 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::State => return show(base_url, "state").await,
         Command::Truth => return show(base_url, "truth").await,
         Command::Commits { link, from } => {
+            let link = link.replace('/', "%2F");
             return show(base_url, &format!("truth/commits/{link}/{from}")).await;
         }
         Command::Workload { name, target, commits_per_s, stop, start } => {
@@ -360,6 +339,7 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
             let setting = Setting::Door { instance, encryption, attention, redirect };
             return send(base_url, "set", &setting).await;
         }
+        Command::Vanish { instance } => Fault::Vanish { instance },
         Command::Stop { instance } => Fault::Stop { instance },
         Command::Start { instance } => Fault::Start { instance },
         Command::Restart { instance, down_ms } => Fault::Restart { instance, down_ms },
@@ -393,13 +373,7 @@ pub async fn run(base_url: &str, command: Command) -> anyhow::Result<()> {
         Command::Wire { instance, stage, trouble, ms, times } => {
             Fault::Wire { instance, stage, trouble, ms, times }
         }
-        Command::ArmUnavailable { on } => Fault::ArmUnavailable { on },
-        Command::ArmThrottle { times, retry_after_s } => {
-            Fault::ArmThrottle { times, retry_after_s }
-        }
-        Command::ArmConflict { times } => Fault::ArmConflict { times },
-        Command::TokenServiceDown { on } => Fault::TokenServiceDown { on },
-        Command::TokenLifetime { s } => Fault::TokenLifetime { s },
+        Command::Azure(azure) => azure.fault(),
     };
     send(base_url, "fault", &fault).await
 }
@@ -441,11 +415,11 @@ async fn send(base_url: &str, what: &str, body: &impl Serialize) -> anyhow::Resu
 }
 
 /// One of the words that an enumeration has.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
-fn on_off(text: &str) -> Result<bool, String> {
+pub(super) fn on_off(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),

@@ -43,6 +43,7 @@ pub(super) fn state(world: &World) -> Value {
             };
             json!({
                 "name": link.name,
+                "group": link.group,
                 "sql_server": side(Side::SqlServer),
                 "managed_instance": side(Side::ManagedInstance),
                 "operation": link.running().and_then(|id| world.operation(id)),
@@ -102,6 +103,7 @@ pub(super) fn truth(world: &World) -> Value {
                 .collect();
             json!({
                 "name": link.name,
+                "group": link.group,
                 "rightful": link.rightful(),
                 "loss": world.loss(&link.name),
                 "writers": intervals.last().map(|interval| interval.writers),

@@ -234,7 +234,7 @@ impl Opening {
             subscription: cloud.subscription.clone(),
             resource_group: cloud.resource_group.clone(),
             instance: link.member(Side::ManagedInstance).instance.clone(),
-            link: link.name.clone(),
+            link: link.group.clone(),
         };
         let identity = IdentityEndpoint {
             endpoint: format!("http://localhost:{identity_port}/msi/token"),

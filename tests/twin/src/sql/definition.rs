@@ -89,6 +89,8 @@ pub(crate) enum InsertSource {
 /// `UPDATE`, and `DELETE` which sets nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Modify {
+    /// The common table expressions before it.
+    pub(crate) with: Option<ast::With>,
     /// A table, or an alias of FROM.
     pub(crate) target: Name,
     pub(crate) top: Option<ast::Expr>,

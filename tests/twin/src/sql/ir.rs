@@ -239,12 +239,30 @@ pub(crate) enum Source {
     View(&'static View, String),
     Table(TableSource),
     Derived(Box<Query>),
+    /// A common table expression that refers to itself.
+    Recursive(Box<Recursive>),
+    /// What it refers to there: the row that a round begins with.
+    Working {
+        id: usize,
+        width: usize,
+    },
     Join {
         kind: JoinKind,
         left: Box<Source>,
         right: Box<Source>,
         on: Option<Box<Predicate>>,
     },
+}
+
+/// A common table expression that refers to itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Recursive {
+    pub(crate) id: usize,
+    pub(crate) anchor: Query,
+    pub(crate) steps: Vec<Query>,
+    pub(crate) columns: Vec<Column>,
+    /// How many rounds it may go on; no limit if it is 0.
+    pub(crate) most: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,6 +294,8 @@ impl Source {
             Source::View(view, _) => view.columns.len(),
             Source::Table(source) => source.table.columns.len() + usize::from(source.numbered),
             Source::Derived(query) => query.columns.len(),
+            Source::Recursive(recursive) => recursive.columns.len(),
+            Source::Working { width, .. } => *width,
             Source::Join { left, right, .. } => left.width() + right.width(),
         }
     }

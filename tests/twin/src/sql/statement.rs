@@ -108,6 +108,8 @@ pub(crate) enum Kind {
     },
     /// SHUTDOWN
     Shutdown,
+    /// CHECKPOINT, of the session's database
+    Checkpoint,
     /// The forms of RESTORE that only look.
     Restore {
         what: RestoreAction,
@@ -255,6 +257,30 @@ impl Kind {
         Vec::new()
     }
 
+    /// The user table that it changes, or whose rows it changes, as it is called there: in UPDATE and
+    /// DELETE perhaps by an alias of FROM.
+    pub(crate) fn table(&self) -> Option<&Name> {
+        if let Kind::CreateTable(definition) = self {
+            return Some(&definition.name);
+        }
+        if let Kind::AlterTable { name, .. } | Kind::Truncate(name) = self {
+            return Some(name);
+        }
+        if let Kind::DropTable { names, .. } = self {
+            return names.first();
+        }
+        if let Kind::CreateIndex(definition) = self {
+            return Some(&definition.table);
+        }
+        if let Kind::DropIndex { table, .. } = self {
+            return Some(table);
+        }
+        if let Kind::Insert(insert) = self {
+            return Some(&insert.target);
+        }
+        if let Kind::Modify(modify) = self { Some(&modify.target) } else { None }
+    }
+
     /// `command` of `sys.dm_exec_requests`.
     pub(crate) fn command(&self) -> &'static str {
         match self {
@@ -296,6 +322,7 @@ impl Kind {
             Kind::Database { command: DatabaseCommand::Drop, .. } => "DROP DATABASE",
             Kind::Database { .. } => "ALTER DATABASE",
             Kind::Shutdown => "SHUTDOWN",
+            Kind::Checkpoint => "CHECKPOINT",
             Kind::Kill { .. } => "KILL",
             Kind::Execute { .. } | Kind::ExecuteText(_) => "EXECUTE",
         }

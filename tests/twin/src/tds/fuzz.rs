@@ -10,7 +10,7 @@ use super::line::Peer;
 use super::login7::tests::{
     later, login7, login7_of_windows, login7_with_library, login7_with_token,
 };
-use super::ntlm::tests::{authenticate, exchange, negotiate};
+use super::ntlm::tests::{Proof, authenticate, exchange, negotiate};
 use super::packet::{BATCH, END, FEDAUTH, LOGIN7, PRELOGIN, RPC, SSPI, packet};
 use super::request::tests::{execute_sql, headers, units};
 use super::{AttentionStyle, Door, Encryption, Options, Tls};
@@ -229,7 +229,7 @@ async fn the_door_takes_any_bytes_for_a_proof_of_windows() {
     let hello = packet(PRELOGIN, END, 0, 1, &prelogin_bytes());
     let batch = packet(BATCH, END, 0, 1, &[headers(), units("SELECT 1")].concat());
     let first = packet(LOGIN7, END, 0, 1, &login7_of_windows(&negotiate()));
-    let proof = authenticate(&exchange(), "joe", "x", true);
+    let proof = authenticate(&exchange(), "joe", "x", Proof::OwnKey);
     let said = talk(&door, &[hello.clone(), first.clone()].concat()).await;
     assert!(said.windows(8).any(|w| w == b"NTLMSSP\0"), "a challenge: {said:?}");
     for round in 0..300 {

@@ -66,7 +66,8 @@ pub(super) async fn attend(door: &Door, stream: TcpStream, address: SocketAddr) 
             | Trouble::Dribble
             | Trouble::Garbage
             | Trouble::ShortLength
-            | Trouble::LongLength => {
+            | Trouble::LongLength
+            | Trouble::Reordered => {
                 peer.cable.reset();
                 return Err(told());
             }
@@ -185,7 +186,7 @@ impl AsyncWrite for Line {
                 cable.recover();
                 Poll::Ready(Ok(written))
             }
-            Trouble::ShortLength | Trouble::LongLength => {
+            Trouble::ShortLength | Trouble::LongLength | Trouble::Reordered => {
                 let mut wrong = data.to_vec();
                 misstate(trouble, &mut wrong);
                 let written = ready!(this.poll_instead(cx, &wrong, data.len()))?;

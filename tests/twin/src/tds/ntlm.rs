@@ -1,14 +1,16 @@
 //! The server's part of NTLM ([MS-NLMP]): its challenge, and whether an answer proves the password.
 //! NTLMv2 only. Written from the specification; bounds on everything, for nobody is logged in yet.
 //!
-//! Neither signing nor sealing is negotiated beyond what the proof of the exchange needs: TDS uses
-//! none of it. Channel bindings cannot be compared: the finished messages of the handshake, which
+//! Signing and sealing are granted as a server does, and then not used: TDS uses none of it. A
+//! client that leaves out the flag for NTLM (`winauth` does) and wants the extended session security
+//! is served, as real servers do. Channel bindings cannot be compared: the finished messages of the handshake, which
 //! SQL Server binds to, do not come out of the TLS library.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use md4::{Digest as _, Md4};
 use md5::Md5;
+use rc4::{Rc4, StreamCipher as _};
 
 const SIGNATURE: &[u8; 8] = b"NTLMSSP\0";
 /// 1601 to 1970, in s.
@@ -20,16 +22,27 @@ const SKEW_S: i64 = 30 * 60;
 const UNICODE: u32 = 0x0000_0001;
 const REQUEST_TARGET: u32 = 0x0000_0004;
 const NTLM: u32 = 0x0000_0200;
+const SIGN: u32 = 0x0000_0010;
+const SEAL: u32 = 0x0000_0020;
 const ALWAYS_SIGN: u32 = 0x0000_8000;
 const TARGET_IS_DOMAIN: u32 = 0x0001_0000;
 const EXTENDED_SESSION_SECURITY: u32 = 0x0008_0000;
 const TARGET_INFO: u32 = 0x0080_0000;
 const VERSION: u32 = 0x0200_0000;
 const KEY_128: u32 = 0x2000_0000;
+/// The client chooses the key of the session, and tells it encrypted.
+const KEY_EXCHANGE: u32 = 0x4000_0000;
 const KEY_56: u32 = 0x8000_0000;
 /// What the server says, and what of the client's wishes it grants.
 const OWN: u32 = UNICODE | NTLM | TARGET_IS_DOMAIN | TARGET_INFO | VERSION;
-const GRANTED: u32 = REQUEST_TARGET | ALWAYS_SIGN | EXTENDED_SESSION_SECURITY | KEY_128 | KEY_56;
+const GRANTED: u32 = REQUEST_TARGET
+    | SIGN
+    | SEAL
+    | ALWAYS_SIGN
+    | EXTENDED_SESSION_SECURITY
+    | KEY_128
+    | KEY_EXCHANGE
+    | KEY_56;
 
 /// Attributes ([MS-NLMP] 2.2.2.1).
 const END: u16 = 0;
@@ -60,6 +73,8 @@ pub(super) struct Answer<'a> {
     pub(super) domain: String,
     pub(super) user: String,
     response: &'a [u8],
+    /// The session's key, encrypted; empty if it is not exchanged.
+    session: &'a [u8],
     message: &'a [u8],
 }
 
@@ -89,7 +104,7 @@ impl Exchange {
             }
             _ => return Err(Unproven("the first message is not NTLM")),
         };
-        if flags & UNICODE == 0 || flags & NTLM == 0 {
+        if flags & UNICODE == 0 || flags & (NTLM | EXTENDED_SESSION_SECURITY) == 0 {
             return Err(Unproven("the client cannot do NTLM in Unicode"));
         }
         let dns = format!("{}.example", server.domain.to_lowercase());
@@ -156,7 +171,7 @@ impl Exchange {
         };
         let mut message = answer.message.to_vec();
         message[PROOF_AT..PROOF_AT + PROOF].fill(0);
-        let session = keyed(&key, &[proof]);
+        let session = answer.session_key(keyed(&key, &[proof]))?;
         if keyed(&session, &[&self.negotiate, &self.challenge, &message]) == whole {
             Ok(())
         } else {
@@ -178,10 +193,24 @@ impl<'a> Answer<'a> {
             let offset = usize::try_from(u32::from_le_bytes([o0, o1, o2, o3])).ok()?;
             message.get(offset..offset.checked_add(length)?)
         };
-        let all = (field(20), field(28), field(36));
-        let (Some(response), Some(domain), Some(user)) = all else { return Err(short) };
+        let all = (field(20), field(28), field(36), field(52));
+        let (Some(response), Some(domain), Some(user), Some(session)) = all else {
+            return Err(short);
+        };
         let (domain, user) = (super::bytes::utf16(domain), super::bytes::utf16(user));
-        Ok(Answer { domain, user, response, message })
+        Ok(Answer { domain, user, response, session, message })
+    }
+
+    /// The key that proves the exchange ([MS-NLMP] 3.1.5.1.2).
+    fn session_key(&self, base: [u8; 16]) -> Result<[u8; 16], Unproven> {
+        let flags = self.message.get(60..).and_then(<[u8]>::first_chunk);
+        if flags.is_none_or(|flags| u32::from_le_bytes(*flags) & KEY_EXCHANGE == 0) {
+            return Ok(base);
+        }
+        let mut key = *<&[u8; 16]>::try_from(self.session)
+            .map_err(|_| Unproven("the session's key has another length"))?;
+        crypt(&base, &mut key);
+        Ok(key)
     }
 }
 
@@ -231,6 +260,11 @@ fn capitals(text: &str) -> String {
     text.chars().map(capital).collect()
 }
 
+/// RC4, which encrypts as it decrypts.
+fn crypt(key: &[u8; 16], text: &mut [u8]) {
+    Rc4::new_from_slice(key).expect("RC4 takes any length").apply_keystream(text);
+}
+
 fn keyed(key: &[u8; 16], parts: &[&[u8]]) -> [u8; 16] {
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
@@ -261,17 +295,27 @@ pub(super) mod tests {
         [&SIGNATURE[..], &1_u32.to_le_bytes(), &flags.to_le_bytes(), &[0; 16]].concat()
     }
 
-    /// A third message: domain, user and the response with these attributes; `whole` proves it.
+    /// What proves the exchange of a third message.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(in crate::tds) enum Proof {
+        Nothing,
+        Key,
+        /// A key that the client has chosen.
+        OwnKey,
+    }
+
+    /// A third message: domain, user and the response with these attributes.
     pub(in crate::tds) fn authenticate(
         exchange: &Exchange,
         user: &str,
         password: &str,
-        whole: bool,
+        whole: Proof,
     ) -> Vec<u8> {
         let (domain, name) = (units("TWIN"), units(user));
         let hash: [u8; 16] = Md4::digest(units(password)).into();
         let key = keyed(&hash, &[&units(&capitals(user)), &domain]);
-        let flags = pair(AV_FLAGS, &u32::from(whole).wrapping_mul(PROVEN).to_le_bytes());
+        let proven = if whole == Proof::Nothing { 0 } else { PROVEN };
+        let flags = pair(AV_FLAGS, &proven.to_le_bytes());
         let blob = [
             &[1, 1, 0, 0, 0, 0, 0, 0][..],
             &file_time(at(NOW)).to_le_bytes(),
@@ -284,16 +328,23 @@ pub(super) mod tests {
         let proof = keyed(&key, &[&exchange.nonce, &blob]);
         let response = [&proof[..], &blob].concat();
         let mut message = [&SIGNATURE[..], &3_u32.to_le_bytes()].concat();
+        let own = [9; PROOF];
+        let mut told = own.to_vec();
+        let base = keyed(&key, &[&proof]);
+        crypt(&base, &mut told);
+        let (session, told, flags) = match whole {
+            Proof::Nothing | Proof::Key => (base, Vec::new(), (OWN | GRANTED) & !KEY_EXCHANGE),
+            Proof::OwnKey => (own, told, OWN | GRANTED),
+        };
         let mut offset = PROOF_AT + PROOF;
-        for length in [0, response.len(), domain.len(), name.len(), 0, 0] {
+        for length in [0, response.len(), domain.len(), name.len(), 0, told.len()] {
             message.extend(field(length, offset));
             offset += length;
         }
-        message.extend((OWN | GRANTED).to_le_bytes());
+        message.extend(flags.to_le_bytes());
         message.extend([0; 8 + PROOF]);
-        message.extend([response, domain, name].concat());
-        if whole {
-            let session = keyed(&key, &[&proof]);
+        message.extend([response, domain, name, told].concat());
+        if whole != Proof::Nothing {
             let all = keyed(&session, &[&exchange.negotiate, &exchange.challenge, &message]);
             message[PROOF_AT..PROOF_AT + PROOF].copy_from_slice(&all);
         }
@@ -313,7 +364,7 @@ pub(super) mod tests {
 
     #[test]
     fn only_who_knows_the_password_can_answer() {
-        for whole in [false, true] {
+        for whole in [Proof::Nothing, Proof::Key, Proof::OwnKey] {
             let message = authenticate(&exchange(), "Jörg", "gehe1m", whole);
             assert_eq!(proves(&message, "gehe1m", NOW), Ok(()));
             assert_eq!(proves(&message, "Gehe1m", NOW), Err(Unproven("the password is wrong")));
@@ -333,7 +384,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_exchange_that_was_changed_is_noticed() {
-        let good = authenticate(&exchange(), "joe", "x", true);
+        let good = authenticate(&exchange(), "joe", "x", Proof::OwnKey);
         // The workstation's field, which the response does not cover.
         let mut bad = good.clone();
         bad[44] ^= 1;
@@ -343,7 +394,7 @@ pub(super) mod tests {
 
     #[test]
     fn any_bytes_are_taken_without_harm() {
-        let good = authenticate(&exchange(), "joe", "x", true);
+        let good = authenticate(&exchange(), "joe", "x", Proof::OwnKey);
         let mut rng = fastrand::Rng::with_seed(11);
         let server = Server { domain: "TWIN", machine: "SQL01" };
         for _ in 0..20_000 {

@@ -10,9 +10,12 @@ use crate::world::{Stage, Trouble};
 
 use super::Door;
 use super::line::Cable;
+use super::packet::HEADER;
 
 /// Bytes that come one by one at most; the rest comes at once.
 const MOST_SINGLE: usize = 4_096;
+/// A DONE token: type, status, command and count.
+const DONE_BYTES: usize = 13;
 
 /// What happens to the next message, or to a part of it.
 pub(super) struct Mishap {
@@ -82,9 +85,36 @@ impl Mishap {
             }
             Trouble::Garbage => packets = garbage(packets.len()),
             Trouble::ShortLength | Trouble::LongLength => misstate(self.trouble, &mut packets),
+            Trouble::Reordered => reorder(&mut packets),
         }
         stream.write_all(&packets).await?;
         stream.flush().await
+    }
+}
+
+/// Puts the last token of an answer, which is a DONE, before all others; packets stay as they are.
+fn reorder(packets: &mut [u8]) {
+    let mut spans = Vec::new();
+    let mut at = 0;
+    while let Some(pair) = packets.get(at + 2..at + 4) {
+        let length = usize::from(u16::from_be_bytes([pair[0], pair[1]]));
+        let end = (at + length).min(packets.len());
+        if length <= HEADER {
+            break;
+        }
+        spans.push(at + HEADER..end);
+        at = end;
+    }
+    let mut tokens: Vec<u8> =
+        spans.iter().flat_map(|span| packets[span.clone()].to_vec()).collect();
+    if tokens.len() >= DONE_BYTES {
+        tokens.rotate_right(DONE_BYTES);
+    }
+    let mut rest = tokens.as_slice();
+    for span in spans {
+        let (own, after) = rest.split_at(span.len().min(rest.len()));
+        packets[span.start..span.start + own.len()].copy_from_slice(own);
+        rest = after;
     }
 }
 
@@ -106,7 +136,8 @@ pub(super) fn misstate(trouble: Trouble, bytes: &mut [u8]) {
         | Trouble::Dribble
         | Trouble::Eof
         | Trouble::Reset
-        | Trouble::Garbage => own.saturating_add(512),
+        | Trouble::Garbage
+        | Trouble::Reordered => own.saturating_add(512),
     };
     length.copy_from_slice(&u16::to_be_bytes(told));
 }

@@ -11,33 +11,13 @@ use super::{
     clients::{APPLICATIONS, OF_ALL, OF_ONE},
     fault::Faults,
     housekeeping::backups_before,
-    local,
+    local, naming,
 };
 
 pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<World, SpecError> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut instances = instances(spec, seed, start)?;
-    let mut links = BTreeMap::new();
-    let mut listeners = BTreeSet::new();
-    for given in &spec.links {
-        let place = || format!("links, {:?}", given.name);
-        check_link(given, &instances).map_err(|problem| wrong(place(), &problem))?;
-        local::check(given, &instances, &mut listeners)
-            .map_err(|problem| wrong(place(), &problem))?;
-        let other = instances.get(&given.managed_instance).map(|found| found.server_name.clone());
-        for name in given.replicas() {
-            if let (Some(other), Some(sql)) = (&other, instances.get_mut(name)) {
-                sql.setup.trusts(other, start);
-            }
-        }
-        if let Some(instance) = instances.get_mut(&given.managed_instance) {
-            instance.resource.trusts(&given.sql_server, start);
-        }
-        let link = Link::new(given, &mut instances, seed, &mut rng, start);
-        if links.insert(given.name.clone(), link).is_some() {
-            return Err(wrong(place(), TWO));
-        }
-    }
+    let links = links(spec, &mut instances, (seed, &mut rng), start)?;
     check_room(&spec.links, &instances)?;
     let mut workloads = BTreeMap::new();
     // Few applications have room for a large pool each, many for a small one.
@@ -53,7 +33,8 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
             return Err(wrong(whose(), &problem));
         }
         let first_session = APPLICATIONS + of_one * place;
-        let workload = Workload::new(given, database, first_session, start, &mut rng);
+        let mut workload = Workload::new(given, database, first_session, start, &mut rng);
+        workload.link.clone_from(naming::key_of(&links, &given.link).unwrap_or(&given.link));
         if workloads.insert(given.name.clone(), workload).is_some() {
             return Err(wrong(whose(), TWO));
         }
@@ -86,6 +67,46 @@ pub(super) fn build(spec: &WorldSpec, seed: u64, start: Timestamp) -> Result<Wor
     Ok(world)
 }
 
+fn links(
+    spec: &WorldSpec,
+    instances: &mut BTreeMap<String, Instance>,
+    (seed, rng): (u64, &mut fastrand::Rng),
+    start: Timestamp,
+) -> Result<BTreeMap<String, Link>, SpecError> {
+    let mut links = BTreeMap::new();
+    let mut listeners = BTreeSet::new();
+    for asked in &spec.links {
+        let place = || format!("links, {:?}", asked.name);
+        // Names are unique on each managed instance, and groups on each SQL Server.
+        let given = &LinkSpec { name: key(asked, &spec.links), ..asked.clone() };
+        check_link(given, instances).map_err(|problem| wrong(place(), &problem))?;
+        local::check(given, instances, &mut listeners)
+            .map_err(|problem| wrong(place(), &problem))?;
+        let other = instances.get(&given.managed_instance).map(|found| found.server_name.clone());
+        for name in given.replicas() {
+            if let (Some(other), Some(sql)) = (&other, instances.get_mut(name)) {
+                sql.setup.trusts(other, start);
+            }
+        }
+        for name in given.replicas() {
+            let shown = instances.get(name).and_then(|sql| sql.shown(start)).cloned();
+            let managed = instances.get_mut(&given.managed_instance);
+            if let Some((managed, shown)) = managed.zip(shown) {
+                managed.resource.trusts(name, &shown, start);
+            }
+        }
+        let mut link = Link::new(given, instances, seed, rng, start);
+        link.group.clone_from(&asked.name);
+        if links.values().any(|other| same_group(other, asked)) {
+            return Err(wrong(place(), TWO));
+        }
+        if links.insert(given.name.clone(), link).is_some() {
+            return Err(wrong(place(), TWO));
+        }
+    }
+    Ok(links)
+}
+
 /// What goes wrong at the doors from the beginning.
 fn faults(spec: &WorldSpec, instances: &BTreeMap<String, Instance>) -> Result<Faults, SpecError> {
     let mut faults = Faults::default();
@@ -102,6 +123,21 @@ fn faults(spec: &WorldSpec, instances: &BTreeMap<String, Instance>) -> Result<Fa
         }
     }
     Ok(faults)
+}
+
+/// By which name the world keeps a link.
+fn key(asked: &LinkSpec, all: &[LinkSpec]) -> String {
+    let of_name = all.iter().filter(|other| other.name.eq_ignore_ascii_case(&asked.name));
+    if of_name.count() > 1 {
+        return format!("{}/{}", asked.managed_instance, asked.name);
+    }
+    asked.name.clone()
+}
+
+fn same_group(other: &Link, asked: &LinkSpec) -> bool {
+    other.group.eq_ignore_ascii_case(&asked.name)
+        && (other.member(Side::SqlServer).instance == asked.sql_server
+            || other.member(Side::ManagedInstance).instance == asked.managed_instance)
 }
 
 const TWO: &str = "there are two of this name; names must differ";
@@ -272,15 +308,15 @@ fn check_workload(
     links: &BTreeMap<String, Link>,
     instances: &BTreeMap<String, Instance>,
 ) -> Result<usize, &'static str> {
-    let database = links
-        .get(&given.link)
+    let found = naming::key_of(links, &given.link).and_then(|key| links.get(key));
+    let database = found
         .and_then(|link| link.databases.iter().position(|db| db.name == given.database))
         .ok_or("link and database name no database of a link")?;
     let leads = |link: &Link| {
         let local = link.member(Side::SqlServer).local();
         local.is_some_and(|local| local.listener.as_ref() == Some(&given.target))
     };
-    if !instances.contains_key(&given.target) && !links.get(&given.link).is_some_and(leads) {
+    if !instances.contains_key(&given.target) && !found.is_some_and(leads) {
         return Err("target names no instance, and no listener of the link");
     }
     if !(given.commits_per_s >= 0.0 && given.commits_per_s <= 100_000.0) {

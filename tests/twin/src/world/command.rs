@@ -184,7 +184,7 @@ impl World {
         if !delayed {
             let accepting = self.active.iter().any(|id| self.is_role_change(*id, &link.name));
             if accepting && command.changes_roles() {
-                return Err(already_running(&link.name));
+                return Err(already_running(&link.group));
             }
             let ways = Ways::of(link, &self.instances);
             check_role(link, side, &command, ways, false, OperationId(0))?;
@@ -306,7 +306,7 @@ pub(super) fn check_role(
     operation: OperationId,
 ) -> Result<(), SqlError> {
     let role = link.member(side).role;
-    let group = &link.name;
+    let group = &link.group;
     if command.changes_roles() && link.busy(side).is_some_and(|id| id != operation) {
         return Err(already_running(group));
     }

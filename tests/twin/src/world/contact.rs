@@ -74,7 +74,8 @@ pub(super) fn hear(link: &mut Link, primary: Side, database: usize, now: Timesta
     let synchronous = link.member(primary).mode();
     let copy = &mut link.member_mut(primary).copies[database];
     copy.heard = Some(heard);
-    copy.held = heard.hardened;
+    // What it has not redone it may need again.
+    copy.held = heard.hardened.min(heard.redone);
     // Whoever has caught up once is waited for from then on, until the connection is lost.
     copy.synchronized = synchronous && (copy.synchronized || keeps_up);
 }
@@ -144,7 +145,7 @@ fn agree(link: &mut Link, primary: Side, database: usize, now: Timestamp) {
     let redone = secondary.redone.min(common);
     let source = &mut link.member_mut(primary).copies[database];
     source.sent = common;
-    source.held = common;
+    source.held = redone;
     source.heard = Some(Heard::at(common, redone, now));
     hear(link, primary, database, now);
     tell(link, primary, database);

@@ -138,20 +138,24 @@ impl World {
     /// it last.
     #[must_use]
     pub fn arm_link(&self, instance: &str, link: &str) -> Option<ArmLink> {
-        let found = self.links.get(link)?;
-        if found.side_of(instance)? != Side::ManagedInstance || found.arm.deleted.is_some() {
-            return None;
-        }
+        let found = self.live_link(instance, link)?;
         match &found.arm.seen {
             Some(seen) if !self.arm_sees(self.instances.get(instance)?) => Some((**seen).clone()),
             Some(_) | None => Some(self.read_link(found)),
         }
     }
 
+    /// When a link of a managed instance was made.
+    #[must_use]
+    pub fn link_created(&self, instance: &str, link: &str) -> Timestamp {
+        self.live_link(instance, link).map_or(Timestamp::UNIX_EPOCH, |found| found.created)
+    }
+
     /// The links of a managed instance, by name, as ARM reads them.
     #[must_use]
     pub fn arm_links(&self, instance: &str) -> Vec<ArmLink> {
-        self.links.keys().filter_map(|link| self.arm_link(instance, link)).collect()
+        let names = self.links.values().filter(|link| link.side_of(instance).is_some());
+        names.filter_map(|link| self.arm_link(instance, &link.group)).collect()
     }
 
     /// An operation that came by ARM, by its id there.
@@ -184,15 +188,13 @@ impl World {
         &mut self,
         who: &Origin,
         instance: &str,
-        link: &str,
+        name: &str,
         kind: FailoverType,
     ) -> Result<Accepted, ArmError> {
-        let found = self
-            .links
-            .get(link)
-            .filter(|found| found.side_of(instance) == Some(Side::ManagedInstance))
-            .filter(|found| found.arm.deleted.is_none());
-        let Some(found) = found else { return Err(ArmError::link_not_found(link)) };
+        let link = self.azure_key(instance, name);
+        let Some(found) = self.live_link(instance, name) else {
+            return Err(ArmError::link_not_found(name));
+        };
         if self.faults.arm_conflicts > 0 {
             self.faults.arm_conflicts -= 1;
             return Err(ArmError::conflict());
@@ -214,14 +216,8 @@ impl World {
             FailoverType::Planned => OperationKind::PlannedFailover,
             FailoverType::ForcedAllowDataLoss => OperationKind::ForceFailover,
         };
-        let start = NewOperation {
-            kind,
-            link: link.to_owned(),
-            instance: instance.to_owned(),
-            who,
-            by_arm: true,
-            after,
-        };
+        let start =
+            NewOperation { kind, link, instance: instance.to_owned(), who, by_arm: true, after };
         let executed = self.begin(&Party::Arm, start);
         Ok(Accepted { operation: executed.operation, reply: executed.reply })
     }
@@ -235,7 +231,7 @@ impl World {
         };
         let databases = (0..link.databases.len()).map(|place| self.read_database(link, place));
         ArmLink {
-            name: link.name.clone(),
+            name: link.group.clone(),
             id: link.id,
             instance_role,
             partner_role,

@@ -99,7 +99,7 @@ impl World {
                     link.resume_replica(&operation.instance, database);
                     return operation.end(now, Ok(()));
                 }
-                operation.end(now, Err(not_primary_replica(&link.name)));
+                operation.end(now, Err(not_primary_replica(&link.group)));
             }
             Phase::Received => {
                 let command = operation.command(link);
@@ -157,7 +157,7 @@ impl World {
             }
             OperationKind::Demote if !operation.by_arm && fails_to_come_online(link, side) => {
                 link.member_mut(side).failed_demotions += 1;
-                operation.end(now, Err(not_online(&link.name)));
+                operation.end(now, Err(not_online(&link.group)));
             }
             OperationKind::Demote => {
                 demote(link, side, now);
@@ -309,7 +309,7 @@ impl Operation {
     }
 
     fn command(&self, link: &Link) -> Command {
-        let group = link.name.clone();
+        let group = link.group.clone();
         match &self.kind {
             OperationKind::Backup(run) => Command::Backup(run.order.clone()),
             OperationKind::Restore(run) => Command::Restore(run.order.clone()),

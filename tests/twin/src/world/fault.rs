@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    Instance, Link, Party, Power, Reach, Reply, Stage, SuspendReason, Trouble, WireFault, Workload,
-    World, reach::reach, wire::Lanes, workload::interval,
+    AnswerTrouble, Instance, Link, Party, PollTrouble, Power, Reach, Reply, Stage, SuspendReason,
+    Trouble, WireFault, Workload, World, azure::Troubles, reach::reach, wire::Lanes,
+    workload::interval,
 };
 
 /// Something that goes wrong, or right again.
@@ -17,6 +18,12 @@ use super::{
 pub enum Fault {
     /// The process dies: connections close, its port refuses. Disks keep what was hardened.
     Stop {
+        /// Which.
+        instance: String,
+    },
+    /// The whole host is gone without a word: as if the process died, but connections stay half
+    /// open at their clients and new ones get no answer, until it starts again.
+    Vanish {
         /// Which.
         instance: String,
     },
@@ -249,6 +256,22 @@ pub enum Fault {
         #[serde(default = "one")]
         times: u32,
     },
+    /// The next polls of operations are answered wrongly; what they ask for goes on.
+    ArmPoll {
+        /// How.
+        trouble: PollTrouble,
+        /// How many; 0 ends it.
+        #[serde(default = "one")]
+        times: u32,
+    },
+    /// The next requests that ARM takes are carried out and answered wrongly.
+    ArmAnswer {
+        /// How.
+        trouble: AnswerTrouble,
+        /// How many; 0 ends it.
+        #[serde(default = "one")]
+        times: u32,
+    },
     /// The token service and the managed identity endpoint answer 503, or no longer do.
     TokenServiceDown {
         /// Whether they do.
@@ -301,6 +324,7 @@ pub(crate) struct Faults {
     pub(crate) arm_unavailable: bool,
     pub(crate) arm_throttle: (u32, u32),
     pub(crate) arm_conflicts: u32,
+    pub(crate) azure: Troubles,
     pub(crate) token_service_down: bool,
     pub(crate) token_lifetime: Option<u32>,
 }
@@ -334,6 +358,7 @@ impl World {
         self.keep_what_arm_sees();
         match fault {
             Fault::Stop { instance } => self.stop(&instance),
+            Fault::Vanish { instance } => self.vanish(&instance),
             Fault::Start { instance } => self.start(&instance),
             Fault::Restart { instance, down_ms } => self.restart(&instance, millis(down_ms)),
             Fault::ForceLocalFailover { link, to, ms } => self.force_locally(&link, &to, ms)?,
@@ -386,10 +411,10 @@ impl World {
                 self.set_wire(instance, WireFault { stage, trouble, ms, times })?;
             }
             Fault::ArmUnavailable { on } => self.faults.arm_unavailable = on,
-            Fault::ArmThrottle { times, retry_after_s } => {
-                self.faults.arm_throttle = (times, retry_after_s);
-            }
+            Fault::ArmThrottle { times, retry_after_s: s } => self.faults.arm_throttle = (times, s),
             Fault::ArmConflict { times } => self.faults.arm_conflicts = times,
+            Fault::ArmPoll { trouble, times } => self.trouble_polls(trouble, times),
+            Fault::ArmAnswer { trouble, times } => self.trouble_answers(trouble, times),
             Fault::TokenServiceDown { on } => self.faults.token_service_down = on,
             Fault::TokenLifetime { s } => self.faults.token_lifetime = Some(s),
         }
@@ -487,7 +512,7 @@ impl World {
         Ok(self.instances.get_mut(name).expect("it was there just now"))
     }
 
-    fn move_away(&mut self, instance: &str) -> Result<(), UnknownName> {
+    pub(super) fn move_away(&mut self, instance: &str) -> Result<(), UnknownName> {
         self.stop(instance);
         self.start(instance);
         self.instance_mut(instance)?.moves += 1;

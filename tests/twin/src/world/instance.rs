@@ -40,6 +40,8 @@ pub struct Instance {
     pub(super) party: Party,
     pub(super) power: Power,
     pub(super) refusing: bool,
+    /// Stopped with its host, and nobody there to say so.
+    pub(super) vanished: bool,
     pub(super) started: Timestamp,
     pub(super) recovered: Timestamp,
     pub(super) frozen_since: Option<Timestamp>,
@@ -147,6 +149,7 @@ impl Instance {
             party: Party::Instance(spec.name.clone()),
             power: Power::Running,
             refusing: false,
+            vanished: false,
             started: start - SignedDuration::from_hours(72),
             recovered: start - SignedDuration::from_hours(71),
             frozen_since: None,
@@ -226,10 +229,11 @@ impl Instance {
         self.power
     }
 
-    /// Whether its port has a listener: not when stopped or told to refuse.
+    /// Whether nobody refuses at its port: not when stopped, unless the host is gone too, or told to
+    /// refuse.
     #[must_use]
     pub fn listens(&self) -> bool {
-        self.power != Power::Stopped && !self.refusing
+        (self.power != Power::Stopped || self.vanished) && !self.refusing
     }
 
     /// Whether it answers queries.

@@ -36,6 +36,7 @@ impl World {
             format!("fail the next {times} commands at {at} with {number}")
         }));
         all.extend(self.faults.arm_unavailable.then(|| "arm unavailable".to_owned()));
+        all.extend(self.faults.azure.words());
         all.extend(self.faults.token_service_down.then(|| "token service down".to_owned()));
         all
     }

@@ -18,10 +18,12 @@ use super::{
 /// One distributed availability group.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// Its name, also in ARM; of one that was deleted, another one once a new link has taken it.
+    /// The name by which the world keeps it: that of its distributed group, with the managed
+    /// instance before it (`INSTANCE/NAME`) where another link has that; of one that was deleted,
+    /// another one once a new link has taken it.
     pub name: String,
-    /// The name of the distributed group on its servers, for good.
-    pub(super) group: String,
+    /// The name of the distributed group on its servers, and of the link in ARM, for good.
+    pub group: String,
     /// `group_id` of the distributed group.
     pub id: Guid,
     /// `failoverMode`: whether roles can be switched at all.
@@ -74,6 +76,8 @@ pub struct Member {
     pub replica_id: Guid,
     /// `endpoint_url` of this member.
     pub endpoint_url: String,
+    /// The one instance to which that leads; none: to whichever replica is primary.
+    pub(super) leads_to: Option<String>,
     pub(super) role: Role,
     /// When its role changed last; sessions in its databases are no older.
     pub(super) changed: Timestamp,
@@ -132,6 +136,8 @@ pub(crate) struct Wire {
     /// Until when it waits for a path that it shares.
     pub(crate) waits: Option<Timestamp>,
     pub(crate) flight: VecDeque<Message>,
+    /// The database that is the next to send.
+    pub(crate) turn: usize,
 }
 
 /// Some records, up to `upto`, of one database.
@@ -219,7 +225,7 @@ impl Link {
             unconfirmed: spec.unconfirmed.clone(),
             members,
             databases,
-            wire: Wire { free: start, waits: None, flight: VecDeque::new() },
+            wire: Wire { free: start, waits: None, flight: VecDeque::new(), turn: 0 },
             next_pulse: start + phase,
             rightful: spec.primary,
             running: None,
@@ -253,6 +259,13 @@ impl Link {
     /// that nobody took offline.
     pub(super) fn commands(&self, instance: &str, side: Side) -> bool {
         self.side_of(instance).is_some() && !self.member(side).offline
+    }
+
+    /// Whether SQL Server's address in the link is that of the replica by which it acts: after a
+    /// local failover that of another one leads nowhere (mi-link 1.2, 10).
+    pub(super) fn is_led_there(&self) -> bool {
+        let sql = self.member(Side::SqlServer);
+        sql.leads_to.as_ref().is_none_or(|instance| *instance == sql.instance)
     }
 
     /// Whether a side has none of its copies any more.
@@ -427,6 +440,7 @@ impl Member {
             local_replica_id,
             replica_id: spec.guid(seed, &format!("{key}/replica")),
             endpoint_url,
+            leads_to: given.filter(|given| given.listener.is_none()).map(|_| instance.clone()),
             role: spec.role_of(side),
             changed: start - SignedDuration::from_hours(48),
             hands_over: None,
@@ -496,7 +510,11 @@ fn names<'s>(
     match side {
         Side::SqlServer => {
             let name = &spec.sql_server;
-            let at = instances.get(name).and_then(|found| found.endpoint.clone());
+            let listener = spec.local.as_ref().and_then(|local| local.listener.as_ref());
+            let at = match listener {
+                Some(listener) => Some(format!("{listener}:5022")),
+                None => instances.get(name).and_then(|found| found.endpoint.clone()),
+            };
             let at = at.unwrap_or_else(|| "10.0.1.8:5022".to_owned());
             (name, &spec.sql_group, format!("TCP://{at}"))
         }

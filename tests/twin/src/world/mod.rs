@@ -11,6 +11,7 @@ mod backup;
 mod backup_rules;
 mod backup_source;
 mod build;
+mod certificate;
 mod clients;
 mod command;
 mod commit;
@@ -19,6 +20,7 @@ mod control_plane;
 mod copy;
 mod database;
 pub mod directory;
+mod endpoint;
 mod entrance;
 mod failover;
 mod fault;
@@ -70,9 +72,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use azure::{
-    AzureCommand, AzureDatabase, AzureLink, AzureOperation, Family, InstanceChange,
-    Job as AzureJob, JobStatus, LinkOrder, LinkPatch, OwnDatabase, Resource, RoleChange, RoleOrder,
-    Taken, TrustCertificate, Usage,
+    AnswerTrouble, AzureCommand, AzureDatabase, AzureLink, AzureOperation, Family, InstanceChange,
+    Job as AzureJob, JobStatus, LinkOrder, LinkPatch, OwnDatabase, PollTrouble, Resource,
+    RoleChange, RoleOrder, Taken, TrustCertificate, Usage,
 };
 pub use backup::{Backup, BackupKind, BackupOrder, BackupRun, Device};
 pub use backup_source::Source;
@@ -163,10 +165,10 @@ impl World {
         self.instances.values()
     }
 
-    /// One link by the name of its distributed availability group.
+    /// One link by its name, or by `INSTANCE/NAME` with that of its managed instance.
     #[must_use]
     pub fn link(&self, name: &str) -> Option<&Link> {
-        self.links.get(name)
+        self.links.get(naming::key_of(&self.links, name)?)
     }
 
     /// All links, by name.

@@ -26,7 +26,27 @@ use super::{
 
 const POLL: SignedDuration = SignedDuration::from_millis(200);
 
+/// What the primary writes, the other side cannot read.
+const NO_WAY_BACK: Trouble =
+    Trouble { replica_state: "LinkSynchronizationError", error: Some(41_984), healthy: false };
+
 impl World {
+    /// A managed instance has another format from now on: a link in which it is primary ends where
+    /// SQL Server cannot read that.
+    pub(super) fn format_changed(&mut self, instance: &str) {
+        let now = self.now;
+        for link in self.links.values_mut() {
+            let side = Side::ManagedInstance;
+            let concerned = link.side_of(instance) == Some(side) && link.arm.deleted.is_none();
+            let primary = concerned && link.only_primary() == Some(side);
+            if primary && !Ways::of(link, &self.instances).carries_from(side) {
+                contact::disconnect(link, side, &self.instances, &self.faults, now);
+                link.arm.trouble = Some(NO_WAY_BACK);
+            }
+        }
+        self.settle_pending();
+    }
+
     pub(super) fn drain(&mut self, operation: &mut Operation, side: Side) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&operation.link) else { return };
@@ -87,7 +107,7 @@ impl World {
         } else {
             // Whether the role has arrived shows when the two are in contact again.
             release(link, side, operation.id);
-            operation.end(now, Err(lost_contact(&link.name)));
+            operation.end(now, Err(lost_contact(&link.group)));
         }
     }
 
@@ -111,20 +131,15 @@ impl World {
         }
         let ways = Ways::of(link, &self.instances);
         if !ways.carries_from(target) {
-            // There is no way back: what the new primary writes, the other side cannot read.
             contact::disconnect(link, side, &self.instances, &self.faults, now);
-            link.arm.trouble = Some(Trouble {
-                replica_state: "LinkSynchronizationError",
-                error: Some(41_984),
-                healthy: false,
-            });
+            link.arm.trouble = Some(NO_WAY_BACK);
         }
         if let Some(instance) = self.instances.get_mut(&link.member(side).instance) {
             // What it owed as primary the new one owes.
             instance.drop_unfinished(now, |name| link.databases().any(|of| of == name));
         }
         let heard = replication::passes(link, target, &self.instances, &self.faults);
-        let unheard = lost_contact(&link.name);
+        let unheard = lost_contact(&link.group);
         if target == Side::ManagedInstance
             && let Some(instance) = self.instances.get_mut(&link.member(target).instance)
         {

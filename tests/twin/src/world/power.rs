@@ -36,6 +36,14 @@ impl World {
         self.settle_pending();
     }
 
+    /// The host is gone, so that nobody is there to close or to refuse a connection.
+    pub(super) fn vanish(&mut self, name: &str) {
+        self.stop(name);
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.vanished = true;
+        }
+    }
+
     pub(super) fn start(&mut self, name: &str) {
         let now = self.now;
         let Some(instance) = self.instances.get_mut(name) else { return };
@@ -43,6 +51,7 @@ impl World {
             return;
         }
         instance.power = Power::Running;
+        instance.vanished = false;
         instance.started = now;
         instance.recovered = now + instance.restart;
         instance.groups.local.iter_mut().for_each(|group| group.offline = false);

@@ -363,8 +363,8 @@ pub(super) fn heard_state(link: &Link, primary: Side, place: usize) -> SyncState
     }
 }
 
-/// A primary cannot truncate what the secondary is not known to have hardened, heard of or not
-/// (mi-link 7, 10); a secondary what it has not redone.
+/// A primary cannot truncate what the secondary is not known to have hardened and redone, heard of
+/// or not (mi-link 7, 10); a secondary what it has not redone itself.
 pub(super) fn truncation(link: &Link, side: Side, place: usize, copy: &Copy) -> Lsn {
     let primary = link.member(side).role == Role::Primary && !link.left_by(side);
     let upto = if primary { copy.held.min(copy.log.len()) } else { copy.redone };

@@ -45,6 +45,7 @@ pub(super) fn reach(
         let Party::Instance(name) = party else { continue };
         let Some(instance) = instances.get(name) else { return Reach::Refused };
         match instance.power {
+            Power::Stopped if instance.vanished => return Reach::Silent,
             Power::Stopped => return Reach::Refused,
             Power::Hung | Power::Frozen => return Reach::Silent,
             Power::Running if receives && instance.refusing => return Reach::Refused,

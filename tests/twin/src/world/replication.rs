@@ -35,11 +35,21 @@ pub(super) fn arrive(
         let Some(primary) = link.only_primary() else { return stop_flight(link) };
         let receiver = link.member(primary.other());
         let path = (&link.member(primary).instance, &receiver.instance);
-        let up = instances.get(path.1).is_some_and(Instance::transports);
-        if !up || !receiver.connected || reach::is_cut(instances, faults, path.0, path.1) {
+        let taker = instances.get(path.1).filter(|found| found.transports());
+        let Some(taker) = taker else { return stop_flight(link) };
+        if !receiver.connected || reach::is_cut(instances, faults, path.0, path.1) {
             return stop_flight(link);
         }
         link.wire.flight.pop_front();
+        let bytes = u32::try_from(message.bytes).unwrap_or(u32::MAX);
+        if link.make_room(primary.other(), message.database, bytes, taker).is_err() {
+            // It cannot write the log, and takes no more of it until somebody resumes it.
+            let copy = &mut link.member_mut(primary.other()).copies[message.database];
+            copy.suspended = Some(SuspendReason::Apply);
+            link.wire.flight.retain(|flying| flying.database != message.database);
+            rewind(link);
+            continue;
+        }
         harden(link, primary, message, now);
         tell(link, primary, message.database);
         if !reach::is_cut_back(instances, faults, link, primary) {
@@ -88,39 +98,29 @@ pub(super) fn pump(
     let least = faults.throttle(ends.0, ends.1).unwrap_or(u32::MAX);
     let rate = link.log.bandwidth_kb_s.min(least);
     let mut path = paths.between(ends.0, ends.1);
-    for database in 0..link.databases.len() {
-        while link.wire.flight.len() < WINDOW {
-            let (from, to) = (link.member(primary), link.member(primary.other()));
-            let (source, target) = (&from.copies[database], &to.copies[database]);
-            let moves = target.movement.receives()
-                && !target.state.is_shut()
-                && target.suspended.is_none()
-                && source.suspended.is_none()
-                && source.state == DatabaseState::Online;
-            if !moves || source.sent >= source.log.len() {
-                break;
-            }
-            if let Some(until) = path.as_mut().and_then(|path| path.wait(&link.name, now)) {
-                link.wire.waits = Some(until);
-                return;
-            }
-            let (upto, bytes) = next_message(link, primary, database);
-            let start = link.wire.free.max(now);
-            link.wire.free = start + transfer(bytes, rate);
-            if let Some(path) = &mut path {
-                link.wire.free = link.wire.free.max(path.carry(bytes, least, now));
-            }
-            let latency = SignedDuration::from_millis(i64::from(link.log.latency_ms));
-            // One after the other, however the time that they need varies.
-            let before = link.wire.flight.back().map_or(now, |message| message.arrives);
-            let arrives = (link.wire.free + latency + delay).max(before);
-            link.wire.flight.push_back(Message { arrives, database, upto, bytes });
-            let source = &mut link.member_mut(primary).copies[database];
-            source.sent = upto;
-            source.sent_at = Some(now);
-            source.moved.sent += bytes;
-            source.moved.sends += 1;
+    let latency = SignedDuration::from_millis(i64::from(link.log.latency_ms));
+    while link.wire.flight.len() < WINDOW {
+        let Some(database) = next_sender(link, primary) else { break };
+        if let Some(until) = path.as_mut().and_then(|path| path.wait(&link.name, now)) {
+            link.wire.waits = Some(until);
+            return;
         }
+        link.wire.turn = database + 1;
+        let (upto, bytes) = next_message(link, primary, database);
+        let start = link.wire.free.max(now);
+        link.wire.free = start + transfer(bytes, rate);
+        if let Some(path) = &mut path {
+            link.wire.free = link.wire.free.max(path.carry(bytes, least, now));
+        }
+        // One after the other, however the time that they need varies.
+        let before = link.wire.flight.back().map_or(now, |message| message.arrives);
+        let arrives = (link.wire.free + latency + delay).max(before);
+        link.wire.flight.push_back(Message { arrives, database, upto, bytes });
+        let source = &mut link.member_mut(primary).copies[database];
+        source.sent = upto;
+        source.sent_at = Some(now);
+        source.moved.sent += bytes;
+        source.moved.sends += 1;
     }
     if let Some(path) = path {
         path.leave(&link.name);
@@ -223,7 +223,10 @@ pub(super) fn passes(
     let (from, to) = (&link.member(from).instance, &link.member(from.other()).instance);
     let transports =
         |name: &String| instances.get(name).is_some_and(|it| it.transports() && it.has_endpoint());
-    transports(from) && transports(to) && !reach::is_cut(instances, faults, from, to)
+    transports(from)
+        && transports(to)
+        && link.is_led_there()
+        && !reach::is_cut(instances, faults, from, to)
 }
 
 /// Gives up what is on the wire; the primary will send it again.
@@ -244,6 +247,21 @@ pub(super) fn sender_stops(link: &mut Link, now: Timestamp) {
 pub(super) fn transfer(bytes: u64, kb_s: u32) -> SignedDuration {
     let micros = bytes.saturating_mul(1_000_000) / (u64::from(kb_s).max(1) << 10);
     SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+/// The database whose turn it is among those that have something to send.
+fn next_sender(link: &Link, primary: Side) -> Option<usize> {
+    let count = link.databases.len();
+    let (from, to) = (link.member(primary), link.member(primary.other()));
+    (0..count).map(|place| (link.wire.turn + place) % count).find(|database| {
+        let (source, target) = (&from.copies[*database], &to.copies[*database]);
+        target.movement.receives()
+            && !target.state.is_shut()
+            && target.suspended.is_none()
+            && source.suspended.is_none()
+            && source.state == DatabaseState::Online
+            && source.sent < source.log.len()
+    })
 }
 
 fn rewind(link: &mut Link) {

@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+pub use super::certificate::Certificate;
+pub use super::endpoint::{Endpoint, EndpointChange};
 pub use super::feature::Feature;
 use super::{
-    Backup, BackupKind, Edition, Instance, InstanceKind, Link, Lsn, UnknownName, UpdatePolicy,
-    World, fault::unknown,
+    Backup, BackupKind, Edition, Instance, InstanceKind, Lsn, UnknownName, UpdatePolicy, World,
+    certificate::ROOTS,
 };
+use crate::der;
 
 /// Set-up of one instance.
 #[derive(Clone, Debug)]
@@ -44,17 +47,6 @@ pub struct Setup {
     databases: BTreeMap<String, DatabaseSetup>,
 }
 
-/// A certificate in master.
-#[derive(Clone, Debug)]
-pub struct Certificate {
-    /// Whether its private key is here too, under the master key.
-    pub own: bool,
-    /// `expiry_date`.
-    pub expiry: Timestamp,
-    /// When it was made or brought here.
-    pub created: Timestamp,
-}
-
 /// A credential; nobody needs to know its secret here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
@@ -62,45 +54,6 @@ pub struct Credential {
     pub identity: String,
     /// When it was made or altered.
     pub created: Timestamp,
-}
-
-/// The endpoint for mirroring.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its name.
-    pub name: String,
-    /// STARTED, else STOPPED.
-    pub started: bool,
-    /// The certificate that it shows; none: Windows accounts only.
-    pub certificate: Option<String>,
-    /// Whether encryption is REQUIRED.
-    pub encrypted: bool,
-    /// AES or RC4.
-    pub algorithm: String,
-    /// Its TCP port.
-    pub port: u16,
-}
-
-/// What CREATE or ALTER ENDPOINT says; what is left out stays, or is as the server has it by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EndpointChange {
-    /// Its name.
-    pub name: String,
-    /// CREATE, else ALTER.
-    pub create: bool,
-    /// STARTED, else STOPPED.
-    pub started: Option<bool>,
-    /// The certificate that it shows.
-    pub certificate: Option<String>,
-    /// No certificate: Windows accounts only.
-    pub windows: bool,
-    /// REQUIRED, else DISABLED.
-    pub encrypted: Option<bool>,
-    /// AES or RC4.
-    pub algorithm: Option<String>,
-    /// Its TCP port.
-    pub port: Option<u16>,
 }
 
 /// The end of a certificate.
@@ -193,6 +146,15 @@ pub enum Change {
         /// Its end.
         until: Until,
     },
+    /// Brings somebody else's certificate.
+    Imported {
+        /// Its name.
+        name: String,
+        /// DER, in hexadecimal digits.
+        blob: String,
+    },
+    /// From now on what this certificate has issued is trusted.
+    Issuer(String),
     /// Makes or alters a credential.
     Credential {
         /// The address that it is for.
@@ -291,33 +253,6 @@ pub enum LinkChange {
     TwoWay(bool),
 }
 
-impl Default for Endpoint {
-    fn default() -> Endpoint {
-        Endpoint {
-            name: "database_mirroring_endpoint".to_owned(),
-            started: true,
-            certificate: None,
-            encrypted: true,
-            algorithm: "AES".to_owned(),
-            port: 5022,
-        }
-    }
-}
-
-impl Endpoint {
-    fn changed(mut self, change: EndpointChange) -> Endpoint {
-        if !change.name.is_empty() {
-            self.name = change.name;
-        }
-        self.started = change.started.unwrap_or(self.started);
-        self.encrypted = change.encrypted.unwrap_or(self.encrypted);
-        self.algorithm = change.algorithm.unwrap_or(self.algorithm);
-        self.port = change.port.unwrap_or(self.port);
-        self.certificate = change.certificate.or(self.certificate).filter(|_| !change.windows);
-        self
-    }
-}
-
 impl LoginSetup {
     fn change(&mut self, change: LoginChange) {
         match change {
@@ -358,7 +293,7 @@ impl Setup {
     pub(super) fn careful(server_name: &str, start: Timestamp) -> Setup {
         let machine = server_name.split('.').next().unwrap_or(server_name);
         let own = format!("Cert_{machine}_endpoint");
-        let certificate = Certificate { own: true, expiry: start + days(5 * 365), created: start };
+        let certificate = Certificate::made(server_name, &own, start, start + days(5 * 365));
         Setup {
             hadr: true,
             trace_flags: BTreeSet::from([1800, 9567]),
@@ -391,8 +326,12 @@ impl Setup {
 
     /// What a link needs of the other side's certificate.
     pub(super) fn trusts(&mut self, other: &str, start: Timestamp) {
-        let certificate = Certificate { own: false, expiry: start + days(2 * 365), created: start };
-        self.certificates.insert(other.to_owned(), certificate);
+        let brought = |years: i64| Certificate::brought(start, start + days(years * 365), None);
+        self.certificates.insert(other.to_owned(), brought(2));
+        for name in ROOTS {
+            let root = Certificate { issuer: true, ..brought(10) };
+            self.certificates.insert(name.to_owned(), root);
+        }
     }
 
     fn login_mut(&mut self, name: &str) -> &mut LoginSetup {
@@ -436,12 +375,6 @@ impl World {
         }
         Ok(())
     }
-
-    fn link_named(&mut self, name: &str) -> Result<&mut Link, UnknownName> {
-        let known: Vec<_> = self.links.keys().cloned().collect();
-        let found = self.links.values_mut().find(|link| link.name.eq_ignore_ascii_case(name));
-        found.ok_or_else(|| unknown("link", name, known.iter()))
-    }
 }
 
 fn apply(instance: &mut Instance, change: Change, now: Timestamp) {
@@ -470,8 +403,22 @@ fn apply(instance: &mut Instance, change: Change, now: Timestamp) {
                 }
             };
             // One that has its name already is the same, with another end.
-            let created = setup.certificates.get(&name).map_or(now, |known| known.created);
-            setup.certificates.insert(name, Certificate { own, expiry, created });
+            let certificate = match setup.certificates.get(&name) {
+                Some(known) => Certificate { own, ..known.renewed(&name, expiry) },
+                None if own => Certificate::made(&instance.server_name, &name, now, expiry),
+                None => Certificate::brought(now, expiry, None),
+            };
+            setup.certificates.insert(name, certificate);
+        }
+        Change::Imported { name, blob } => {
+            let blob = bytes(&blob);
+            let expiry = der::expiry(&blob).unwrap_or(now + days(730));
+            setup.certificates.insert(name, Certificate::brought(now, expiry, Some(blob)));
+        }
+        Change::Issuer(name) => {
+            if let Some(certificate) = setup.certificates.get_mut(&name) {
+                certificate.issuer = true;
+            }
         }
         Change::Credential { name, identity, secret, .. } => {
             // An identity of Azure's own needs no secret.
@@ -551,6 +498,13 @@ fn edition(setup: &mut Setup, kind: &mut InstanceKind, name: String) {
     if let (InstanceKind::SqlServer { edition, .. }, Some(known)) = (kind, known) {
         *edition = known;
     }
+}
+
+/// What hexadecimal digits say; nothing where they are none.
+fn bytes(digits: &str) -> Vec<u8> {
+    let digits = digits.as_bytes().chunks_exact(2).map(str::from_utf8);
+    let read = digits.map(|pair| u8::from_str_radix(pair.ok()?, 16).ok());
+    read.collect::<Option<_>>().unwrap_or_default()
 }
 
 fn switch<T: Ord>(set: &mut BTreeSet<T>, what: T, on: bool) {

@@ -114,6 +114,8 @@ pub enum Trouble {
     ShortLength,
     /// The packet says that it is longer than it is.
     LongLength,
+    /// The last token, which is DONE, comes first.
+    Reordered,
 }
 
 /// A path that carries so much and no more, and what is under way on it.
@@ -140,6 +142,12 @@ impl WireFault {
         if early && !matches!(self.trouble, Trouble::Stall | Trouble::Eof | Trouble::Reset) {
             let text = "at the stage accept the server sends nothing; stall, eof and reset can \
                         happen there";
+            return Err(FaultError::Impossible(text.to_owned()));
+        }
+        let answers = matches!(self.stage, Stage::Login | Stage::BeforeAnswer);
+        if self.trouble == Trouble::Reordered && !answers {
+            let text =
+                "only an answer has tokens that can be reordered; at login and before-answer";
             return Err(FaultError::Impossible(text.to_owned()));
         }
         match self.ms {
@@ -247,7 +255,8 @@ impl World {
                 | Trouble::Reset
                 | Trouble::Garbage
                 | Trouble::ShortLength
-                | Trouble::LongLength => String::new(),
+                | Trouble::LongLength
+                | Trouble::Reordered => String::new(),
             };
             format!("wire of {at}: {trouble}{pause} at {stage}, the next {} times", fault.times)
         });

@@ -39,6 +39,24 @@ async fn a_hung_instance_takes_connections_and_answers_none() {
 }
 
 #[tokio::test]
+async fn a_host_that_vanishes_leaves_connections_half_open() {
+    let doors = Doors::open().await;
+    let mut client = doors.admin(doors.sql).await;
+    change(&doors, Fault::Vanish { instance: SQL.to_owned() });
+    assert!(silent(&mut client).await, "nobody has closed it");
+    let mut stream = TcpStream::connect(("127.0.0.1", doors.sql)).await.expect("nobody refuses");
+    let read = tokio::time::timeout(SHORT, stream.read_u8()).await;
+    assert!(read.is_err(), "not a byte: {read:?}");
+    let gone = doors.world.with(|world| world.instance(SQL).map(|found| found.sessions().count()));
+    assert_eq!(gone, Some(0), "its sessions have died with it");
+    change(&doors, Fault::Start { instance: SQL.to_owned() });
+    let mut again = doors.admin(doors.sql).await;
+    assert_eq!(number(&mut again, "SELECT 5").await, 5);
+    let old = tokio::time::timeout(PATIENCE, rows(&mut client, "SELECT 1")).await;
+    assert!(old.is_ok_and(|answer| answer.is_err()), "the new process knows nothing of it");
+}
+
+#[tokio::test]
 async fn a_cut_path_is_silent_in_either_direction() {
     let doors = Doors::open().await;
     let (agent, server) = (Party::Agent, Party::Instance(SQL.to_owned()));

@@ -70,7 +70,9 @@ async fn the_answer_to_a_prelogin_suffers() {
             Trouble::Garbage | Trouble::ShortLength => {
                 assert_eq!(raw.hear().await.expect_err("no packet").kind(), ErrorKind::InvalidData);
             }
-            Trouble::LongLength => assert!(raw.hears_half().await, "more is promised than comes"),
+            Trouble::LongLength | Trouble::Reordered => {
+                assert!(raw.hears_half().await, "more is promised than comes");
+            }
         }
     }
     is_well(&doors).await;
@@ -92,7 +94,8 @@ async fn the_answer_to_a_login_suffers() {
             | Trouble::Dribble
             | Trouble::Reset
             | Trouble::ShortLength
-            | Trouble::LongLength => {
+            | Trouble::LongLength
+            | Trouble::Reordered => {
                 assert!(raw.hear().await.expect("whole").holds(&[0xAD]));
             }
         }
@@ -138,6 +141,25 @@ async fn an_answer_suffers_before_within_and_at_its_end() {
             assert_ne!(heard.ok(), Some(whole.data.clone()), "{stage:?} {trouble:?}");
         }
     }
+    is_well(&doors).await;
+}
+
+#[tokio::test]
+async fn tokens_come_in_the_wrong_order() {
+    let doors = Doors::with(CLEAR).await;
+    let query = "SELECT N'first', 7 UNION ALL SELECT N'second', 8";
+    let whole = Raw::open(doors.sql).await.ask(query).await.expect("an answer");
+    let mut raw = Raw::open(doors.sql).await;
+    wire(&doors, Stage::BeforeAnswer, Trouble::Reordered, 0);
+    let wrong = raw.ask(query).await.expect("whole").data;
+    assert_eq!(wrong[0], 0xFD, "DONE comes first");
+    assert_eq!(wrong[13..], whole.data[..whole.data.len() - 13]);
+    let error = doors.world.with(|world| {
+        let (instance, stage) = (SQL.to_owned(), Stage::Prelogin);
+        let trouble = Trouble::Reordered;
+        world.fault(Fault::Wire { instance, stage, trouble, ms: None, times: 1 })
+    });
+    assert!(error.is_err(), "PRELOGIN has no tokens");
     is_well(&doors).await;
 }
 

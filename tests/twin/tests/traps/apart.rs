@@ -329,12 +329,43 @@ fn a_new_certificate_that_nobody_has_brought_over_keeps_the_two_apart() {
     site.network(true);
     site.wait(120);
     assert_eq!(site.value(SQL, connected), "DISCONNECTED");
-    let upload = AzureCommand::PutCertificate {
-        name: "Cert_new".into(),
-        blob: vec![1],
-        expiry: site.world.now() + jiff::SignedDuration::from_hours(24 * 365),
+    let certificate = |site: &Site, name: &str| {
+        let setup = site.world.instance(SQL).expect("it is there").setup();
+        setup.certificates[name].blob.clone().expect("it was made there")
     };
-    site.world.azure(&dba(), MI, upload).expect("taken");
+    let upload = |site: &mut Site, name: &str, blob: Vec<u8>| {
+        let expiry = site.world.now() + jiff::SignedDuration::from_hours(24 * 365);
+        let upload = AzureCommand::PutCertificate { name: name.into(), blob, expiry };
+        site.world.azure(&dba(), MI, upload).expect("taken");
+        site.wait(120);
+    };
+    let old = certificate(&site, "Cert_SQL01_endpoint");
+    upload(&mut site, "Cert_old", old);
+    assert_eq!(site.value(SQL, connected), "DISCONNECTED", "another one does not count");
+    let new = certificate(&site, "Cert_new");
+    let digits: String = new.iter().map(|byte| format!("{byte:02X}")).collect();
+    let same = format!("SELECT IIF(CERTENCODED(CERT_ID(N'Cert_new')) = 0x{digits}, 'same', 'no')");
+    assert_eq!(site.value(SQL, &same), "same", "an administrator reads it there");
+    upload(&mut site, "Cert_new", new);
+    assert_eq!(site.value(SQL, connected), "CONNECTED");
+}
+
+#[test]
+fn a_broken_chain_of_trust_keeps_a_link_from_coming_back_until_the_roots_are_there() {
+    let mut site = Site::new();
+    site.sql(SQL, "DROP CERTIFICATE [DigiCertPKI]").expect("dropped");
+    site.network(false);
+    site.wait(60);
+    site.network(true);
     site.wait(120);
+    let connected = "SELECT MAX(connected_state_desc) FROM sys.dm_hadr_availability_replica_states";
+    assert_eq!(site.value(SQL, connected), "DISCONNECTED");
+    site.sql(SQL, "CREATE CERTIFICATE [DigiCertPKI] FROM BINARY = 0x308201").expect("made");
+    site.wait(60);
+    assert_eq!(site.value(SQL, connected), "DISCONNECTED", "it is no issuer yet");
+    let id = site.value(SQL, "SELECT CERT_ID('DigiCertPKI')");
+    let issues = format!("EXEC sp_certificate_add_issuer {id}, N'*.database.windows.net'");
+    site.sql(SQL, &issues).expect("taken");
+    site.wait(60);
     assert_eq!(site.value(SQL, connected), "CONNECTED");
 }

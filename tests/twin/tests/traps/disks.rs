@@ -96,3 +96,21 @@ fn every_reason_of_a_suspension_is_told_and_ends_by_resume() {
     let error = site.world.fault(unknown).expect_err("no such").to_string();
     assert_eq!(error, "there is no linked database named \"Stock\"; there is Sales");
 }
+
+#[test]
+fn a_secondary_without_room_for_its_log_takes_no_more_of_it_until_it_is_resumed() {
+    let mut site = Site::with(|spec| {
+        let log = &mut spec.links[0].log;
+        (log.file_mb, log.max_mb, log.growth_mb, log.redo_kb_s) = (64, 64, 0, 20);
+        spec.instances[0].jobs = None;
+        spec.workloads[0].bytes = 60_000;
+        spec.workloads[0].commits_per_s = 20.0;
+    });
+    site.wait(40);
+    assert_eq!(reason(&mut site, MI), "NULL", "there is room for half a minute and more");
+    site.wait(120);
+    assert_eq!(reason(&mut site, MI), "SUSPEND_FROM_APPLY", "redo that is far behind keeps it");
+    let kept = "SELECT log_reuse_wait_desc FROM sys.databases WHERE name = 'Sales'";
+    assert_eq!(site.value(SQL, kept), "AVAILABILITY_REPLICA");
+    assert_eq!(site.world.commit(SQL, "Sales", 60_000).expect_err("full").number, 9_002);
+}

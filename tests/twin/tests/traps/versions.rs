@@ -2,9 +2,12 @@
 //! what they say of themselves.
 
 use jiff::Timestamp;
-use twin::world::{Edition, InstanceSpec, LinkSpec, Side, Tier, UpdatePolicy, World, WorldSpec};
+use twin::world::{
+    AzureCommand, Edition, InstanceChange, InstanceSpec, LinkSpec, Side, Tier, UpdatePolicy, World,
+    WorldSpec,
+};
 
-use crate::site::{SQL, Site};
+use crate::site::{MI, SQL, Site, alter, dba};
 
 fn refused(change: impl FnOnce(&mut WorldSpec)) -> String {
     let mut spec = WorldSpec::default();
@@ -112,4 +115,20 @@ fn an_unknown_release_is_refused_and_an_unknown_update_says_nothing_of_itself() 
     ] {
         assert_eq!(Site::of_build(build).value(SQL, level), update, "{build}");
     }
+}
+
+#[test]
+fn a_policy_that_moves_forward_under_a_primary_leaves_no_way_back() {
+    let mut site = Site::new();
+    site.sql(SQL, &alter("FAILOVER")).expect("taken");
+    site.wait(300);
+    let policy = Some(UpdatePolicy::AlwaysUpToDate);
+    let change = InstanceChange { policy, ..InstanceChange::default() };
+    site.world.azure(&dba(), MI, AzureCommand::UpdateInstance(change)).expect("taken");
+    site.wait(300);
+    let connected = "SELECT MAX(connected_state_desc) FROM sys.dm_hadr_availability_replica_states";
+    assert_eq!(site.value(SQL, connected), "DISCONNECTED");
+    let read = site.world.arm_link(MI, "LinkSales").expect("the link").databases;
+    assert_eq!(read[0].error, Some(41_984));
+    assert_eq!(site.roles(), ("SECONDARY".into(), "PRIMARY".into()));
 }

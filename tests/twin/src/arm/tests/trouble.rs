@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::world::Party;
+use crate::world::{AnswerTrouble, JobStatus, Party, PollTrouble};
 
 #[tokio::test]
 async fn api_versions_are_checked() {
@@ -152,4 +152,81 @@ async fn endpoints_are_written_whole_and_read_back() {
     assert_eq!(read.arm.base_url, rig.twin.endpoints.arm.base_url);
     assert!(!file.with_extension("writing").exists());
     rig.twin.shutdown().await;
+}
+
+#[tokio::test]
+async fn polls_are_answered_wrongly_and_the_operation_goes_on() {
+    let rig = Rig::start().await;
+    let answer = rig.ask(Method::DELETE, &rig.link_path(), None).await;
+    let (poll, result) = (header(&answer, "azure-asyncoperation"), header(&answer, "location"));
+    for (trouble, status, code) in [
+        (PollTrouble::NotFound, 404, "OperationIdNotFound"),
+        (PollTrouble::Conflict, 409, "ConflictingServerOperation"),
+        (PollTrouble::TooManyRequests, 429, "SubscriptionTooManyRequests"),
+        (PollTrouble::ServerError, 500, "GatewayInternalServerError"),
+        (PollTrouble::Unavailable, 503, "ServiceUnavailable"),
+    ] {
+        rig.fault(Fault::ArmPoll { trouble, times: 2 });
+        for url in [&poll, &result] {
+            let told = error(rig.get_url(url).await).await;
+            assert_eq!((told.0, told.1.as_str()), (status, code));
+        }
+    }
+    rig.fault(Fault::ArmPoll { trouble: PollTrouble::UnknownWord, times: 1 });
+    let told = body(rig.get_url(&poll).await).await;
+    let known = ["InProgress", "Succeeded", "Failed", "Canceled"];
+    assert!(!known.contains(&told["status"].as_str().expect("a word")), "{told}");
+    assert_eq!(rig.settle(&poll).await["status"], "Succeeded");
+}
+
+#[tokio::test]
+async fn what_was_taken_is_answered_wrongly() {
+    let rig = Rig::start().await;
+    let patch = json!({ "properties": { "replicationMode": "Sync" } });
+    let ask = async |trouble| {
+        rig.fault(Fault::ArmAnswer { trouble, times: 1 });
+        rig.ask(Method::PATCH, &rig.link_path(), Some(patch.clone())).await
+    };
+    let settled = async || {
+        let busy = |world: &mut crate::world::World| {
+            let busy = world.azure_jobs("mi-dr").any(|job| job.status == JobStatus::InProgress);
+            (!busy).then_some(())
+        };
+        let ended = rig.twin.world.until(Duration::from_secs(20), busy).await;
+        assert!(ended.is_some(), "it was taken, and ends");
+    };
+    let (url, other) = ("azure-asyncoperation", "location");
+    for (trouble, urls, retry) in [
+        (AnswerTrouble::NoUrls, [false, false], Some("1")),
+        (AnswerTrouble::LocationOnly, [false, true], Some("1")),
+        (AnswerTrouble::NoRetryAfter, [true, true], None),
+        (AnswerTrouble::RetryAfterZero, [true, true], Some("0")),
+    ] {
+        let answer = ask(trouble).await;
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        let there = [url, other].map(|name| answer.headers().contains_key(name));
+        let after = answer.headers().get("retry-after").map(|it| it.to_str().expect("text"));
+        assert_eq!((there, after), (urls, retry), "{trouble:?}");
+        settled().await;
+    }
+    let answer = ask(AnswerTrouble::OtherHost).await;
+    for name in [url, other] {
+        let led = header(&answer, name);
+        assert!(led.starts_with("https://management.azure.com.example.invalid/"), "{led}");
+    }
+    settled().await;
+    for (trouble, status) in [
+        (AnswerTrouble::TooManyRequests, 429),
+        (AnswerTrouble::ServerError, 500),
+        (AnswerTrouble::Unavailable, 503),
+    ] {
+        let before = rig.twin.world.with(|world| world.azure_jobs("mi-dr").count());
+        assert_eq!(ask(trouble).await.status(), status);
+        let after = rig.twin.world.with(|world| world.azure_jobs("mi-dr").count());
+        assert_eq!(after, before + 1, "the deed is under way though");
+        settled().await;
+    }
+    assert_eq!(rig.fail_over("ForcedAllowDataLoss").await.status(), StatusCode::ACCEPTED);
+    rig.fault(Fault::ArmAnswer { trouble: AnswerTrouble::Unavailable, times: 1 });
+    assert_eq!(rig.fail_over("ForcedAllowDataLoss").await.status(), 409, "one runs: none is taken");
 }

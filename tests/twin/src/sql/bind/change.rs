@@ -38,6 +38,7 @@ impl Modification {
     pub(crate) fn bind(env: &Env<'_>, modify: &Modify) -> Result<Modification> {
         let mut binder = Binder::new(env);
         binder.numbered = true;
+        binder.define(modify.with.as_ref());
         let (source, found) = if modify.from.is_empty() {
             binder.one_table(&modify.target)?
         } else {

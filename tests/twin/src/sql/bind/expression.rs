@@ -83,6 +83,11 @@ impl Binder<'_> {
 
     fn identifier(&mut self, ident: &ast::Ident) -> Result<Scalar> {
         let name = ident.value.as_str();
+        if ident.quote_style.is_none()
+            && let Some(function) = functions::find_word(name)
+        {
+            return functions::call(name, function, Vec::new());
+        }
         if ident.quote_style.is_some() || !name.starts_with('@') {
             return self.column(std::slice::from_ref(ident));
         }
@@ -205,8 +210,23 @@ impl Binder<'_> {
                 let results = vec![self.scalar(yes)?, self.scalar(no)?];
                 self.iif(condition, results)?
             }
+            ("CHOOSE", [place, list @ ..]) if !list.is_empty() => self.choose(place, list)?,
             _ => return Ok(None),
         }))
+    }
+
+    /// The one of that number; NULL if there are not so many.
+    fn choose(&mut self, place: &ast::Expr, list: &[&ast::Expr]) -> Result<Scalar> {
+        let place = converted(self.scalar(place)?, Type::Int)?;
+        let list = list.iter().map(|expr| self.scalar(expr)).collect::<Result<Vec<_>>>()?;
+        let (ty, list) = unified(list)?;
+        let mut branches = Vec::new();
+        for (number, item) in (1_i64..).zip(list) {
+            let number = Scalar::literal(Type::Int, Value::Int(number));
+            let meant = super::predicate::compare(Comparison::Equal, place.clone(), number)?;
+            branches.push((meant, item));
+        }
+        Ok(Scalar { ty, nullable: true, node: Node::Case { branches, otherwise: None } })
     }
 
     fn iif(&mut self, condition: Predicate, results: Vec<Scalar>) -> Result<Scalar> {

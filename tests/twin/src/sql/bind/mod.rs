@@ -8,6 +8,7 @@ mod list;
 mod operator;
 mod predicate;
 mod query;
+mod recursive;
 mod source;
 mod window;
 
@@ -27,6 +28,8 @@ pub(crate) use change::{Columns, Modification};
 
 /// Expressions within expressions; a chain of operators counts each of its links.
 const MAX_DEPTH: usize = 600;
+/// MAXRECURSION, where it is not said.
+const MOST_ROUNDS: u32 = 100;
 
 /// Binds a query.
 pub(crate) fn query(env: &Env<'_>, query: &ast::Query) -> Result<Query> {
@@ -77,6 +80,11 @@ struct Binder<'a> {
     numbered: bool,
     scopes: Vec<Scope>,
     ctes: Vec<Cte>,
+    /// How many recursive expressions have been bound, and how often they refer to themselves.
+    recursions: usize,
+    self_references: usize,
+    /// MAXRECURSION; no limit if it is 0.
+    most_rounds: u32,
     depth: usize,
 }
 
@@ -118,6 +126,15 @@ struct Cte {
     query: ast::Query,
     /// How many CTEs it sees itself.
     sees: usize,
+    /// Set while the recursive part of it is bound.
+    working: Option<Working>,
+}
+
+/// The rows of a recursive expression's last round.
+#[derive(Clone)]
+struct Working {
+    id: usize,
+    columns: Vec<Column>,
 }
 
 impl<'a> Binder<'a> {
@@ -128,6 +145,9 @@ impl<'a> Binder<'a> {
             numbered: false,
             scopes: Vec::new(),
             ctes: Vec::new(),
+            recursions: 0,
+            self_references: 0,
+            most_rounds: MOST_ROUNDS,
             depth: 0,
         }
     }

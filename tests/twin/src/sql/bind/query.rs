@@ -6,6 +6,7 @@ use super::super::error::{Error, Result, syntax_near_keyword};
 use super::super::ir::{
     Body, Column, Combine, Group, OrderKey, Predicate, Query, Scalar, Select, Top,
 };
+use super::super::parse::MOST_ROUNDS;
 use super::super::types::Type;
 use super::list::Items;
 use super::{Binder, Cte, Place, Scope, converted, refused};
@@ -20,15 +21,22 @@ impl Binder<'_> {
         })
     }
 
+    /// Common table expressions, by name from here on.
+    pub(super) fn define(&mut self, with: Option<&ast::With>) {
+        for cte in with.iter().flat_map(|with| &with.cte_tables) {
+            let columns = cte.alias.columns.iter().map(|c| c.name.value.clone()).collect();
+            let sees = self.ctes.len();
+            let name = cte.alias.name.value.clone();
+            let query = (*cte.query).clone();
+            self.ctes.push(Cte { name, columns, query, sees, working: None });
+        }
+    }
+
     fn with_ctes(&mut self, query: &ast::Query, place: Place) -> Result<Query> {
         refuse_foreign(query)?;
-        if let Some(with) = &query.with {
-            for cte in &with.cte_tables {
-                let columns = cte.alias.columns.iter().map(|c| c.name.value.clone()).collect();
-                let sees = self.ctes.len();
-                let name = cte.alias.name.value.clone();
-                self.ctes.push(Cte { name, columns, query: (*cte.query).clone(), sees });
-            }
+        self.define(query.with.as_ref());
+        for setting in query.settings.iter().flatten() {
+            self.most_rounds = setting.value.to_string().parse().unwrap_or(self.most_rounds);
         }
         let order: &[ast::OrderByExpr] = match &query.order_by {
             None => &[],
@@ -66,7 +74,7 @@ impl Binder<'_> {
         Ok(bound)
     }
 
-    fn body(
+    pub(super) fn body(
         &mut self,
         body: &ast::SetExpr,
         order: &[ast::OrderByExpr],
@@ -359,7 +367,8 @@ fn refuse_foreign(query: &ast::Query) -> Result<()> {
     if !query.locks.is_empty() {
         return Err(syntax_near_keyword("FOR"));
     }
-    if query.settings.is_some() || query.format_clause.is_some() {
+    let foreign = |setting: &ast::Setting| setting.key.value != MOST_ROUNDS;
+    if query.settings.iter().flatten().any(foreign) || query.format_clause.is_some() {
         return Err(super::super::error::syntax_near("SETTINGS"));
     }
     if !query.pipe_operators.is_empty() {

@@ -6,7 +6,8 @@ use super::super::error::{Error, Result, invalid_object, syntax_near_keyword};
 use super::super::ir::{Column, JoinKind, Query, Source, TableSource};
 use super::super::session::{Permission, Session};
 use super::super::views;
-use super::{Binder, Place, Scope, Table, name_parts, refused};
+use super::recursive::references;
+use super::{Binder, Place, Scope, Table, Working, name_parts, refused};
 
 impl Binder<'_> {
     /// Binds a FROM clause.
@@ -185,13 +186,27 @@ impl Binder<'_> {
         alias: Option<&ast::TableAlias>,
     ) -> Result<(Source, Vec<Table>)> {
         let cte = self.ctes[at].clone();
+        let name = alias.map_or(&cte.name, |alias| &alias.name.value);
+        if let Some(Working { id, columns }) = cte.working {
+            self.self_references += 1;
+            let width = columns.len();
+            let (name, qualified) = (name.clone(), Vec::new());
+            let table = Table { name, qualified, columns, offset: 0 };
+            return Ok((Source::Working { id, width }, vec![table]));
+        }
         let later = self.ctes.split_off(cte.sees);
         let scopes = std::mem::take(&mut self.scopes);
-        let query = self.query(&cte.query, Place::Derived);
+        let visible = self.ctes.len();
+        let made = if references(&cte.query.body, &cte.name) > 0 {
+            self.recursive(&cte, name)
+        } else {
+            let query = self.query(&cte.query, Place::Derived);
+            query.and_then(|query| derived(query, name, cte.columns.clone()))
+        };
         self.scopes = scopes;
+        self.ctes.truncate(visible);
         self.ctes.extend(later);
-        let name = alias.map_or(&cte.name, |alias| &alias.name.value);
-        derived(query?, name, cte.columns)
+        made
     }
 }
 
@@ -218,7 +233,11 @@ pub(super) fn columns_of(table: &crate::tables::Table) -> Vec<Column> {
 }
 
 /// A query as a table; `names` replace the names of its columns if there are any.
-fn derived(mut query: Query, table: &str, names: Vec<String>) -> Result<(Source, Vec<Table>)> {
+pub(super) fn derived(
+    mut query: Query,
+    table: &str,
+    names: Vec<String>,
+) -> Result<(Source, Vec<Table>)> {
     if !names.is_empty() {
         if names.len() != query.columns.len() {
             let more = if names.len() < query.columns.len() { "more" } else { "fewer" };

@@ -2,6 +2,7 @@
 
 use super::super::decimal::Numeric;
 use super::super::error::{Result, divide_by_zero, overflow_converting};
+use super::super::functions::may_grow_to;
 use super::super::ir::Arithmetic;
 use super::super::moment;
 use super::super::types::Type;
@@ -27,8 +28,14 @@ pub(super) fn apply(operator: Arithmetic, ty: Type, left: &Value, right: &Value)
             }
             Ok(Value::Moment(moment::round_to_datetime(sum)))
         }
-        (Value::Text(a), Value::Text(b)) => Ok(Value::Text(format!("{a}{b}"))),
-        (Value::Bytes(a), Value::Bytes(b)) => Ok(Value::Bytes([a.as_slice(), b].concat())),
+        (Value::Text(a), Value::Text(b)) => {
+            may_grow_to(a.len() + b.len())?;
+            Ok(Value::Text(format!("{a}{b}")))
+        }
+        (Value::Bytes(a), Value::Bytes(b)) => {
+            may_grow_to(a.len() + b.len())?;
+            Ok(Value::Bytes([a.as_slice(), b].concat()))
+        }
         _ => Err(overflow_converting(ty.name())),
     }
 }

@@ -23,6 +23,8 @@ use super::views::Row;
 pub(crate) struct Evaluator<'e> {
     env: &'e Env<'e>,
     frames: Vec<Frame>,
+    /// The rows that recursive expressions are at, each with its number.
+    working: Vec<(usize, Row)>,
 }
 
 /// The row that a query level is at.
@@ -36,7 +38,7 @@ struct Frame {
 
 impl<'e> Evaluator<'e> {
     pub(crate) fn new(env: &'e Env<'e>) -> Evaluator<'e> {
-        Evaluator { env, frames: Vec::new() }
+        Evaluator { env, frames: Vec::new(), working: Vec::new() }
     }
 
     /// All rows of a query.

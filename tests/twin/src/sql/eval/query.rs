@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use super::super::convert::convert;
 use super::super::error::{Error, Result};
 use super::super::ir::{
-    Body, Combine, JoinKind, OrderKey, Predicate, Query, Scalar, Select, Source, TableSource, Top,
+    Body, Combine, JoinKind, OrderKey, Predicate, Query, Recursive, Scalar, Select, Source,
+    TableSource, Top,
 };
 use super::super::value::{Value, order, same};
 use super::super::views::{self, Row};
@@ -167,6 +168,10 @@ fn source(evaluator: &mut Evaluator<'_>, from: &Source) -> Result<Vec<Row>> {
         Source::Table(from) => table_rows(evaluator, from)?,
         // A derived table sees no row beside it, but stands on a level of its own; see APPLY.
         Source::Derived(query) => evaluator.within(Frame::of(Row::new()), |e| e.rows(query))?,
+        Source::Recursive(common) => {
+            evaluator.within(Frame::of(Row::new()), |e| rounds(e, common))?
+        }
+        Source::Working { id, .. } => working(evaluator, *id),
         Source::Join { kind, left, right, on } => {
             let on = on.as_deref();
             let lefts = source(evaluator, left)?;
@@ -226,6 +231,50 @@ fn source(evaluator: &mut Evaluator<'_>, from: &Source) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// A recursive expression: each row goes through the recursive part by itself, the newest first, as
+/// the server's own stack has it.
+fn rounds(evaluator: &mut Evaluator<'_>, recursive: &Recursive) -> Result<Vec<Row>> {
+    let mut all = evaluator.rows(&recursive.anchor)?;
+    let mut stack: Vec<(u32, Row)> = all.iter().map(|row| (0, row.clone())).collect();
+    while let Some((round, row)) = stack.pop() {
+        evaluator.working.push((recursive.id, row));
+        let made = recursive.steps.iter().map(|step| evaluator.rows(step));
+        let made = made.collect::<Result<Vec<_>>>();
+        evaluator.working.pop();
+        for row in made?.into_iter().flatten() {
+            if recursive.most > 0 && round >= recursive.most {
+                let most = recursive.most;
+                let text = format!(
+                    "The statement terminated. The maximum recursion {most} has been exhausted \
+                     before statement completion."
+                );
+                return Err(Error::new(530, 16, text));
+            }
+            // Each round keeps all that was made before it.
+            evaluator.env.spend(work(2, row.len()).saturating_add(weight(&row)))?;
+            all.push(row.clone());
+            stack.push((round + 1, row));
+        }
+    }
+    Ok(all)
+}
+
+/// What a row takes beside its values, in steps: some hundred MB are the most for one statement.
+fn weight(row: &Row) -> u64 {
+    let bytes = row.iter().map(|value| match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    });
+    u64::try_from(bytes.sum::<usize>() / 64).unwrap_or(u64::MAX)
+}
+
+/// The row that a recursive expression is at.
+fn working(evaluator: &Evaluator<'_>, id: usize) -> Vec<Row> {
+    let found = evaluator.working.iter().rev().find(|(known, _)| *known == id);
+    found.map(|(_, row)| row.clone()).into_iter().collect()
+}
+
 /// The rows of a user table, with their numbers if they are asked for.
 fn table_rows(evaluator: &mut Evaluator<'_>, from: &TableSource) -> Result<Vec<Row>> {
     let TableSource { table, numbered } = from;
@@ -244,9 +293,12 @@ fn table_rows(evaluator: &mut Evaluator<'_>, from: &TableSource) -> Result<Vec<R
 fn applied(evaluator: &mut Evaluator<'_>, row: &Row, right: &Source) -> Result<Vec<Row>> {
     match right {
         Source::Derived(query) => evaluator.within(Frame::of(row.clone()), |e| e.rows(query)),
-        Source::One | Source::View(..) | Source::Table(_) | Source::Join { .. } => {
-            source(evaluator, right)
-        }
+        Source::One
+        | Source::View(..)
+        | Source::Table(_)
+        | Source::Recursive(_)
+        | Source::Working { .. }
+        | Source::Join { .. } => source(evaluator, right),
     }
 }
 

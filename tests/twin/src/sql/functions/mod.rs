@@ -12,6 +12,7 @@ use super::value::Value;
 
 pub(crate) use dates::{DatePart, zone_names};
 pub(crate) use signature::call;
+pub(in crate::sql) use text::may_grow_to;
 
 /// A part of a caught error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) enum Function {
     ConnectionProperty,
     DbId,
     DbName,
+    CertId,
+    CertEncoded,
     HasPermsByName,
     SuserSname,
     UserId,
@@ -57,6 +60,11 @@ pub(crate) enum Function {
     XactState,
     Identity,
     LockTimeout,
+    UserName,
+    Language,
+    Options,
+    /// What is the same everywhere, with its type.
+    Fixed(Type, u32),
     /// What CATCH has caught: its number, severity, state, line, text, and no procedure.
     Caught(Part),
     // Of time.
@@ -121,6 +129,7 @@ pub(crate) fn find(name: &str) -> Option<(Function, usize, usize)> {
         "SUSER_SNAME" | "SUSER_NAME" => (Function::SuserSname, 0, 1),
         "ORIGINAL_LOGIN" | "SYSTEM_USER" => (Function::SuserSname, 0, 0),
         "USER_ID" | "DATABASE_PRINCIPAL_ID" => (Function::UserId, 0, 1),
+        "USER_NAME" => (Function::UserName, 0, 0),
         "IS_SRVROLEMEMBER" => (Function::IsSrvRoleMember, 1, 2),
         "FN_HADR_IS_PRIMARY_REPLICA" => (Function::HadrIsPrimaryReplica, 1, 1),
         "FN_HADR_BACKUP_IS_PREFERRED_REPLICA" => (Function::HadrBackupIsPreferredReplica, 1, 1),
@@ -176,6 +185,14 @@ pub(crate) fn find(name: &str) -> Option<(Function, usize, usize)> {
         "ROUND" => (Function::Round, 2, 2),
         "SIGN" => (Function::Sign, 1, 1),
         "SQL_VARIANT_PROPERTY" => (Function::SqlVariantProperty, 2, 2),
+        other => return of_certificates(other),
+    })
+}
+
+fn of_certificates(name: &str) -> Option<(Function, usize, usize)> {
+    Some(match name {
+        "CERT_ID" => (Function::CertId, 1, 1),
+        "CERTENCODED" => (Function::CertEncoded, 1, 1),
         _ => return None,
     })
 }
@@ -192,7 +209,22 @@ pub(crate) fn find_global(name: &str) -> Option<Function> {
         "@@SERVICENAME" => Function::ServiceName,
         "@@IDENTITY" => Function::Identity,
         "@@LOCK_TIMEOUT" => Function::LockTimeout,
+        "@@LANGUAGE" => Function::Language,
+        "@@OPTIONS" => Function::Options,
+        "@@LANGID" => Function::Fixed(Type::SmallInt, 0),
+        "@@DATEFIRST" => Function::Fixed(Type::TinyInt, 7),
+        "@@MAX_PRECISION" => Function::Fixed(Type::TinyInt, 38),
+        "@@TEXTSIZE" => Function::Fixed(Type::Int, 2_147_483_647),
         "@@MICROSOFTVERSION" => Function::MicrosoftVersion,
+        _ => return None,
+    })
+}
+
+/// Reserved words that are functions without parentheses.
+pub(crate) fn find_word(name: &str) -> Option<Function> {
+    Some(match name.to_ascii_uppercase().as_str() {
+        "SYSTEM_USER" => Function::SuserSname,
+        "CURRENT_USER" | "SESSION_USER" | "USER" => Function::UserName,
         _ => return None,
     })
 }

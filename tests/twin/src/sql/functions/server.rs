@@ -3,7 +3,7 @@
 use crate::sql::convert::guid_text;
 use crate::sql::decimal::Numeric;
 use crate::sql::env::{Env, version_of};
-use crate::sql::session::Permission;
+use crate::sql::session::{Permission, Session};
 use crate::sql::types::{Length, SYSNAME, Type};
 use crate::sql::value::Value;
 use crate::sql::{moment, views};
@@ -34,6 +34,12 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
                 found.map(|database| database.name).into()
             }
         },
+        Function::CertId => views::certificate_id(env, text(0)).unwrap_or(Value::Null),
+        Function::CertEncoded => {
+            let id = arguments.first().map_or(0, |(_, id)| as_int(id));
+            let blob = views::certificate_of(env, id).and_then(|found| found.blob.clone());
+            blob.map_or(Value::Null, Value::Bytes)
+        }
         Function::HasPermsByName => has_permission(arguments, env),
         Function::SuserSname => match arguments.first() {
             None => session.login.clone().into(),
@@ -97,6 +103,13 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
             Value::Int(n) => Value::Numeric(Numeric::new(i128::from(n), 0)),
             _ => Value::Null,
         },
+        Function::UserName => match session.may(Permission::ControlServer) {
+            true => "dbo".into(),
+            false => session.login.clone().into(),
+        },
+        Function::Language => "us_english".into(),
+        Function::Options => Value::Int(options(session)),
+        Function::Fixed(_, value) => Value::Int(i64::from(value)),
         Function::LockTimeout => Value::Int(session.lock_timeout),
         Function::Caught(part) => session.caught.last().map_or(Value::Null, |error| match part {
             Part::Number => Value::from(error.number),
@@ -120,6 +133,15 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
         }
         _ => Value::Null,
     }
+}
+
+/// `@@OPTIONS`: what each session has from its login on, and what it has set.
+fn options(session: &Session) -> i64 {
+    /// ANSI_WARNINGS, ANSI_PADDING, ANSI_NULLS, QUOTED_IDENTIFIER, ANSI_NULL_DFLT_ON and
+    /// CONCAT_NULL_YIELDS_NULL.
+    const FROM_LOGIN: i64 = 8 + 16 + 32 + 256 + 1024 + 4096;
+    let set = [(session.implicit, 2), (session.no_count, 512), (session.abort, 16_384)];
+    FROM_LOGIN + set.iter().filter(|(on, _)| *on).map(|(_, bit)| bit).sum::<i64>()
 }
 
 fn server_property(name: &str, env: &Env<'_>) -> Value {

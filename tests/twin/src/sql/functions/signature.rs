@@ -56,11 +56,16 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         Function::ServerName | Function::ObjectName | Function::Caught(Part::Procedure) => {
             (SYSNAME, true)
         }
-        Function::ServiceName => (SYSNAME, false),
+        Function::ServiceName | Function::Language => (SYSNAME, false),
+        Function::UserName => (SYSNAME, true),
+        Function::Options => (Type::Int, false),
+        Function::Fixed(ty, _) => (ty, false),
         Function::CurrentTimezone | Function::CurrentTimezoneId => {
             (Type::VarChar(Length::Of(128)), false)
         }
+        Function::CertEncoded => (Type::VarBinary(Length::Max), true),
         Function::HasPermsByName
+        | Function::CertId
         | Function::UserId
         | Function::IsSrvRoleMember
         | Function::ObjectId
@@ -179,6 +184,7 @@ fn parameters(function: Function) -> Vec<Parameter> {
         | Function::ConnectionProperty
         | Function::DbId
         | Function::HasPermsByName
+        | Function::CertId
         | Function::UserId
         | Function::IsSrvRoleMember
         | Function::HadrIsPrimaryReplica
@@ -193,7 +199,7 @@ fn parameters(function: Function) -> Vec<Parameter> {
         | Function::Replace
         | Function::Concat
         | Function::QuoteName => vec![TEXT],
-        Function::DbName => vec![INT],
+        Function::DbName | Function::CertEncoded | Function::DateFromParts => vec![INT],
         Function::SuserSname => vec![Parameter::As(Type::VarBinary(Length::Of(85)))],
         Function::Left | Function::Right => vec![TEXT, INT],
         Function::Substring => vec![TEXT, INT, INT],
@@ -202,7 +208,6 @@ fn parameters(function: Function) -> Vec<Parameter> {
         Function::DateAdd(_) => vec![INT, Parameter::Moment(Type::DateTime)],
         Function::AtTimeZone => vec![MOMENT, TEXT],
         Function::ObjectName | Function::Space | Function::Char | Function::NChar => vec![INT],
-        Function::DateFromParts => vec![INT],
         Function::Stuff => vec![TEXT, INT, INT, TEXT],
         Function::Replicate => vec![TEXT, INT],
         Function::Reverse | Function::ConcatWs | Function::Ascii | Function::Unicode => vec![TEXT],
@@ -211,32 +216,11 @@ fn parameters(function: Function) -> Vec<Parameter> {
         Function::IsNumeric => vec![Parameter::Any],
         Function::Round => vec![Parameter::Number, INT],
         Function::SqlVariantProperty => vec![Parameter::Any, TEXT],
-        Function::CurrentTimezone
-        | Function::CurrentTimezoneId
-        | Function::HostName
-        | Function::AppName
-        | Function::NewId
-        | Function::Spid
-        | Function::ServerName
-        | Function::Version
-        | Function::TranCount
-        | Function::RowCount
-        | Function::Error
-        | Function::ServiceName
-        | Function::MicrosoftVersion
-        | Function::XactState
-        | Function::Identity
-        | Function::LockTimeout
-        | Function::Caught(_)
-        | Function::GetDate
-        | Function::GetUtcDate
-        | Function::SysDateTime
-        | Function::SysUtcDateTime
-        | Function::SysDateTimeOffset
-        | Function::DataLength => vec![Parameter::Any],
         Function::Abs | Function::Floor | Function::Ceiling | Function::Sign => {
             vec![Parameter::Number]
         }
+        // They take nothing, or anything.
+        _ => vec![Parameter::Any],
     }
 }
 

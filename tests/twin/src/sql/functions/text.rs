@@ -10,6 +10,19 @@ use super::{Function, as_int, as_text};
 /// What a text of `(max)` may grow to here, in bytes.
 const LONGEST: usize = 16 << 20;
 
+/// Whether a value may be so many bytes long: what doubles itself must not take all memory.
+///
+/// # Errors
+///
+/// 7119, which the server raises at 2 GiB.
+pub(in crate::sql) fn may_grow_to(bytes: usize) -> Result<()> {
+    if bytes <= LONGEST {
+        return Ok(());
+    }
+    let text = "Attempting to grow LOB beyond maximum allowed size of 2147483647 bytes.";
+    Err(Error::new(7119, 16, text))
+}
+
 pub(super) fn evaluate(function: Function, ty: Type, arguments: &[(Type, Value)]) -> Result<Value> {
     const NULL: (Type, Value) = (Type::Int, Value::Null);
     let argument = |n: usize| arguments.get(n).unwrap_or(&NULL);
@@ -52,9 +65,10 @@ pub(super) fn evaluate(function: Function, ty: Type, arguments: &[(Type, Value)]
             Value::Int(char_index(text(), as_text(&argument(1).1), start))
         }
         Function::Replace => {
-            Value::Text(replace(text(), as_text(&argument(1).1), as_text(&argument(2).1)))
+            Value::Text(replace(text(), as_text(&argument(1).1), as_text(&argument(2).1))?)
         }
         Function::Concat => {
+            may_grow_to(arguments.iter().map(|(_, value)| as_text(value).len()).sum())?;
             Value::Text(arguments.iter().map(|(_, value)| as_text(value)).collect())
         }
         Function::QuoteName => quote_name(text(), arguments.get(1).map(|a| as_text(&a.1))),
@@ -67,7 +81,13 @@ pub(super) fn evaluate(function: Function, ty: Type, arguments: &[(Type, Value)]
                 Value::Null
             }
         }
-        _ => made_of(function, arguments),
+        _ => {
+            if function == Function::ConcatWs {
+                let long = |(_, value): &(Type, Value)| as_text(value).len() + text().len();
+                may_grow_to(arguments.iter().map(long).sum())?;
+            }
+            made_of(function, arguments)
+        }
     })
 }
 
@@ -209,10 +229,10 @@ fn char_index(wanted: &str, text: &str, start: usize) -> i64 {
     found.map_or(0, |at| i64::try_from(at + start + 1).unwrap_or(0))
 }
 
-fn replace(text: &str, wanted: &str, by: &str) -> String {
+fn replace(text: &str, wanted: &str, by: &str) -> Result<String> {
     let length = wanted.chars().count();
     if length == 0 {
-        return text.to_owned();
+        return Ok(text.to_owned());
     }
     let mut rest = text;
     let mut result = String::new();
@@ -226,8 +246,9 @@ fn replace(text: &str, wanted: &str, by: &str) -> String {
             result.push(next);
             rest = &rest[next.len_utf8()..];
         }
+        may_grow_to(result.len())?;
     }
-    result
+    Ok(result)
 }
 
 fn quote_name(text: &str, quote: Option<&str>) -> Value {

@@ -164,6 +164,13 @@ impl Reader<'_> {
         let option = self.name()?.to_ascii_uppercase();
         match option.as_str() {
             "COPY_ONLY" => statement.copy_only = true,
+            // The same as COPY_ONLY with CONTINUE_AFTER_ERROR.
+            "NO_TRUNCATE" if statement.log => statement.copy_only = true,
+            "NO_TRUNCATE" => {
+                let text = "One or more of the options (no_truncate) are not supported for this \
+                            statement. Review the documentation for supported options.";
+                return Err(Error::new(3032, 16, text).at_line(line));
+            }
             "CHECKSUM" => statement.checksums = true,
             "COMPRESSION" => statement.compressed = true,
             "INIT" | "FORMAT" => statement.overwrite = true,

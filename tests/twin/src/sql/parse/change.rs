@@ -27,8 +27,7 @@ impl Reader<'_> {
         } else if self.word("VALUES") {
             InsertSource::Values(self.values()?)
         } else {
-            let parsed = self.parser.parse_query();
-            InsertSource::Query(self.known(parsed)?)
+            InsertSource::Query(self.query()?)
         };
         Ok(Kind::Insert(Box::new(Insert { target, columns, output, source })))
     }
@@ -47,8 +46,9 @@ impl Reader<'_> {
         }
         let output = self.output()?;
         let (from, filter) = self.sources()?;
+        self.hints()?;
         let set = Some(set);
-        Ok(Kind::Modify(Box::new(Modify { target, top, set, output, from, filter })))
+        Ok(Kind::Modify(Box::new(Modify { with: None, target, top, set, output, from, filter })))
     }
 
     pub(super) fn delete(&mut self) -> Result<Kind> {
@@ -58,7 +58,9 @@ impl Reader<'_> {
         let target = self.target()?;
         let output = self.output()?;
         let (from, filter) = self.sources()?;
-        Ok(Kind::Modify(Box::new(Modify { target, top, set: None, output, from, filter })))
+        self.hints()?;
+        let set = None;
+        Ok(Kind::Modify(Box::new(Modify { with: None, target, top, set, output, from, filter })))
     }
 
     /// A table's name or a table variable, with hints.

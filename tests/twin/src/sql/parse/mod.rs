@@ -7,6 +7,7 @@ mod backup;
 mod change;
 mod flow;
 mod groups;
+mod query;
 mod setup;
 mod statement;
 mod table;
@@ -22,6 +23,7 @@ use super::statement::Statement;
 use super::types::{Type, parse_type};
 use token::tokenize;
 
+pub(crate) use query::MOST_ROUNDS;
 pub(crate) use token::is_reserved;
 
 /// Blocks within blocks.

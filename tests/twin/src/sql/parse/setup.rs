@@ -126,10 +126,13 @@ fn create(items: &[Item]) -> Option<Vec<Change>> {
     let name = |place: usize| items.get(place).map(|item| item.text.clone());
     Some(vec![match word(items, 1).as_str() {
         "MASTER" => Change::MasterKey(true),
-        "CERTIFICATE"
-            if find(items, "BINARY").is_some()
-                || (find(items, "FILE").is_some() && find(items, "PRIVATE").is_none()) =>
-        {
+        "CERTIFICATE" if find(items, "BINARY").is_some() => {
+            let blob = name(find(items, "BINARY")? + 2)?;
+            let quoted = || blob.trim_start_matches(['X', 'x']).trim_matches('\'');
+            let digits = blob.strip_prefix("0x").unwrap_or_else(quoted);
+            Change::Imported { name: name(2)?, blob: digits.to_owned() }
+        }
+        "CERTIFICATE" if find(items, "FILE").is_some() && find(items, "PRIVATE").is_none() => {
             Change::Certificate { name: name(2)?, own: false, until: Until::Days(730) }
         }
         "CERTIFICATE" => {

@@ -17,10 +17,8 @@ impl Reader<'_> {
             _ => return Err(self.unexpected()),
         };
         let kind = match first.as_str() {
-            "SELECT" | "WITH" => {
-                let parsed = self.parser.parse_query();
-                Kind::Query(self.known(parsed)?)
-            }
+            "SELECT" => Kind::Query(self.query()?),
+            "WITH" => self.with()?,
             "DECLARE" => self.declare()?,
             "SET" => self.set()?,
             "USE" => {
@@ -65,6 +63,7 @@ impl Reader<'_> {
             "ALTER" => self.alter()?,
             "KILL" => self.kill()?,
             "SHUTDOWN" => self.shutdown()?,
+            "CHECKPOINT" => self.checkpoint()?,
             "BACKUP" => self.backup()?,
             "RESTORE" => self.restore()?,
             "EXEC" | "EXECUTE" => {
@@ -232,6 +231,15 @@ impl Reader<'_> {
             return Ok(Kind::AlterDatabase { name, action });
         }
         Err(self.unexpected())
+    }
+
+    fn checkpoint(&mut self) -> Result<Kind> {
+        self.parser.next_token();
+        // How many seconds it may take.
+        if matches!(self.parser.peek_token_ref().token, Token::Number(..)) {
+            self.whole_number()?;
+        }
+        Ok(Kind::Checkpoint)
     }
 
     fn shutdown(&mut self) -> Result<Kind> {

@@ -13,7 +13,7 @@ const MAX_OPERATORS: usize = 500;
 /// Cuts a text into tokens, if it is not too long and none of them belongs to another language.
 pub(super) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>> {
     let dialect = MsSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
+    let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         let line = u32::try_from(error.location.line).unwrap_or(1);
         if error.message.contains("Unterminated") || error.message.contains("EOF") {
             let rest = text.rsplit('\'').next().unwrap_or_default();
@@ -23,6 +23,15 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>> {
             syntax_near("").at_line(line)
         }
     })?;
+    for token in &mut tokens {
+        // `sqlparser` takes it for an alias; like ORDER it cannot be one.
+        if let Token::Word(word) = &mut token.token
+            && word.quote_style.is_none()
+            && word.keyword == Keyword::OPTION
+        {
+            word.keyword = Keyword::ORDER;
+        }
+    }
     // 0x0A is Transact-SQL, X'0A' is not.
     if let Some(quoted) = tokens.iter().find(|token| is_quoted_hex(token)) {
         let line = u32::try_from(quoted.span.start.line).unwrap_or(1);

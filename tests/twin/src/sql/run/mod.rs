@@ -460,6 +460,7 @@ impl Run {
                 deeds::database(name, (command, *others, *if_exists), world, at, session)
             }
             Kind::Shutdown => deeds::shut_down(world, at, session),
+            Kind::Checkpoint => deeds::checkpoint(session),
             Kind::Restore { what, device } => {
                 self.backup = Some((backup::called(*what), None));
                 backup::restore(*what, device, world, at, session)

@@ -6,6 +6,7 @@
 use sqlparser::ast;
 
 use crate::sql::convert::text_of;
+use crate::sql::env::Place;
 use crate::sql::error::Error;
 use crate::sql::session::Session;
 use crate::sql::statement::{Argument, DatabaseAction, GroupAction, Kind};
@@ -37,8 +38,8 @@ pub(super) fn note(
     world.note_command(at, session.origin(), words, told.as_ref().map_or(Ok(()), Err));
 }
 
-/// The statement in words, without secrets; none if it only reads, or concerns tables or nobody but
-/// its session.
+/// The statement in words, without secrets; none if it only reads, or concerns nobody but its
+/// session.
 fn words(kind: &Kind, session: &Session) -> Option<String> {
     if let Kind::SetUp(set_up) = kind {
         return Some(set_up.words.clone());
@@ -58,12 +59,24 @@ fn words(kind: &Kind, session: &Session) -> Option<String> {
     if let Kind::AlterDatabase { name, action } = kind {
         return Some(of_database(name.clone(), *action).words().0);
     }
+    if let Some(words) = of_table(kind, session) {
+        return Some(words);
+    }
     if let Kind::Execute { name, arguments } = kind {
         return of_procedure(name, arguments, session);
     }
     // What they are about is only known once their variables are.
     let early = matches!(kind, Kind::Backup(_) | Kind::RestoreDatabase(_) | Kind::Shutdown);
     early.then(|| kind.command().to_owned())
+}
+
+/// A statement that changes a user table or what is in it, and the table, which others may have too:
+/// none of the session's own.
+fn of_table(kind: &Kind, session: &Session) -> Option<String> {
+    let table = kind.table()?;
+    let Some(Place::Database { database, key }) = Place::of(table, session) else { return None };
+    let name = table.last().unwrap_or(&key);
+    Some(format!("{} [{database}].dbo.[{name}]", kind.command()))
 }
 
 /// The command that ALTER AVAILABILITY GROUP gives.

@@ -95,8 +95,13 @@ fn check(change: &Change, world: &World, at: &str) -> Result<()> {
         );
         Err(Error::new(15151, 16, text))
     };
-    if let Change::Certificate { name, own, .. } = change {
-        if *own && !setup.master_key {
+    let named_by = match change {
+        Change::Certificate { name, own, .. } => Some((name, *own)),
+        Change::Imported { name, .. } => Some((name, false)),
+        _ => None,
+    };
+    if let Some((name, own)) = named_by {
+        if own && !setup.master_key {
             let text = "Please create a master key in the database or open the master key in the \
                         session before performing this operation.";
             return Err(Error::new(15581, 16, text));

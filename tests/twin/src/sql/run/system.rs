@@ -4,9 +4,9 @@ use crate::sql::error::{Error, Result, of_world};
 use crate::sql::ir::Column;
 use crate::sql::session::{Permission, Session};
 use crate::sql::statement::Argument;
-use crate::sql::types::{Length, Type};
+use crate::sql::types::{Length, SYSNAME, Type};
 use crate::sql::value::Value;
-use crate::world::{Instance, World, setup::Certificate};
+use crate::world::{Instance, World, setup::Certificate, setup::Change};
 
 use super::expression::{finished, sent};
 use super::{Step, one};
@@ -75,11 +75,17 @@ impl Call<'_> {
         Ok(finished(self.session, None))
     }
 
-    /// From now on certificates of that issuer are trusted for these names. The twin's own need no
-    /// issuer, so nothing comes of it.
+    /// From now on certificates of that issuer are trusted, for the names of managed instances.
     fn add_issuer(&mut self) -> Result<Step> {
         self.administrator()?;
-        self.certificate()?;
+        let (name, _) = self.certificate()?;
+        let names = self.arguments.get(1).map(|given| &given.value);
+        let names = names.map(|it| one(it, SYSNAME, self.world, self.at, self.session));
+        let azure = |names: &str| names.eq_ignore_ascii_case("*.database.windows.net");
+        if matches!(names.transpose()?, Some(Value::Text(names)) if azure(&names)) {
+            // It was found just now.
+            let _ = self.world.set_up(self.at, Change::Issuer(name));
+        }
         Ok(finished(self.session, None))
     }
 

@@ -260,3 +260,14 @@ fn a_job_that_cannot_write_says_so_in_its_history() {
         "0"
     );
 }
+
+#[test]
+fn the_tail_of_a_log_is_taken_without_cutting_it() {
+    let mut bench = Bench::admin("sql01");
+    let tail = "BACKUP LOG Sales TO DISK = N'C:\\Backup\\tail.trn' WITH NO_TRUNCATE, CHECKSUM";
+    assert!(!bench.run(tail).contains("Msg"), "it is taken");
+    let last = "SELECT TOP 1 is_copy_only c FROM msdb.dbo.backupset ORDER BY backup_set_id DESC";
+    assert_eq!(bench.run(last), "c bit\n1\n");
+    let whole = "BACKUP DATABASE Sales TO DISK = N'C:\\Backup\\a.bak' WITH NO_TRUNCATE";
+    assert!(bench.run(whole).contains("3032"));
+}

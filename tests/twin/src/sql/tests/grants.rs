@@ -17,6 +17,13 @@ const ASKED: &str =
     "SELECT HAS_PERMS_BY_NAME(N'LinkSales', N'AVAILABILITY GROUP', N'ALTER') AS may";
 
 #[test]
+fn a_checkpoint_is_for_owners_of_the_database() {
+    assert_eq!(Bench::admin("sql01").run("CHECKPOINT 10; CHECKPOINT"), "done\ndone\n");
+    let mut bench = Bench::new("sql01", &Login::watching("eye", ""));
+    assert!(bench.run("CHECKPOINT").contains("262"));
+}
+
+#[test]
 fn alter_on_one_group_is_for_that_one() {
     let mut none = after("SELECT 1");
     assert!(none.run(SET).starts_with("Msg 15151"));

@@ -197,3 +197,16 @@ fn functions_of_the_server() {
     "#]],
     );
 }
+
+#[test]
+fn words_and_settings_of_the_session() {
+    check(
+        "SET NOCOUNT ON; SELECT SYSTEM_USER a, CURRENT_USER b, @@LANGUAGE c, @@OPTIONS d, @@DATEFIRST e, CHOOSE(2, 'x', N'yy') f, CHOOSE(3, 1, 2) g",
+        expect![[r#"
+            done
+            a nvarchar(128) | b nvarchar(128) | c nvarchar(128) not null | d int not null | e tinyint not null | f nvarchar(2) | g int
+            sa | dbo | us_english | 5944 | 7 | yy | NULL
+            done
+        "#]],
+    );
+}

@@ -9,6 +9,7 @@ mod language;
 mod mutations;
 mod procedures;
 mod record;
+mod recursion;
 mod refusals;
 mod relations;
 mod restore;

@@ -23,8 +23,12 @@ fn each_command_is_kept_with_its_outcome_and_without_secrets() {
     bench.run("DBCC TRACEON (3226, -1)");
     bench.run("DECLARE @j sysname = N'none'; EXEC msdb.dbo.sp_start_job @job_name = @j");
     // What only reads, and what only its session notices, is nobody's command.
-    bench
-        .run("SELECT 1; SET NOCOUNT ON; USE msdb; KILL 51 WITH STATUSONLY; CREATE TABLE t (a int)");
+    bench.run("SELECT 1; SET NOCOUNT ON; USE msdb; KILL 51 WITH STATUSONLY");
+    // Tables are everybody's, but for those of a session.
+    bench.run("CREATE TABLE t (a int); CREATE TABLE #t (a int); INSERT #t VALUES (1)");
+    bench.run("INSERT master.dbo.t VALUES (1)");
+    bench.run("INSERT t VALUES (1); UPDATE t SET a = 2; DELETE t; DROP TABLE t");
+    bench.run("INSERT t VALUES (1)");
     let told = told(&bench);
     let words: Vec<(&str, Option<u32>)> =
         told.iter().map(|(words, error)| (words.as_str(), *error)).collect();
@@ -45,6 +49,13 @@ fn each_command_is_kept_with_its_outcome_and_without_secrets() {
             ("DROP DATABASE [extra]", None),
             ("DBCC TRACEON (3226, - 1)", None),
             ("EXECUTE msdb.dbo.sp_start_job @job_name = 'none'", Some(14_262)),
+            ("CREATE TABLE [msdb].dbo.[t]", None),
+            ("INSERT [master].dbo.[t]", Some(208)),
+            ("INSERT [msdb].dbo.[t]", None),
+            ("UPDATE [msdb].dbo.[t]", None),
+            ("DELETE [msdb].dbo.[t]", None),
+            ("DROP TABLE [msdb].dbo.[t]", None),
+            ("INSERT [msdb].dbo.[t]", Some(208)),
         ]
     );
 }

@@ -32,6 +32,7 @@ use super::types::{Type, parse_type};
 use super::value::Value;
 pub(crate) use backups::{file_list, headers};
 pub(crate) use files::log_spaces;
+pub(crate) use security::{certificate_of, number_of as certificate_id};
 
 /// The values of a row, in the order of its columns.
 pub type Row = Vec<Value>;

@@ -1,8 +1,10 @@
 //! What replication rests on: the endpoint, the certificates, the master key.
 
+use aws_lc_rs::digest;
+
 use crate::sql::env::Env;
 use crate::sql::value::Value;
-use crate::world::setup::Endpoint;
+use crate::world::setup::{Certificate, Endpoint};
 
 use super::{Row, RowBuilder, View, row};
 
@@ -70,7 +72,8 @@ pub(super) fn tcp_endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
 pub(super) fn certificates(env: &Env<'_>, view: &View) -> Vec<Row> {
     let setup = env.instance.setup();
     let certificate = |((name, certificate), id): ((&String, &_), i64)| {
-        let certificate: &crate::world::setup::Certificate = certificate;
+        let certificate: &Certificate = certificate;
+        let print = thumbprint(certificate.blob.as_deref().unwrap_or(name.as_bytes()));
         let (kind, kind_desc) = if certificate.own {
             ("MK", "ENCRYPTED_BY_MASTER_KEY")
         } else {
@@ -94,9 +97,16 @@ pub(super) fn certificates(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("issuer_name", issuer)
             .set("expiry_date", env.datetime(certificate.expiry))
             .set("key_length", 3_072)
+            .set("thumbprint", Value::Bytes(print))
             .done()
     };
     setup.certificates.iter().zip(FIRST_CERTIFICATE..).map(certificate).collect()
+}
+
+/// A certificate by its number.
+pub(crate) fn certificate_of<'e>(env: &'e Env<'_>, id: i64) -> Option<&'e Certificate> {
+    let certificates = env.instance.setup().certificates.values();
+    certificates.zip(FIRST_CERTIFICATE..).find(|(_, own)| *own == id).map(|(found, _)| found)
 }
 
 pub(super) fn symmetric_keys(env: &Env<'_>, view: &View) -> Vec<Row> {
@@ -127,8 +137,13 @@ fn common<'v>(row: RowBuilder<'v>, endpoint: &Endpoint) -> RowBuilder<'v> {
         .set("is_admin_endpoint", false)
 }
 
-fn number_of(env: &Env<'_>, certificate: &str) -> Option<Value> {
+pub(crate) fn number_of(env: &Env<'_>, certificate: &str) -> Option<Value> {
     let names = env.instance.setup().certificates.keys().zip(FIRST_CERTIFICATE..);
     let mut found = names.filter(|(name, _)| name.eq_ignore_ascii_case(certificate));
     found.next().map(|(_, id)| Value::Int(id))
+}
+
+/// SHA-1 of the certificate, as Windows names it.
+fn thumbprint(blob: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, blob).as_ref().to_vec()
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::world::{
     ArmError, Instance, InstanceKind, InstanceSpec, Role, Side, UpdatePolicy, World,
+    setup::Certificate,
 };
 
 /// How long Azure takes for small things, and for a change of an instance.
@@ -65,7 +66,7 @@ pub enum Usage {
 /// A certificate that an instance trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustCertificate {
-    /// DER; none for one that was there in the beginning.
+    /// DER; none of one that is a certificate of nobody.
     pub blob: Option<Vec<u8>>,
     /// The end of its validity.
     pub expiry: Timestamp,
@@ -136,9 +137,9 @@ impl Resource {
     }
 
     /// What a link needs of the other side's certificate.
-    pub(in crate::world) fn trusts(&mut self, name: &str, start: Timestamp) {
-        let expiry = start + SignedDuration::from_hours(2 * 365 * 24);
-        let certificate = TrustCertificate { blob: None, expiry, since: start };
+    pub(in crate::world) fn trusts(&mut self, name: &str, shown: &Certificate, start: Timestamp) {
+        let blob = shown.blob.clone();
+        let certificate = TrustCertificate { blob, expiry: shown.expiry, since: start };
         self.certificates.insert(name.to_owned(), certificate);
     }
 
@@ -224,6 +225,13 @@ impl World {
         resource.storage_gb = change.storage_gb.unwrap_or(resource.storage_gb);
         resource.proxy = change.proxy.unwrap_or_else(|| resource.proxy.clone());
         resource.tags = change.tags.unwrap_or_else(|| std::mem::take(&mut resource.tags));
+        if change.policy.is_some() {
+            self.format_changed(instance);
+        }
+        if change.policy.is_some() || change.v_cores.is_some() {
+            // It ends with a failover to a node that is what was asked for; the instance is there.
+            let _ = self.move_away(instance);
+        }
     }
 
     pub(super) fn take_certificate(

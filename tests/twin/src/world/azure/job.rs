@@ -212,8 +212,8 @@ impl World {
             let job = self.azure.jobs.0[place].clone();
             // What begins between the request and the deed is waited for: its length is bounded.
             let held = match job.effect {
-                Effect::DropLink => self.holds_deletion(&job.subject).is_some(),
-                Effect::ChangeLink(_) => self.joins(&job.subject),
+                Effect::DropLink => self.holds_deletion(&job.instance, &job.subject).is_some(),
+                Effect::ChangeLink(_) => self.joins(&self.azure_key(&job.instance, &job.subject)),
                 Effect::Nothing
                 | Effect::Fail(_)
                 | Effect::MakeLink
@@ -242,7 +242,7 @@ impl World {
         match &job.effect {
             Effect::Nothing | Effect::MakeLink => {}
             Effect::Fail(error) => return Err(error.clone()),
-            Effect::ChangeLink(patch) => self.change_link(subject, patch),
+            Effect::ChangeLink(patch) => self.change_link(instance, subject, patch),
             Effect::DropLink => self.drop_link(instance, subject)?,
             Effect::ChangeInstance(change) => self.change_instance(instance, change),
             Effect::PutCertificate(certificate) => {

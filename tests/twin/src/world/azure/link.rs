@@ -70,15 +70,10 @@ impl World {
         self.ready(instance)?;
         self.conflicts(instance, &order.name)?;
         let name = order.name.clone();
+        let key = self.azure_key(instance, &name);
         let kind = (Family::Links, creation(&order));
-        let elsewhere =
-            |found: &Link| found.arm.deleted.is_none() && found.side_of(instance).is_none();
-        if self.links.get(&name).is_some_and(elsewhere) {
-            let message = "The twin keeps one link of a name, over all its managed instances.";
-            return Err(ArmError::new(501, "NotImplemented", message));
-        }
         // A second PUT changes nothing (addendum 12.2).
-        if self.live_link(instance, &name).is_some() || self.azure.makings.contains_key(&name) {
+        if self.live_link(instance, &name).is_some() || self.azure.makings.contains_key(&key) {
             let after = SignedDuration::ZERO;
             return Ok(self.begin_job(kind, instance, &name, Effect::Nothing, Some(after)));
         }
@@ -89,7 +84,7 @@ impl World {
         let taken = self.begin_job(kind, instance, &name, Effect::MakeLink, None);
         if let Some(job) = taken.operation {
             let making = Making::new(instance, order, job, self);
-            self.azure.makings.insert(name, making);
+            self.azure.makings.insert(key, making);
         }
         Ok(taken)
     }
@@ -126,8 +121,9 @@ impl World {
             return Err(ArmError::new(400, code, &message));
         }
         self.conflicts(instance, link)?;
+        let key = self.azure_key(instance, link);
         for name in fresh {
-            self.begin_joining(link, &name);
+            self.begin_joining(&key, &name);
         }
         let (name, after) = if several { (UPDATE_SEVERAL, UPDATE) } else { (UPDATE_ONE, SOON) };
         let effect = Effect::ChangeLink(patch);
@@ -138,9 +134,9 @@ impl World {
     /// (addendum 12.1).
     pub(super) fn take_deletion(&mut self, instance: &str, link: &str) -> Result<Taken, ArmError> {
         self.ready(instance)?;
-        self.conflicts_with_failover(link)?;
+        self.conflicts_with_failover(instance, link)?;
         let found = self.live_link(instance, link);
-        let making = self.azure.makings.get(link).filter(|making| making.instance() == instance);
+        let making = self.azure.makings.get(&self.azure_key(instance, link));
         let several = found.map(|found| found.arm.several).or(making.map(Making::several));
         let Some(several) = several else {
             let message = "The operation id was not found: there is no such link.";
@@ -153,7 +149,9 @@ impl World {
         Ok(self.begin_job((Family::Links, name), instance, link, Effect::DropLink, Some(after)))
     }
 
-    pub(super) fn change_link(&mut self, link: &str, patch: &LinkPatch) {
+    pub(super) fn change_link(&mut self, instance: &str, link: &str, patch: &LinkPatch) {
+        let link = self.azure_key(instance, link);
+        let link = link.as_str();
         let Some(found) = self.links.get_mut(link) else { return };
         if let Some(synchronous) = patch.synchronous {
             found.set_commit_mode(Side::ManagedInstance, [synchronous; 2]);
@@ -173,6 +171,8 @@ impl World {
     /// The end of a link on the managed instance: its databases go on there as databases of their
     /// own, writable; SQL Server keeps its group until somebody drops it (mi-link 3.4).
     pub(super) fn drop_link(&mut self, instance: &str, link: &str) -> Result<(), ArmError> {
+        let link = self.azure_key(instance, link);
+        let link = link.as_str();
         if let Some(making) = self.azure.makings.remove(link) {
             self.azure.jobs.end(making.job(), JobStatus::Canceled);
             return Ok(());
@@ -225,32 +225,33 @@ impl World {
     }
 
     /// The role change of a link that its deletion has to wait for.
-    pub(super) fn holds_deletion(&self, link: &str) -> Option<OperationId> {
-        self.links.get(link)?.busy(Side::ManagedInstance)
+    pub(super) fn holds_deletion(&self, instance: &str, link: &str) -> Option<OperationId> {
+        self.live_link(instance, link)?.busy(Side::ManagedInstance)
     }
 
     /// A link that ARM still knows.
-    pub(super) fn live_link(&self, instance: &str, link: &str) -> Option<&Link> {
-        let found = self.links.get(link).filter(|found| found.arm.deleted.is_none())?;
+    pub(in crate::world) fn live_link(&self, instance: &str, link: &str) -> Option<&Link> {
+        let found = self.links.get(&self.azure_key(instance, link));
+        let found = found.filter(|found| found.arm.deleted.is_none())?;
         (found.side_of(instance) == Some(Side::ManagedInstance)).then_some(found)
     }
 
     fn conflicts(&mut self, instance: &str, link: &str) -> Result<(), ArmError> {
         if self.azure.jobs.busy(instance, Family::Links, link)
-            && !self.azure.makings.contains_key(link)
+            && !self.azure.makings.contains_key(&self.azure_key(instance, link))
         {
             return Err(ArmError::conflict());
         }
-        self.conflicts_with_failover(link)
+        self.conflicts_with_failover(instance, link)
     }
 
-    fn conflicts_with_failover(&mut self, link: &str) -> Result<(), ArmError> {
+    fn conflicts_with_failover(&mut self, instance: &str, link: &str) -> Result<(), ArmError> {
         if self.faults.arm_conflicts > 0 {
             self.faults.arm_conflicts -= 1;
             return Err(ArmError::conflict());
         }
         let busy = |found: &Link| found.busy(Side::ManagedInstance).is_some();
-        let running = self.links.get(link).is_some_and(busy);
+        let running = self.live_link(instance, link).is_some_and(busy);
         if running { Err(ArmError::conflict()) } else { Ok(()) }
     }
 }

@@ -185,9 +185,9 @@ impl Making {
         }
     }
 
-    fn spec(&self, sql_server: &str) -> LinkSpec {
+    fn spec(&self, key: &str, sql_server: &str) -> LinkSpec {
         LinkSpec {
-            name: self.order.name.clone(),
+            name: key.to_owned(),
             sql_server: sql_server.to_owned(),
             managed_instance: self.instance.clone(),
             sql_group: self.order.partner_group.clone(),
@@ -205,7 +205,7 @@ impl World {
     /// A link of a managed instance as ARM reads it, also while it is being made.
     #[must_use]
     pub fn azure_link(&self, instance: &str, link: &str) -> Option<AzureLink> {
-        let making = self.azure.makings.get(link).filter(|making| making.instance == instance);
+        let making = self.azure.makings.get(&self.azure_key(instance, link));
         if let Some(making) = making {
             return Some(making.read(self.now));
         }
@@ -228,7 +228,11 @@ impl World {
     /// The links of a managed instance, by name, as ARM reads them.
     #[must_use]
     pub fn azure_links(&self, instance: &str) -> Vec<AzureLink> {
-        let mut names: Vec<&String> = self.links.keys().chain(self.azure.makings.keys()).collect();
+        let here = |link: &&Link| link.side_of(instance) == Some(Side::ManagedInstance);
+        let live = self.links.values().filter(|link| link.arm.deleted.is_none()).filter(here);
+        let makings = self.azure.makings.values().filter(|making| making.instance == instance);
+        let mut names: Vec<&String> = live.map(|link| &link.group).collect();
+        names.extend(makings.map(|making| &making.order.name));
         names.sort();
         names.dedup();
         names.into_iter().filter_map(|name| self.azure_link(instance, name)).collect()
@@ -245,14 +249,14 @@ impl World {
             .collect();
         for name in due {
             let Some(mut making) = self.azure.makings.remove(&name) else { continue };
-            if !self.go_on(&mut making) {
+            if !self.go_on(&name, &mut making) {
                 self.azure.makings.insert(name, making);
             }
         }
     }
 
     /// One step of a creation; `true` once it has ended.
-    fn go_on(&mut self, making: &mut Making) -> bool {
+    fn go_on(&mut self, key: &str, making: &mut Making) -> bool {
         let now = self.now;
         making.next = now + LOOK;
         if making.order.several && now.duration_since(making.begun) >= SEVERAL {
@@ -301,19 +305,20 @@ impl World {
             return false;
         }
         self.note_seeded(making, None);
-        self.finish(making, &partner);
+        self.finish(key, making, &partner);
         true
     }
 
-    fn finish(&mut self, making: &Making, partner: &str) {
+    fn finish(&mut self, key: &str, making: &Making, partner: &str) {
         let now = self.now;
-        let spec = making.spec(partner);
+        let spec = making.spec(key, partner);
         self.rename_former(&spec.name);
         let kept: Vec<_> = [partner, making.instance.as_str()]
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), self.instances.get(name)?.backups.len())))
             .collect();
         let mut link = Link::new(&spec, &mut self.instances, 0, &mut self.rng, now);
+        link.group.clone_from(&making.order.name);
         link.begin_now(making.ids.link, now);
         link.arm.several = making.order.several;
         self.take_groups(&mut link, partner);

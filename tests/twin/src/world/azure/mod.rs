@@ -12,6 +12,7 @@ mod making;
 mod partner;
 mod refusal;
 mod switch;
+mod trouble;
 
 use std::collections::BTreeMap;
 
@@ -23,12 +24,14 @@ pub use self::{
     link::{LinkOrder, LinkPatch},
     making::{AzureDatabase, AzureLink},
     switch::{RoleChange, RoleOrder},
+    trouble::{AnswerTrouble, PollTrouble},
 };
 use self::{job::Jobs, making::Making};
 pub(super) use self::{
     making::authority,
     partner::trusted,
     refusal::{Pairing, most_databases},
+    trouble::Troubles,
 };
 use super::{
     ArmError, CommandRecord, Guid, OperationStatus, Origin, Party, Reply, World,
@@ -39,7 +42,7 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Azure {
     jobs: Jobs,
-    /// Links that are being made, by name.
+    /// Links that are being made, by the names by which they will be kept.
     makings: BTreeMap<String, Making>,
     /// Failovers that were asked for as `setRole`.
     roles: Vec<Guid>,
@@ -177,7 +180,7 @@ impl World {
             family: Family::Links,
             name: if role { switch::SET_ROLE } else { switch::FAILOVER },
             instance: found.instance.clone(),
-            subject: found.link.clone(),
+            subject: self.links.get(&found.link).map_or(&found.link, |it| &it.group).clone(),
             deletes: false,
             received: found.received,
             status: match &found.status {
@@ -193,6 +196,16 @@ impl World {
     /// The jobs of a managed instance, oldest first.
     pub fn azure_jobs(&self, instance: &str) -> impl Iterator<Item = &Job> {
         self.azure.jobs.of(instance)
+    }
+
+    /// Whether a managed instance is making the link that will be kept by this name.
+    pub(super) fn makes(&self, key: &str, instance: &str) -> bool {
+        self.azure.makings.get(key).is_some_and(|making| making.instance() == instance)
+    }
+
+    /// Whether somebody is.
+    pub(super) fn makes_any(&self, key: &str) -> bool {
+        self.azure.makings.contains_key(key)
     }
 
     /// When Azure does something next.

@@ -109,18 +109,12 @@ pub(in crate::world) fn trusted(
     if !endpoint.encrypted {
         return Err(ENCRYPTION);
     }
-    let shown = endpoint.certificate.as_ref().and_then(|name| sql.setup.certificates.get(name));
-    let shown = shown.filter(|certificate| certificate.expiry > now);
-    let mut brought = instance.resource.certificates.values();
-    // One that was brought before this one was made is another.
-    let knows = |since: Timestamp| {
-        brought.any(|certificate| certificate.expiry > now && certificate.since >= since)
-    };
-    if !shown.map(|certificate| certificate.created).is_some_and(knows) {
+    let brought = instance.resource.certificates.values().filter(|brought| brought.expiry > now);
+    let mut blobs = brought.filter_map(|brought| brought.blob.as_deref());
+    if !sql.shown(now).is_some_and(|shown| blobs.any(|blob| shown.is_for(blob))) {
         return Err(NO_PARTNER_CERTIFICATE);
     }
-    let theirs = sql.setup.certificates.get(&instance.server_name);
-    if theirs.is_none_or(|certificate| certificate.expiry <= now) {
+    if !sql.knows(instance, now) {
         return Err(NO_INSTANCE_CERTIFICATE);
     }
     Ok(())
@@ -130,7 +124,7 @@ impl World {
     /// The groups on SQL Server become those of the link.
     pub(super) fn take_groups(&mut self, link: &mut Link, partner: &str) {
         let Some(groups) = self.instances.get_mut(partner).map(|it| &mut it.groups) else { return };
-        let is = |name: &str| name.eq_ignore_ascii_case(&link.name);
+        let is = |name: &str| name.eq_ignore_ascii_case(&link.group);
         let place = groups.distributed.iter().position(|group| is(&group.name));
         let Some(distributed) = place.map(|place| groups.distributed.remove(place)) else { return };
         let own = |group: &crate::world::groups::OwnGroup| {

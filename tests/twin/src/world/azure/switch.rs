@@ -39,9 +39,7 @@ impl World {
         order: RoleOrder,
     ) -> Result<Taken, ArmError> {
         self.ready(instance)?;
-        let found = self.links.get(link).filter(|found| found.arm.deleted.is_none());
-        let found = found.filter(|found| found.side_of(instance) == Some(Side::ManagedInstance));
-        let found = found.ok_or_else(|| ArmError::link_not_found(link))?;
+        let found = self.live_link(instance, link).ok_or_else(|| ArmError::link_not_found(link))?;
         let now = found.member(Side::ManagedInstance).role;
         let primary = order.role == Role::Primary;
         // What ARM makes of what the engine refuses is not known; the numbers are the engine's.

@@ -168,7 +168,7 @@ impl World {
         let name = link.name.clone();
         let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
         if link.busy(Side::SqlServer).is_some() {
-            return Err(failover_runs(&name));
+            return Err(failover_runs(&link.group));
         }
         let member = link.member_mut(Side::SqlServer);
         member.set_role(Role::Resolving, now);
@@ -211,11 +211,11 @@ impl World {
         let now = self.now;
         let Some(link) = self.links.get_mut(name) else { return Ok(()) };
         if link.busy(Side::SqlServer).is_some() {
-            return Err(failover_runs(name));
+            return Err(failover_runs(&link.group));
         }
         let side = Side::SqlServer;
         if link.member(side).offline {
-            return Err(not_primary_replica(name));
+            return Err(not_primary_replica(&link.group));
         }
         let told = replication::passes(link, side, &self.instances, &self.faults);
         contact::disconnect(link, side, &self.instances, &self.faults, now);

@@ -21,8 +21,8 @@ impl World {
         to: Option<&str>,
         ms: Option<u32>,
     ) -> Result<(), UnknownName> {
-        let found = self.links.get(link);
-        let found = found.ok_or_else(|| unknown("link", link, self.links.keys()))?;
+        let link = &self.link_key(link)?;
+        let Some(found) = self.links.get(link) else { return Ok(()) };
         let ready: Vec<String> = ready(found, &self.instances, self.now)
             .into_iter()
             .map(|replica| replica.instance.clone())

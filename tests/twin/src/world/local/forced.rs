@@ -20,8 +20,8 @@ impl World {
         to: &str,
         ms: Option<u32>,
     ) -> Result<(), UnknownName> {
-        let found = self.links.get(link);
-        let found = found.ok_or_else(|| unknown("link", link, self.links.keys()))?;
+        let link = &self.link_key(link)?;
+        let Some(found) = self.links.get(link) else { return Ok(()) };
         if !self.can_be_forced(found, to) {
             let local = found.member(Side::SqlServer).local();
             let others = local.into_iter().flat_map(LocalGroup::replicas).map(|it| &it.instance);

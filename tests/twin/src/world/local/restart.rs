@@ -42,6 +42,7 @@ impl World {
             let many = |link: &&Link| link.member(Side::SqlServer).local().is_some();
             self.links.values().filter(many).map(|link| &link.name)
         };
+        let link = &self.link_key(link)?;
         let member = self.links.get(link).map(|found| found.member(Side::SqlServer));
         let found = member.and_then(|member| Some((member, member.local()?)));
         let Some((member, local)) = found else {

@@ -318,3 +318,25 @@ fn what_is_wrong_with_a_local_group_is_said() {
         "workloads, \"shop\": target names no instance, and no listener of the link"
     );
 }
+
+/// mi-link 1.2 and 10: the address in the link has to be that of the listener.
+#[test]
+fn a_link_that_is_led_to_one_instance_dies_with_a_local_failover() {
+    let mut world = changed(|spec| {
+        let local = "replicas = [{ instance = \"sql01b\" }]";
+        spec.links[0].local = Some(toml::from_str(local).expect("keys"));
+        let mut other = spec.instances[0].clone();
+        (other.name, other.server_name) = ("sql01b".into(), "SQL01B".into());
+        spec.instances.push(other);
+    });
+    wait(&mut world, 5.0);
+    let connected = |world: &World, side| world.link(LINK).expect("it").member(side).connected();
+    assert!(connected(&world, Side::ManagedInstance));
+    let (link, to) = (LINK.to_owned(), Some("sql01b".to_owned()));
+    fault(&mut world, Fault::LocalFailover { link: link.clone(), to, ms: None });
+    wait(&mut world, 120.0);
+    assert!(!connected(&world, Side::SqlServer) && !connected(&world, Side::ManagedInstance));
+    fault(&mut world, Fault::LocalFailover { link, to: Some(SQL.to_owned()), ms: None });
+    wait(&mut world, 120.0);
+    assert!(connected(&world, Side::ManagedInstance), "and comes back with the replica it names");
+}

@@ -7,6 +7,7 @@ mod forced;
 mod forget;
 mod local;
 mod membership;
+mod names;
 mod paths;
 mod planned;
 mod replication;

@@ -69,3 +69,26 @@ fn a_link_that_has_nothing_to_send_takes_no_part_of_the_path() {
     wait(&mut world, 60.0);
     assert!(unsent(&world)[0] < 1 << 20, "{:?}", unsent(&world));
 }
+
+#[test]
+fn each_database_of_a_link_has_its_turn() {
+    let mut world = changed(|spec| {
+        spec.links[0].databases.push("Orders".into());
+        spec.links[0].log.bandwidth_kb_s = 500;
+        spec.instances[0].product_version = "16.0.4275.1".into();
+        let mut thin = spec.workloads[0].clone();
+        (thin.name, thin.database) = ("thin".into(), "Orders".into());
+        (thin.bytes, thin.commits_per_s) = (1_024, 2.0);
+        spec.workloads.push(thin);
+        (spec.workloads[0].bytes, spec.workloads[0].commits_per_s) = (40_000, 50.0);
+    });
+    wait(&mut world, 60.0);
+    let link = world.link(LINK).expect("the link");
+    let behind = [0, 1].map(|place| {
+        let here = link.member(Side::SqlServer).copies()[place].log.len();
+        let there = link.member(Side::ManagedInstance).copies()[place].log.len();
+        link.bytes_between(Side::SqlServer, place, there, here)
+    });
+    assert!(behind[0] > 50 << 20, "four times what the path carries: {behind:?}");
+    assert!(behind[1] < 16 << 10, "it does not wait for all of the other: {behind:?}");
+}
