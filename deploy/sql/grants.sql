@@ -36,7 +36,7 @@ GRANT ALTER ANY CONNECTION TO dr_agent;
 -- Only if a return guard disables logins (`links.guard.logins`).
 GRANT ALTER ANY LOGIN TO dr_agent;
 
--- Only for cutovers (`dr-agent propose --kind cutover`), on SQL Server: to drop the distributed group
+-- Only for cutovers (`dr-agent propose --kind cutover`) and for the guard of a deletion, on SQL Server: to drop the distributed group
 -- and the server's own one beneath it, and to make what is left READ_ONLY (ALTER ANY DATABASE, above).
 GRANT ALTER ANY AVAILABILITY GROUP TO dr_agent;
 

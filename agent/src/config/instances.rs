@@ -102,6 +102,10 @@ fn login(login: &Login, arm: Option<&Arm>, key: &Key, found: &mut Findings) {
         let right = r"'DOMAIN\user', in single quotes";
         found.add(&key.at("windows"), format!("{text:?} is no account"), right);
     }
+    if let Some(text) = login.windows.as_ref().filter(|text| !text.is_ascii()) {
+        let right = "an account whose name is ASCII, or another way to log in";
+        found.add(&key.at("windows"), format!("NTLM can't carry the name {text:?}"), right);
+    }
     let by_password = login.user.is_some() || login.windows.is_some();
     match (by_password, login.password.is_some()) {
         (true, false) => {

@@ -64,6 +64,14 @@ pub const RIGHT_OPERATIONS: Check = Check {
     ..RIGHT_READ
 };
 
+/// May it give a link up?
+pub const RIGHT_DELETE: Check = Check {
+    id: "arm.right_delete",
+    question: "May it delete a link, as a cutover does, and the only plan for a lost primary that can't \
+               be failed over?",
+    ..RIGHT_READ
+};
+
 const READ: &[&str] = &[
     "Microsoft.Sql/managedInstances/read",
     "Microsoft.Sql/managedInstances/distributedAvailabilityGroups/read",
@@ -74,10 +82,15 @@ const OPERATIONS: &[&str] = &[
     "Microsoft.Sql/locations/distributedAvailabilityGroupsAzureAsyncOperation/read",
     "Microsoft.Sql/locations/distributedAvailabilityGroupsOperationResults/read",
 ];
-const RIGHTS: [(&Check, &[&str]); 3] =
-    [(&RIGHT_READ, READ), (&RIGHT_FAILOVER, FAILOVER), (&RIGHT_OPERATIONS, OPERATIONS)];
+const DELETE: &[&str] = &["Microsoft.Sql/managedInstances/distributedAvailabilityGroups/delete"];
+const RIGHTS: [(&Check, &[&str]); 4] = [
+    (&RIGHT_READ, READ),
+    (&RIGHT_FAILOVER, FAILOVER),
+    (&RIGHT_OPERATIONS, OPERATIONS),
+    (&RIGHT_DELETE, DELETE),
+];
 const WAY: [&Check; 3] = [&reach::NAME, &reach::PORT, &reach::TLS];
-const ALL: [&Check; 11] = [
+const ALL: [&Check; 12] = [
     &reach::NAME,
     &reach::PORT,
     &reach::TLS,
@@ -89,6 +102,7 @@ const ALL: [&Check; 11] = [
     &RIGHT_READ,
     &RIGHT_FAILOVER,
     &RIGHT_OPERATIONS,
+    &RIGHT_DELETE,
 ];
 const LINK: [&Check; 3] = [&link::CONTROL, &link::FAILOVER_MODE, &link::MI_CERTIFICATE];
 /// Where tokens of the public cloud come from.

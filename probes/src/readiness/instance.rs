@@ -346,7 +346,7 @@ impl<'q> Asking<'q> {
             leave_unasked(&mut self.found, &OWN, subject, &because);
         }
         leave_unasked(&mut self.found, &ACTING, subject, &because);
-        self.unasked_guard(subject, &because);
+        self.unasked_of_side(subject, &because);
         let of_side = self.link_checks();
         for target in &self.question.look.links {
             let checks = [self.acting_checks(target), of_side.clone()].concat();

@@ -55,6 +55,15 @@ pub const ALTER_LOGINS: Check = Check {
     question: "May it disable the logins of `links.guard`, as the return guard does?",
     source: "HAS_PERMS_BY_NAME: ALTER ANY LOGIN",
 };
+/// May it let groups go?
+pub const DROP_GROUPS: Check = Check {
+    id: "sql.right_drop_groups",
+    stage: Stage::Rights,
+    question: "May it drop the groups of a link that is deleted, as a cutover does and the guard of a \
+               deletion?",
+    source: "HAS_PERMS_BY_NAME: ALTER ANY AVAILABILITY GROUP; DROP AVAILABILITY GROUP asks for ALTER \
+             on each of the two groups",
+};
 /// May it fail this group over?
 pub const ALTER_GROUP: Check = Check {
     id: "sql.right_alter_group",
@@ -155,8 +164,14 @@ pub(crate) fn looking(door: &Door<'_>, user: &str, rights: Rights) -> Vec<Findin
 }
 
 /// What the login that carries out steps may do on the whole server. `guards`: a guard of some link
-/// disables logins there.
-pub(crate) fn acting(door: &Door<'_>, user: &str, rights: Rights, guards: bool) -> Vec<Finding> {
+/// disables logins there. `retires`: it is the side whose groups go with a link.
+pub(crate) fn acting(
+    door: &Door<'_>,
+    user: &str,
+    rights: Rights,
+    guards: bool,
+    retires: bool,
+) -> Vec<Finding> {
     let one = |check: &Check, has: bool, right: &str, why: &str| {
         if has || rights.control_server {
             return check.ok(door.subject, format!("{right} is granted"));
@@ -170,12 +185,18 @@ pub(crate) fn acting(door: &Door<'_>, user: &str, rights: Rights, guards: bool) 
     let refused = "a failover may be refused";
     let stay = "whoever works on an old primary stays there, and a repair waits in vain";
     let out = "whoever a return guard ends comes back at once";
+    let there =
+        "once a link is deleted its groups stay, and with them an old copy that takes writes";
     let mut found = vec![
         one(&ALTER_DATABASE, rights.alter_any_database, "ALTER ANY DATABASE", refused),
         one(&END_SESSIONS, rights.alter_any_connection, "ALTER ANY CONNECTION", stay),
     ];
     if guards {
         found.push(one(&ALTER_LOGINS, rights.alter_any_login, "ALTER ANY LOGIN", out));
+    }
+    if retires {
+        let right = "ALTER ANY AVAILABILITY GROUP";
+        found.push(one(&DROP_GROUPS, rights.alter_any_group, right, there));
     }
     found
 }

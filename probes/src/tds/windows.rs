@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{
     error::{Stage, TdsError},
-    ntlm::{self, Account},
+    ntlm::{Account, Exchange},
     prelogin::{END_OF_MESSAGE, HEADER, PACKET, REPLY, Secured},
 };
 use crate::Secret;
@@ -42,19 +42,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let stream = secured.inside();
-    send(stream, LOGIN7, &login7(visitor, &ntlm::negotiate())).await?;
+    let service = format!("MSSQLSvc/{}:{}", visitor.host, visitor.port);
+    let (exchange, first) = Exchange::begin(&Account {
+        domain: visitor.domain,
+        user: visitor.user,
+        password: visitor.password.expose_secret(),
+        service: &service,
+    })
+    .map_err(garbled)?;
+    send(stream, LOGIN7, &login7(visitor, &first)).await?;
     let mut answer = read(stream).await?;
     if let Some(challenge) = challenge(&answer)? {
-        let account = Account {
-            domain: visitor.domain,
-            user: visitor.user,
-            password: visitor.password.expose_secret(),
-            service: &format!("MSSQLSvc/{}:{}", visitor.host, visitor.port),
-        };
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random)
-            .map_err(|_| garbled("this machine has no randomness".into()))?;
-        let response = ntlm::authenticate(&account, &challenge, random).map_err(garbled)?;
+        let response = exchange.answer(&challenge).map_err(garbled)?;
         send(stream, SSPI, &response).await?;
         answer = read(stream).await?;
     }

@@ -10,6 +10,7 @@ use super::{
 const ARM: &str = "Azure Resource Manager for mi-dr";
 const FAILOVER: &str =
     "Microsoft.Sql/managedInstances/distributedAvailabilityGroups/failover/action";
+const DELETE: &str = "Microsoft.Sql/managedInstances/distributedAvailabilityGroups/delete";
 const POLL: &str = "Microsoft.Sql/locations/distributedAvailabilityGroupsAzureAsyncOperation/read";
 
 pub(super) const CASES: &[Case] = &[
@@ -75,6 +76,13 @@ pub(super) const CASES: &[Case] = &[
         words: FAILOVER,
         broken: |bench| action(bench, FAILOVER, false),
         mend: Mend::Hand(|bench| action(bench, FAILOVER, true)),
+    },
+    Case {
+        id: "arm.right_delete",
+        subject: ARM,
+        words: DELETE,
+        broken: |bench| action(bench, DELETE, false),
+        mend: Mend::Hand(|bench| action(bench, DELETE, true)),
     },
     Case {
         id: "arm.right_operations",

@@ -88,6 +88,13 @@ pub(super) const CASES: &[Case] = &[
         mend: Mend::Sql,
     },
     Case {
+        id: "sql.right_drop_groups",
+        subject: "SQL Server sql01",
+        words: "an old copy that takes writes",
+        broken: |bench| take(bench, SQL, "ALTER ANY AVAILABILITY GROUP"),
+        mend: Mend::Sql,
+    },
+    Case {
         id: "sql.right_end_sessions",
         subject: "SQL Server sql01",
         words: "a repair waits in vain",

@@ -76,6 +76,13 @@ fn ways_to_log_in_that_make_no_sense() {
     );
     check(
         LOGIN,
+        &login("windows = 'WERK\\Jörg', password = { file = \"password\" }"),
+        &expect![[r#"
+            agent.toml:13:11: sql_servers[0].login.windows: NTLM can't carry the name "WERK\\Jörg"
+              right: an account whose name is ASCII, or another way to log in"#]],
+    );
+    check(
+        LOGIN,
         &login("windows = 'eye', scope = \"x\""),
         &expect![[r#"
             agent.toml:13:1: sql_servers[0].login.password: it is missing

@@ -50,7 +50,8 @@ impl Asking<'_> {
         };
         let words = format!("{} is logged in", plain(user));
         self.found.push(login::ACTION_LOGIN.ok(door.subject, words));
-        self.found.extend(server::acting(door, user, rights, question.guards));
+        let retires = question.act.side == Side::SqlServer;
+        self.found.extend(server::acting(door, user, rights, question.guards, retires));
         for target in &question.act.links {
             let subject = self.link_subject(target);
             let answer = questions::group_right(&mut session, &target.dag, self.limits.each).await;
@@ -94,9 +95,12 @@ impl Asking<'_> {
         self.found.push(Finding { subject, ..finding });
     }
 
-    pub(super) fn unasked_guard(&mut self, subject: &str, because: &str) {
+    pub(super) fn unasked_of_side(&mut self, subject: &str, because: &str) {
         if self.question.guards {
             leave_unasked(&mut self.found, &[&server::ALTER_LOGINS], subject, because);
+        }
+        if self.question.act.side == Side::SqlServer {
+            leave_unasked(&mut self.found, &[&server::DROP_GROUPS], subject, because);
         }
     }
 
@@ -114,7 +118,7 @@ impl Asking<'_> {
 
     fn unasked_acting(&mut self, door: &Door<'_>, because: &str) {
         leave_unasked(&mut self.found, &ACTING, door.subject, because);
-        self.unasked_guard(door.subject, because);
+        self.unasked_of_side(door.subject, because);
         for target in &self.question.act.links {
             let subject = self.link_subject(target);
             let checks = self.acting_checks(target);
