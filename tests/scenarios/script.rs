@@ -207,6 +207,7 @@ impl Stage {
             "it is healthy" => |u: &Universe| health(u) != Some(Health::Healthy),
             "nobody is primary" => |u: &Universe| health(u) != Some(Health::NoPrimary),
             "the primary is down" => |u: &Universe| health(u) != Some(Health::PrimaryDown),
+            "there are two databases" => |u: &Universe| health(u) != Some(Health::Parted),
             "the brain is split" => |u: &Universe| health(u) != Some(Health::SplitBrain),
             _ => return Err("nobody knows how to wait for that".into()),
         };

@@ -239,6 +239,9 @@ pub(super) fn cure(chaos: &Chaos, rng: &mut fastrand::Rng) -> Option<(Fault, i64
         | Fault::Wire { .. }
         | Fault::ArmThrottle { .. }
         | Fault::ArmConflict { .. }
+        | Fault::ArmPoll { .. }
+        | Fault::ArmAnswer { .. }
+        | Fault::Vanish { .. }
         | Fault::TokenServiceDown { .. }
         | Fault::TokenLifetime { .. }
         | Fault::Restart { .. }

@@ -103,7 +103,12 @@ pub(super) fn deleted(status: JobStatus) -> Polled {
     }
 }
 
+/// Of what is said with a condition, what comes of it here, where a group has one database and one
+/// replica.
 fn group_command(statement: &str) -> Option<GroupCommand> {
+    let drops = statement.split_once(" = 0 DROP ").and_then(|(_, rest)| rest.split_once(" ELSE "));
+    let unconditional = drops.map(|(rest, _)| format!("DROP {rest}"));
+    let statement = unconditional.as_deref().unwrap_or(statement);
     let bracketed = |rest: &str| rest.split(['[', ']']).nth(1).map(str::to_owned);
     if let Some(rest) = statement.strip_prefix("DROP AVAILABILITY GROUP ") {
         return Some(GroupCommand::Drop { name: bracketed(rest)? });

@@ -78,6 +78,9 @@ fn shared(chaos: &Chaos, name: &str) -> Option<Fault> {
         | Fault::ArmUnavailable { .. }
         | Fault::ArmThrottle { .. }
         | Fault::ArmConflict { .. }
+        | Fault::ArmPoll { .. }
+        | Fault::ArmAnswer { .. }
+        | Fault::Vanish { .. }
         | Fault::TokenServiceDown { .. }
         | Fault::TokenLifetime { .. } => None,
     }

@@ -48,6 +48,8 @@ pub use self::{
 pub const LINK: &str = "LinkSales";
 pub const SQL_SERVER: &str = "sql01";
 pub const MANAGED_INSTANCE: &str = "mi-dr";
+/// With what people go past the agent.
+pub const PORTAL: &str = "portal";
 pub const DATABASE: &str = "Sales";
 pub const ARM_PATH: &str = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Sql/managedInstances/mi-dr/distributedAvailabilityGroups/LinkSales";
 

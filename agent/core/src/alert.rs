@@ -51,7 +51,7 @@ pub(crate) fn lost_enough(
             let wait = signed(wait);
             view.record.health_since.and_then(|since| since.checked_add(wait).ok())
         }
-        Health::Healthy | Health::SplitBrain | Health::Unlinked => None,
+        Health::Healthy | Health::SplitBrain | Health::Unlinked | Health::Parted => None,
     };
     // What the journal says of a life before is no evidence of now.
     let seen = assess(view.evidence, view.spec, view.record.primary, view.now);

@@ -306,6 +306,9 @@ pub(crate) struct Recent {
     pub(crate) unheard_by: Option<Timestamp>,
     /// When the primary was first seen serving in an unbroken run of looks.
     serving_since: Option<Timestamp>,
+    /// When it was first seen to take writes, in a link or by itself, in an unbroken run of looks.
+    #[serde(default)]
+    writes_since: Option<Timestamp>,
     /// Whether the readings show PRIMARY, and the end of the first of them that says the same.
     primary: Option<(bool, Timestamp)>,
     /// Since when the readings say RESOLVING without a break.
@@ -393,6 +396,10 @@ impl Recent {
         self.serving_since
     }
 
+    pub(crate) fn writes_since(&self) -> Option<Timestamp> {
+        self.writes_since
+    }
+
     pub(crate) fn resolving_since(&self) -> Option<Timestamp> {
         self.resolving_since
     }
@@ -423,15 +430,15 @@ impl Recent {
                 if self.primary.is_none_or(|(was, _)| was != primary) {
                     self.primary = Some((primary, seen.at));
                 }
-                self.serving_since = match (reading.serving(), self.serving_since) {
-                    (true, Some(since)) => Some(since),
-                    (true, None) => Some(seen.at),
-                    (false, _) => None,
-                };
+                let since = |is: bool, was: Option<Timestamp>| is.then(|| was.unwrap_or(seen.at));
+                self.serving_since = since(reading.serving(), self.serving_since);
+                let writes = reading.serving() || reading.alone();
+                self.writes_since = since(writes, self.writes_since);
             }
             Seen::Control(_) => self.misses = None,
             Seen::Silence(silence) => {
                 self.serving_since = None;
+                self.writes_since = None;
                 if silence.kind.is_miss() {
                     self.miss(&seen, miss_spacing);
                 } else {

@@ -84,6 +84,10 @@ pub(crate) fn why_not(view: &View<'_>) -> Vec<String> {
             "no side is primary: that may heal by itself, so only people ask for a failover then, and attest that nobody takes writes"
                 .to_string(),
         ),
+        Health::Parted => because.push(
+            "each side takes writes by itself: decide which one goes on, keep everybody out of the other, and save what only that has before a new link takes it away"
+                .to_string(),
+        ),
         health @ (Health::Healthy
         | Health::Degraded
         | Health::SplitBrain

@@ -17,7 +17,7 @@ use crate::{
     health::{Health, assess, fresh_reading},
     link::Record,
     names::{ProposalId, Side},
-    plan::{PlanKind, Step, Undo},
+    plan::{Action, PlanKind, Step, Undo},
     proposal::{End, Origin, Status},
     rules::View,
     run::Run,
@@ -42,7 +42,7 @@ pub struct Guard {
 impl Guard {
     /// The health in which it is at work.
     fn health(&self) -> Health {
-        if self.parted { Health::Unlinked } else { Health::SplitBrain }
+        if self.parted { Health::Parted } else { Health::SplitBrain }
     }
 }
 
@@ -104,16 +104,16 @@ impl Record {
         match health {
             // The other side follows.
             Health::Healthy => self.guard = None,
-            Health::SplitBrain => {}
-            // No health tells there whether the side was away.
-            Health::Unlinked if self.guard.as_ref().is_some_and(|guard| guard.parted) => {}
+            Health::SplitBrain | Health::Parted => {}
             Health::Unknown
             | Health::Degraded
             | Health::PrimaryUnreachable
             | Health::PrimaryDown
             | Health::NoPrimary
             | Health::Unlinked => {
-                if let Some(guard) = &mut self.guard {
+                // What was done where no link is lasts: whoever makes that copy writable again does it
+                // on purpose.
+                if let Some(guard) = self.guard.as_mut().filter(|guard| !guard.parted) {
                     guard.served = false;
                 }
             }
@@ -147,22 +147,59 @@ pub(crate) fn returned(view: &View<'_>) -> Option<Event> {
 /// RULE: there is nothing to guard against any more, or not at present. Whatever was done can stay,
 /// and nothing must stand in the way of a failover if the winner is lost next.
 pub(crate) fn moot(view: &View<'_>) -> Option<Event> {
-    let run = view.record.live().filter(|run| run.proposal.plan.kind == PlanKind::ReturnGuard)?;
+    let guarding = |run: &&Run| run.proposal.plan.kind == PlanKind::ReturnGuard;
+    let Some(run) = view.record.live().filter(guarding) else { return abandoned(view) };
+    if run.finished() {
+        return None;
+    }
     let winner = run.proposal.plan.lanes.first()?.target;
     let loser = winner.other();
     let reading = fresh_reading(view.evidence, view.spec, loser, view.now);
-    let wanted = view.record.guard.as_ref().map(Guard::health);
-    let why = if wanted.is_none() {
+    let guard = view.record.guard.as_ref();
+    let wanted = guard.map(Guard::health);
+    let mut why = if wanted.is_none() {
         "the guard has been lifted".to_string()
     } else if reading.is_some_and(|reading| reading.role == Role::Secondary) {
         format!("{loser} is SECONDARY")
+    } else if dropped(run) {
+        // Where no link is, no role brings it back to what is left to do: it goes on when it can.
+        return None;
+    } else if guard.is_some_and(|guard| guard.parted) && reading.is_some_and(SideReading::alone) {
+        format!(
+            "{loser} is in no group any more, and not by this plan: people may have gone over to it"
+        )
     } else if wanted.is_some_and(|wanted| wanted != view.record.health) {
         format!("the health is {}; the guard stays armed", view.record.health)
     } else {
         return None;
     };
+    why.push_str(&run.shut_out());
     let (proposal, end) = (run.proposal.terms.proposal, End::Withdrawn);
     Some(Event::ProposalClosed { proposal, end, why })
+}
+
+/// People have taken the other side out of its groups, and it takes writes: they may have gone over to
+/// it, and no role will ever tell.
+fn abandoned(view: &View<'_>) -> Option<Event> {
+    let guard = view.record.guard.as_ref().filter(|guard| guard.parted && !guard.served)?;
+    if view.record.live().is_some() {
+        return None;
+    }
+    let loser = guard.winner.other();
+    fresh_reading(view.evidence, view.spec, loser, view.now).filter(|reading| reading.alone())?;
+    let note = format!("{loser} takes writes in no group: people may have gone over to it");
+    Some(Event::GuardLifted { by: "dr-agent".to_string(), note })
+}
+
+/// Whether the command by which a run takes the other side out of the link's group may have landed.
+fn dropped(run: &Run) -> bool {
+    run.lanes.iter().zip(&run.proposal.plan.lanes).any(|(progress, lane)| {
+        let drops = |place: &usize| {
+            let step = lane.steps.get(*place);
+            step.is_some_and(|step| matches!(step.action, Action::GroupDropped { .. }))
+        };
+        progress.commanded.iter().any(drops)
+    })
 }
 
 /// What is told at the good end of it.
@@ -209,8 +246,10 @@ pub(crate) fn may_act(view: &View<'_>, winner: Side) -> Result<(), alloc::string
     let loser = winner.other();
     match reading(loser) {
         Some(reading) if reading.role == Role::Primary => Ok(()),
-        // Its group has been dropped in the middle of it.
-        Some(reading) if parted && reading.role == Role::Absent && view.record.live().is_some() => {
+        // Its group has been dropped by this very run.
+        Some(reading)
+            if reading.role == Role::Absent && view.record.live().is_some_and(dropped) =>
+        {
             Ok(())
         }
         Some(_) => Err(format!("{loser} is not PRIMARY")),

@@ -1,9 +1,12 @@
 //! `assess`: what the evidence says of a link, with its reasons. A pure function of a bounded window.
 
+mod both;
+
 use alloc::{string::String, vec::Vec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use self::both::{at_once, both_by_themselves, both_write_at_once, parted, split_brain, unlinked};
 use crate::{
     evidence::{
         DatabaseState, Evidence, Role, Seen, SideReading, SilenceKind, SyncHealth, Vantage, signed,
@@ -31,6 +34,8 @@ pub enum Health {
     SplitBrain,
     /// A side, or the control plane, answers and knows no such link.
     Unlinked,
+    /// There is no link any more, and each side takes writes by itself.
+    Parted,
 }
 
 /// Why the health is what it is. Numbers in here never make a new verdict by themselves.
@@ -41,6 +46,10 @@ pub enum Reason {
         side: Side,
     },
     Follows {
+        side: Side,
+    },
+    /// It takes writes and is in no link.
+    ByItself {
         side: Side,
     },
     NotServing {
@@ -109,6 +118,13 @@ enum Standing<'a> {
     Undecided,
 }
 
+/// Whether a side that nothing is known of is about to be: it was looked at lately, or never yet.
+fn awaited(evidence: &Evidence, spec: &LinkSpec, side: Side, now: Timestamp) -> bool {
+    let last = evidence.of(Vantage::from(side)).last();
+    let most = signed(spec.policy.stale_after * 2);
+    last.is_none_or(|look| now.duration_since(look.begun_at) <= most)
+}
+
 /// The verdict of the evidence at `now`, or None while it is too early for one: the previous verdict
 /// then stands. `known_primary` is the side that was primary by the record.
 pub(crate) fn assess(
@@ -119,11 +135,13 @@ pub(crate) fn assess(
 ) -> Option<Assessment> {
     let sql = standing(evidence, spec, Side::SqlServer, now);
     let mi = standing(evidence, spec, Side::ManagedInstance, now);
-    if let (Standing::Seen(a), Standing::Seen(b)) = (&sql, &mi)
-        && a.role == Role::Primary
-        && b.role == Role::Primary
-    {
-        return at_once(evidence).then(|| split_brain(a, b));
+    if let (Standing::Seen(a), Standing::Seen(b)) = (&sql, &mi) {
+        if a.role == Role::Primary && b.role == Role::Primary {
+            return at_once(evidence).then(|| split_brain(a, b));
+        }
+        if parted(a, b) {
+            return both_write_at_once(evidence).then(|| both_by_themselves(a, b));
+        }
     }
     for (side, standing) in [(Side::SqlServer, &sql), (Side::ManagedInstance, &mi)] {
         match standing {
@@ -137,11 +155,17 @@ pub(crate) fn assess(
                 if let Standing::Seen(alone) = other
                     && alone.alone()
                 {
-                    return Some(parted(side, reading));
+                    return Some(unlinked(side, reading));
                 }
                 return Some(with_primary(side, reading, other));
             }
             Standing::Seen(reading) if reading.role == Role::Absent => {
+                // Whether the other one takes writes too is not known yet.
+                let other = if side == Side::SqlServer { &mi } else { &sql };
+                let waited_for = awaited(evidence, spec, side.other(), now);
+                if reading.alone() && matches!(other, Standing::Undecided) && waited_for {
+                    return None;
+                }
                 let by = Vantage::from(side);
                 let reasons = Vec::from([Reason::NoLink { by }]);
                 return Some(Assessment { health: Health::Unlinked, primary: None, reasons });
@@ -254,26 +278,6 @@ fn second_hand(
     Some((Vantage::ControlPlane, heard))
 }
 
-fn split_brain(sql: &SideReading, mi: &SideReading) -> Assessment {
-    let reasons = [seen_as(Side::SqlServer, sql), seen_as(Side::ManagedInstance, mi)];
-    Assessment { health: Health::SplitBrain, primary: None, reasons: Vec::from(reasons) }
-}
-
-/// One side is primary of a group that the other does not know, and the other takes writes by itself:
-/// the link was deleted there. Which of them is the rightful one no role tells.
-fn parted(side: Side, primary: &SideReading) -> Assessment {
-    let by = Vantage::from(side.other());
-    let reasons = Vec::from([seen_as(side, primary), Reason::NoLink { by }]);
-    Assessment { health: Health::Unlinked, primary: None, reasons }
-}
-
-fn seen_as(side: Side, reading: &SideReading) -> Reason {
-    if reading.serving() {
-        return Reason::Serving { side };
-    }
-    Reason::InRole { side, role: reading.role }
-}
-
 fn with_primary(side: Side, primary: &SideReading, other: &Standing<'_>) -> Assessment {
     let mut reasons = Vec::new();
     let mut healthy = primary.serving();
@@ -383,17 +387,6 @@ fn hears_behind(primary: Side, sql: &SideReading, mi: &SideReading) -> bool {
     source.role == Role::Resolving
         && target.role == Role::Secondary
         && target.connected == Some(true)
-}
-
-/// Whether both sides have been in their roles at one time. The looks at them are not: one that was
-/// begun before the other side was first seen in its new role says nothing of what came after, and
-/// every planned failover would look like two primaries, or none.
-fn at_once(evidence: &Evidence) -> bool {
-    let sql = evidence.of(Vantage::SqlServer);
-    let mi = evidence.of(Vantage::ManagedInstance);
-    let (Some(one), Some(other)) = (sql.role_since(), mi.role_since()) else { return false };
-    let (later, earlier) = if one > other { (one, mi) } else { (other, sql) };
-    earlier.reading().is_some_and(|(begun_at, _)| begun_at >= later)
 }
 
 fn resolving(evidence: &Evidence, spec: &LinkSpec, side: Side, now: Timestamp) -> bool {

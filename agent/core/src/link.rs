@@ -223,7 +223,11 @@ impl Record {
                 self.episode = self.episode.or(Some(entry.seq));
                 self.sample = sample.or(self.sample);
             }
-            Health::Degraded | Health::NoPrimary | Health::SplitBrain | Health::Unlinked => {
+            Health::Degraded
+            | Health::NoPrimary
+            | Health::SplitBrain
+            | Health::Unlinked
+            | Health::Parted => {
                 self.episode = self.episode.or(Some(entry.seq));
                 self.sample = None;
             }

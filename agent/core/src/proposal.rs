@@ -332,7 +332,7 @@ fn cutover_notes(plan: &Plan, notes: &mut Vec<String>) {
     notes.extend(steps().filter_map(|step| {
         let Action::LocalGroupDropped { instance, local, .. } = &step.action else { return None };
         Some(format!(
-            "The availability group {local} on {instance} is dropped, with all its replicas, its listener and any other link that it carries: look at what else is in it"
+            "The availability group {local} on {instance} is dropped with its listener if it is seen to have no other database, replica or link; else the database is taken out of it, and the group stays"
         ))
     }));
     let logins = steps().find_map(|step| {

@@ -18,6 +18,7 @@ impl fmt::Display for Health {
             Self::NoPrimary => "NoPrimary",
             Self::SplitBrain => "SplitBrain",
             Self::Unlinked => "Unlinked",
+            Self::Parted => "Parted",
         })
     }
 }
@@ -37,6 +38,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Serving { side } => write!(f, "{side} is PRIMARY and takes writes"),
+            Self::ByItself { side } => write!(f, "{side} takes writes by itself, in no link"),
             Self::Follows { side } => write!(f, "{side} follows"),
             Self::NotServing { side, state: Some(state) } => {
                 write!(f, "{side} is PRIMARY and does not take writes (database {state:?})")

@@ -18,6 +18,8 @@ pub(super) enum Need {
     Expired(ProposalId),
     /// Both sides take writes that the other does not get.
     SplitBrain,
+    /// The same, and no link is left that could bring them together.
+    Parted,
     /// The primary has been lost for a while.
     Lost,
     /// There has been no primary for a while.
@@ -39,7 +41,28 @@ pub(super) fn pressing(episode: &Episode) -> Option<Need> {
     {
         return Some(need);
     }
-    (episode.known == Health::SplitBrain).then_some(Need::SplitBrain)
+    match episode.known {
+        Health::SplitBrain => Some(Need::SplitBrain),
+        Health::Parted if !parting(episode) => Some(Need::Parted),
+        Health::Parted
+        | Health::Unknown
+        | Health::Healthy
+        | Health::Degraded
+        | Health::PrimaryUnreachable
+        | Health::PrimaryDown
+        | Health::NoPrimary
+        | Health::Unlinked => None,
+    }
+}
+
+/// A cutover has ended the link and is at work: up to READ_ONLY the old copy could take writes, with
+/// everybody shut out of it.
+fn parting(episode: &Episode) -> bool {
+    episode.proposal.as_ref().is_some_and(|proposed| {
+        let kind = proposed.proposal.terms.kind;
+        let working = matches!(proposed.status, Status::Approved { .. });
+        kind.orderly() && kind.parts() && working && proposed.committed
+    })
 }
 
 /// Whether nobody serves, as far as is known. It often heals by itself within a minute.
@@ -50,7 +73,8 @@ pub(super) fn lost(health: Health) -> bool {
         | Health::Healthy
         | Health::Degraded
         | Health::SplitBrain
-        | Health::Unlinked => false,
+        | Health::Unlinked
+        | Health::Parted => false,
     }
 }
 
@@ -92,6 +116,9 @@ impl fmt::Display for Need {
                 write!(f, "proposal {proposal} expired, and the primary is still lost")
             }
             Self::SplitBrain => f.write_str("both sides say that they are primary"),
+            Self::Parted => f.write_str(
+                "both sides take writes, and no link is left to bring them together: keep everybody out of the one that is not to go on",
+            ),
             Self::Lost => f.write_str("the primary is lost, and that does not heal by itself"),
             Self::NoPrimary => f.write_str("no side is primary, and that does not heal by itself"),
         }

@@ -15,8 +15,8 @@ use std::{
 };
 
 use agent_core::{
-    Again, ApproverId, End, Entry, Event, Health, LinkId, Proposal, ProposalId, Reason, Seq, Side,
-    Status, Subject, Texts,
+    Action, Again, ApproverId, End, Entry, Event, Health, LinkId, Proposal, ProposalId, Reason,
+    Seq, Side, Status, Step, Subject, Texts, Undo,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -71,6 +71,9 @@ pub(super) struct Proposed {
     pub(super) approved_by: Vec<ApproverId>,
     pub(super) why: Option<String>,
     pub(super) acknowledged: bool,
+    /// The command after which nothing is taken back may have left, and an old copy that is to be
+    /// READ_ONLY after it is not yet.
+    pub(super) committed: bool,
 }
 
 /// What follows from time alone.
@@ -302,10 +305,22 @@ impl Episode {
                 }
                 true
             }
-            Event::GuardLifted { .. }
-            | Event::StepSending { .. }
-            | Event::StepDone { .. }
-            | Event::StepUnknown { .. } => true,
+            Event::StepSending { step } => {
+                if let Some(proposed) = &mut self.proposal {
+                    let sent = proposed.proposal.plan.step(step.lane, step.step);
+                    proposed.committed |= sent.is_some_and(|sent| sent.undo == Undo::Impossible);
+                }
+                true
+            }
+            Event::StepDone { step, .. } => {
+                if let Some(proposed) = &mut self.proposal {
+                    let done = proposed.proposal.plan.step(step.lane, step.step);
+                    let closed = |done: &Step| matches!(done.action, Action::ReadOnly { .. });
+                    proposed.committed &= !done.is_some_and(closed);
+                }
+                true
+            }
+            Event::GuardLifted { .. } | Event::StepUnknown { .. } => true,
             // It is tried again, up to twenty times: that it began to fail is news.
             Event::StepNotDone { step, again, .. } => step.attempt == 1 || *again == Again::Never,
             Event::StepStarted { .. }
@@ -329,6 +344,7 @@ impl Episode {
             approved_by: Vec::new(),
             why: None,
             acknowledged: false,
+            committed: false,
         });
         true
     }

@@ -224,6 +224,10 @@ fn health(episode: &Episode) -> String {
         Health::NoPrimary => "no side is primary".to_owned(),
         Health::SplitBrain => "SPLIT BRAIN: both sides say that they are primary".to_owned(),
         Health::Unlinked => "there is no such link any more".to_owned(),
+        Health::Parted => {
+            "TWO DATABASES: each side takes writes by itself, and no link is between them"
+                .to_owned()
+        }
     }
 }
 

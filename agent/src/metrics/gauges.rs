@@ -242,7 +242,7 @@ impl Sheet {
     }
 }
 
-const HEALTHS: [Health; 8] = [
+const HEALTHS: [Health; 9] = [
     Health::Unknown,
     Health::Healthy,
     Health::Degraded,
@@ -251,6 +251,7 @@ const HEALTHS: [Health; 8] = [
     Health::NoPrimary,
     Health::SplitBrain,
     Health::Unlinked,
+    Health::Parted,
 ];
 
 const ROLES: [Role; 4] = [Role::Primary, Role::Secondary, Role::Resolving, Role::Absent];
@@ -265,6 +266,7 @@ fn health_word(health: Health) -> &'static str {
         Health::NoPrimary => "no_primary",
         Health::SplitBrain => "split_brain",
         Health::Unlinked => "unlinked",
+        Health::Parted => "parted",
     }
 }
 

@@ -1,7 +1,8 @@
 //! What people do around the agent, and what they ask it for.
 
 use agent_core::{Input, PlanKind, Side};
-use tests::universe::{SQL_SERVER, Universe};
+use tests::universe::{LINK, MANAGED_INSTANCE, PORTAL, SQL_SERVER, Universe};
+use twin::world::{AzureCommand, GroupCommand, Origin, Party};
 
 use super::Stage;
 
@@ -24,6 +25,22 @@ impl Stage {
             ["stop", "the", "applications"] => self.universe.people_stop(true),
             ["let", "the", "applications", "in", "again"] => self.universe.people_stop(false),
             ["point", "the", "applications", "at", side] => self.universe.people_point_at(side),
+            ["drop", "the", "groups", "of", at] => {
+                let who = Origin::new(Party::Operator, "admin", PORTAL);
+                for name in [LINK, "AG_Sales"] {
+                    let drop = GroupCommand::Drop { name: name.into() };
+                    let dropped = self.universe.world.administer(at, &who, drop);
+                    dropped.map_err(|error| format!("{error:?}"))?;
+                }
+            }
+            ["delete", "the", "link", "in", "the", "portal"] => {
+                let (who, order) = (
+                    Origin::new(Party::Operator, "admin", PORTAL),
+                    AzureCommand::DeleteLink(LINK.into()),
+                );
+                let taken = self.universe.world.azure(&who, MANAGED_INSTANCE, order);
+                taken.map_err(|error| format!("{error:?}"))?;
+            }
             ["lift", "the", "guard"] => {
                 let (by, note) = ("operator".into(), "SQL Server's data is to be kept".into());
                 self.input(Input::LiftGuard { link: Universe::link(), by, note })?;

@@ -8,7 +8,7 @@ use dr_agent::replay::Rerun;
 use twin::world::{Commit, World};
 
 use super::{Checker, Violation};
-use crate::universe::{Disk, LINK, Universe};
+use crate::universe::{Disk, LINK, PORTAL, Universe};
 
 impl Checker {
     /// 4: no try of a step had two effects.
@@ -32,7 +32,9 @@ impl Checker {
         world: &World,
         disk: &Disk,
     ) -> Result<(), Violation> {
-        if self.forced(disk) {
+        // What people do past the agent is theirs.
+        let mut commands = world.ledger().commands().iter();
+        if self.forced(disk) || commands.any(|command| command.who.program == PORTAL) {
             return Ok(());
         }
         let lost = world.loss(LINK).map_or(0, |loss| loss.count);

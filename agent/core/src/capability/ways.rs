@@ -120,6 +120,8 @@ pub fn ways(facts: &Facts, health: Health) -> Vec<Way> {
             ways.extend(Side::BOTH.map(|winner| facts.repair(winner)));
             ways.push(facts.give_up(primary));
         }
+        // Which side is to go on is for people to say, and a new link takes all from the other one.
+        Health::Parted => {}
         Health::Unlinked => ways.push(facts.establish(primary)),
     }
     ways

@@ -61,6 +61,25 @@ pub(crate) fn drop_group(group: &str) -> String {
     format!("DROP AVAILABILITY GROUP {}", quoted(group))
 }
 
+/// Takes a database out of the group of its own server: together with the group, if that is seen to have
+/// nothing else, no other database, replica or link. What is not seen is left alone.
+fn leave_group(group: &str, database: &str) -> String {
+    let name = text(group);
+    let one = |view: &str| {
+        format!(
+            "(SELECT COUNT(*) FROM {view} AS m JOIN sys.availability_groups AS g ON g.group_id = m.group_id WHERE g.name = {name}) = 1"
+        )
+    };
+    format!(
+        "IF HAS_PERMS_BY_NAME(NULL, NULL, N'VIEW ANY DEFINITION') = 1 AND {} AND {} AND (SELECT COUNT(*) FROM sys.availability_replicas AS m JOIN sys.availability_groups AS g ON g.group_id = m.group_id WHERE g.is_distributed = 1 AND m.replica_server_name = {name}) = 0 {} ELSE ALTER AVAILABILITY GROUP {} REMOVE DATABASE {}",
+        one("sys.availability_databases_cluster"),
+        one("sys.availability_replicas"),
+        drop_group(group),
+        quoted(group),
+        quoted(database),
+    )
+}
+
 /// Keeps everybody from writing into a database that is in no group.
 pub(crate) fn read_only(database: &str) -> String {
     format!("ALTER DATABASE {} SET READ_ONLY WITH ROLLBACK IMMEDIATE", quoted(database))
@@ -155,7 +174,7 @@ pub(super) fn retirement(
     let (instance, group, database) = at();
     let local = own.clone();
     let local_dropped = Action::LocalGroupDropped { instance, group, database, local };
-    steps.push(on_source(local_dropped, drop_group(own)));
+    steps.push(on_source(local_dropped, leave_group(own, &spec.database)));
     let (instance, group, database) = at();
     let statement = read_only(&database);
     steps.push(on_source(Action::ReadOnly { instance, group, database }, statement));

@@ -162,7 +162,7 @@ pub enum Action {
     },
     /// The distributed availability group is not known on the instance any more.
     GroupDropped { instance: InstanceId, group: String, database: String },
-    /// Nor is the database in a group of the instance's own.
+    /// Nor is the database in a group of the instance's own; that group goes with it, if it is all there is.
     LocalGroupDropped { instance: InstanceId, group: String, database: String, local: String },
     /// The database is ONLINE, in no group, and takes no writes.
     ReadOnly { instance: InstanceId, group: String, database: String },
@@ -446,7 +446,7 @@ impl fmt::Display for Action {
                 write!(f, "the distributed group {group} is dropped on {instance}")
             }
             Self::LocalGroupDropped { instance, local, .. } => {
-                write!(f, "its own group {local} is dropped on {instance}")
+                write!(f, "the database is in the group {local} on {instance} no more")
             }
             Self::ReadOnly { instance, database, .. } => {
                 write!(f, "{database} on {instance} is READ_ONLY")

@@ -353,3 +353,15 @@ fn without_digests(text: &str) -> String {
     }
     out + rest
 }
+
+#[test]
+fn two_databases_without_a_link_are_a_page() {
+    let mut play = Play::new();
+    play.see(Scene::Healthy, 10);
+    play.see(Scene::Parted, 10);
+    let told = changes(&play, PAGE_AFTER, 1);
+    let page = text(told.last().expect("it is told"));
+    let why =
+        "A human has to act: both sides take writes, and no link is left to bring them together";
+    assert!(page.contains(why), "{page}");
+}

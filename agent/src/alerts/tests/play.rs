@@ -24,6 +24,8 @@ pub(super) enum Scene {
     Promoted,
     /// The managed instance serves, and SQL Server is back and does so too.
     Both,
+    /// The managed instance is in no link any more and takes writes, and SQL Server does too.
+    Parted,
 }
 
 /// The estate on a stage: one look at every link each second.
@@ -139,6 +141,10 @@ impl Play {
             Scene::Lost => (None, reading(Role::Secondary, false, gone)),
             Scene::Promoted => (None, reading(Role::Primary, false, now)),
             Scene::Both => (Some(Role::Primary), reading(Role::Primary, false, now)),
+            Scene::Parted => {
+                let role = Role::Absent;
+                (Some(Role::Primary), SideReading { role, ..reading(Role::Primary, false, now) })
+            }
         };
         let sql = match sql {
             Some(role) => Seen::Side(reading(role, matches!(scene, Scene::Healthy), now)),
