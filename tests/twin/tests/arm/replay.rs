@@ -20,6 +20,9 @@ use crate::difference::Difference;
 /// Counters of Azure's limits: there, and a number.
 const COUNTERS: &str = "x-ms-ratelimit-remaining-";
 
+/// Polls of one operation, a tick of the twin apart.
+const MOST_POLLS: usize = 2000;
+
 #[derive(Deserialize)]
 pub(crate) struct Recording {
     recorded: String,
@@ -171,14 +174,22 @@ impl Stage {
             self.settle(Method::PUT, &url, json!({ "createDnsRecord": true })).await;
         }
         if let Some(name) = situation.certificate {
-            let key = rcgen::KeyPair::generate().expect("a key");
-            let params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
-            let der = params.self_signed(&key).expect("signed").der().to_vec();
+            let der = self.shown();
             let blob: String = der.iter().map(|byte| format!("{byte:02X}")).collect();
             let url = format!("{instance}/serverTrustCertificates/{name}?api-version=2025-01-01");
             let body = json!({ "properties": { "publicBlob": format!("0x{blob}") } });
             self.settle(Method::PUT, &url, body).await;
         }
+    }
+
+    /// The certificate that the recorded SQL Server shows at its endpoint, DER.
+    fn shown(&self) -> Vec<u8> {
+        self.twin.world.with(|world| {
+            let setup = world.instance("recorded").expect("it is in the world").setup();
+            let endpoint = setup.endpoint.as_ref().expect("it has an endpoint");
+            let name = endpoint.certificate.as_ref().expect("with a certificate");
+            setup.certificates[name].blob.clone().expect("it was made there")
+        })
     }
 
     async fn settle(&self, method: Method, url: &str, body: Value) {
@@ -198,10 +209,11 @@ impl Stage {
         request.send().await.expect("an answer")
     }
 
-    /// Polls until the operation has ended; the time that takes is nothing to compare.
+    /// Polls until the operation has ended; the time that takes is nothing to compare, but it does
+    /// end.
     async fn ended(&self, poll: &str) -> (HeaderMap, Value) {
         let mut ticks = self.twin.world.ticks();
-        loop {
+        for _ in 0..MOST_POLLS {
             let answer = self.ask(Method::GET, poll, None).await;
             let headers = answer.headers().clone();
             let body: Value = answer.json().await.expect("JSON");
@@ -210,6 +222,7 @@ impl Stage {
             }
             ticks.changed().await.expect("the twin ticks");
         }
+        panic!("{poll} is in progress after {MOST_POLLS} polls");
     }
 
     async fn compare(
