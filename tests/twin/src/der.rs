@@ -25,6 +25,14 @@ pub(crate) fn rsa_key(certificate: &[u8]) -> Option<&[u8]> {
     bits.strip_prefix(&[0])
 }
 
+/// How long the RSA key of a certificate is, in bits.
+pub(crate) fn key_bits(certificate: &[u8]) -> Option<usize> {
+    let (numbers, _) = element(rsa_key(certificate)?, SEQUENCE)?;
+    let (modulus, _) = element(numbers, INTEGER)?;
+    // A zero in front says that it has no sign.
+    Some(modulus.strip_prefix(&[0]).unwrap_or(modulus).len() * 8)
+}
+
 /// The public key of a certificate with its algorithm (`SubjectPublicKeyInfo`).
 pub(crate) fn key(certificate: &[u8]) -> Option<&[u8]> {
     let mut rest = numbered(certificate)?;
@@ -148,6 +156,7 @@ mod tests {
         assert!(key(&der).is_some() && key(&der) == key(&renewed) && der != renewed);
         assert_ne!(key(&der), key(&certificate("Cert_SQL01_endpoint", 8, begin, end)));
         assert!(rsa_key(&der).is_some_and(|key| key.len() > 256), "modulus and exponent");
+        assert_eq!(key_bits(&der), Some(2_048));
         for length in 0..der.len() {
             let _ = (key(&der[..length]), serial(&der[..length]), expiry(&der[..length]));
         }
@@ -164,6 +173,7 @@ mod tests {
         let der = certificate.der();
         let found = rsa_key(der).expect("a key");
         assert_eq!(found, key.public_key_raw());
+        assert_eq!(key_bits(der), Some(2_048));
         let end = expiry(der).expect("a time");
         assert_eq!(end.as_second(), not_after);
         for length in 0..der.len().min(300) {

@@ -72,6 +72,8 @@ pub(crate) struct IndexDefinition {
 /// `INSERT`
 #[derive(Clone, Debug)]
 pub(crate) struct Insert {
+    /// The common table expressions before it.
+    pub(crate) with: Option<ast::With>,
     pub(crate) target: Name,
     pub(crate) columns: Option<Vec<String>>,
     pub(crate) output: Option<OutputClause>,
@@ -91,6 +93,8 @@ pub(crate) enum InsertSource {
 pub(crate) struct Modify {
     /// The common table expressions before it.
     pub(crate) with: Option<ast::With>,
+    /// Its hints, as far as they change anything.
+    pub(crate) hints: Option<Vec<ast::Setting>>,
     /// A table, or an alias of FROM.
     pub(crate) target: Name,
     pub(crate) top: Option<ast::Expr>,

@@ -239,6 +239,8 @@ pub(crate) enum Source {
     View(&'static View, String),
     Table(TableSource),
     Derived(Box<Query>),
+    /// A function that gives rows.
+    Call(Box<Call>),
     /// A common table expression that refers to itself.
     Recursive(Box<Recursive>),
     /// What it refers to there: the row that a round begins with.
@@ -252,6 +254,23 @@ pub(crate) enum Source {
         right: Box<Source>,
         on: Option<Box<Predicate>>,
     },
+}
+
+/// A call of a function that gives rows; its arguments see the row beside it if it is applied.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Call {
+    pub(crate) rowset: Rowset,
+    pub(crate) arguments: Vec<Scalar>,
+    pub(crate) width: usize,
+}
+
+/// A function that gives rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Rowset {
+    /// One of the catalog.
+    Catalog(&'static View),
+    /// STRING_SPLIT, and whether each part has its number.
+    Split { ordinal: bool },
 }
 
 /// A common table expression that refers to itself.
@@ -294,6 +313,7 @@ impl Source {
             Source::View(view, _) => view.columns.len(),
             Source::Table(source) => source.table.columns.len() + usize::from(source.numbered),
             Source::Derived(query) => query.columns.len(),
+            Source::Call(call) => call.width,
             Source::Recursive(recursive) => recursive.columns.len(),
             Source::Working { width, .. } => *width,
             Source::Join { left, right, .. } => left.width() + right.width(),

@@ -4,6 +4,8 @@
 //! Nothing is simulated for them. What an application has done last says which of its sessions are
 //! there and what they do.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -61,6 +63,9 @@ pub struct SessionFacts {
     pub request: Option<RequestFacts>,
     /// The transaction that is open.
     pub transaction: Option<TransactionFacts>,
+    /// The batch that it runs, or has run last; of those that came in by TDS.
+    #[serde(skip)]
+    pub text: Option<Arc<str>>,
     /// A row of `sys.dm_exec_connections`.
     pub wire: Wire,
 }
@@ -176,6 +181,7 @@ impl World {
                 operation: None,
             }),
             transaction: None,
+            text: None,
             wire: Wire::default(),
         };
         let mut all: Vec<SessionFacts> =
@@ -222,6 +228,7 @@ impl World {
                 writes: None,
                 bytes: 0,
             }),
+            text: session.text.clone(),
             wire: session.wire,
         })
     }
@@ -295,6 +302,7 @@ impl World {
                     writes: Some(database.clone()),
                     bytes: u64::from(workload.bytes),
                 }),
+                text: None,
                 wire: Wire::default(),
             })
         };
@@ -394,7 +402,7 @@ fn is_open(link: &Link, side: Side, place: usize, instance: &Instance, now: Time
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     /// The instance that it is connected to, as the application believes.
-    pub(crate) at: Option<std::sync::Arc<str>>,
+    pub(crate) at: Option<Arc<str>>,
     pub(crate) since: Timestamp,
     pub(crate) last: Option<Timestamp>,
 }

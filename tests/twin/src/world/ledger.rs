@@ -93,6 +93,13 @@ pub struct CommandRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommandWords(pub String);
 
+impl CommandWords {
+    /// Whether it is a statement that only changes rows of a table.
+    fn changes_rows(&self) -> bool {
+        ["INSERT [", "UPDATE [", "DELETE [", "MERGE ["].iter().any(|verb| self.0.starts_with(verb))
+    }
+}
+
 /// What happened so far. Commits are asked of the [`World`], which has the logs.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -100,12 +107,16 @@ pub struct Ledger {
     /// The same of each database of a link, in the order of its databases.
     databases: BTreeMap<String, Vec<Vec<Interval>>>,
     commands: Vec<CommandRecord>,
+    /// How many of them only changed rows.
+    changes: usize,
     /// How many older ones there were.
     commands_forgotten: u64,
 }
 
 /// So many commands are remembered.
 const COMMANDS_KEPT: usize = 100_000;
+/// And of those that only change rows so many beside them: applications send them all the time.
+const CHANGES_KEPT: usize = 50_000;
 /// And so many are forgotten at once.
 const COMMANDS_AT_ONCE: usize = 10_000;
 
@@ -116,6 +127,7 @@ impl Ledger {
             intervals: links.map(first).collect(),
             databases: BTreeMap::new(),
             commands: Vec::new(),
+            changes: 0,
             commands_forgotten: 0,
         }
     }
@@ -149,10 +161,22 @@ impl Ledger {
     }
 
     pub(super) fn note_command(&mut self, record: CommandRecord) {
-        if self.commands.len() >= COMMANDS_KEPT + COMMANDS_AT_ONCE {
-            self.commands.drain(..COMMANDS_AT_ONCE);
+        let changes = record.command.changes_rows();
+        let (there, kept) = match changes {
+            true => (self.changes, CHANGES_KEPT),
+            false => (self.commands.len() - self.changes, COMMANDS_KEPT),
+        };
+        if there >= kept + COMMANDS_AT_ONCE {
+            let mut left = COMMANDS_AT_ONCE;
+            self.commands.retain(|old| {
+                let goes = left > 0 && old.command.changes_rows() == changes;
+                left -= usize::from(goes);
+                !goes
+            });
             self.commands_forgotten += COMMANDS_AT_ONCE as u64;
+            self.changes -= if changes { COMMANDS_AT_ONCE } else { 0 };
         }
+        self.changes += usize::from(changes);
         self.commands.push(record);
     }
 

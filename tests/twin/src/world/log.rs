@@ -47,6 +47,17 @@ impl Lsn {
         Lsn(file * 1_000_000_000_000_000 + block * 100_000 + slot)
     }
 
+    /// The file, the block and the slot that it is made of.
+    #[must_use]
+    pub fn parts(self) -> (u64, u64, u64) {
+        let part = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
+        (
+            part(self.0 / 1_000_000_000_000_000),
+            part(self.0 / 100_000 % 10_000_000_000),
+            part(self.0 % 100_000),
+        )
+    }
+
     /// The block that this position lies in, as the columns show it that hold block ids (all but
     /// `last_redone_lsn` and `last_commit_lsn`, mi-link 3.6).
     #[must_use]

@@ -1,5 +1,7 @@
 //! Sessions and running requests of an instance, for `dm_exec_sessions` and `dm_exec_requests`.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -70,6 +72,9 @@ pub struct Session {
     pub wire: Wire,
     /// Its open transaction: number, since when, how deeply nested.
     pub transaction: Option<(u64, Timestamp, u32)>,
+    /// The batch that it runs, or has run last.
+    #[serde(skip)]
+    pub(super) text: Option<Arc<str>>,
     /// What it has changed and not committed.
     #[serde(skip)]
     pub(super) work: Work,
@@ -109,6 +114,7 @@ impl World {
             request: None,
             wire: new.wire,
             transaction: None,
+            text: None,
             work: Work::default(),
         };
         instance.sessions.insert(id, session);
@@ -145,6 +151,13 @@ impl World {
     pub(crate) fn set_isolation(&mut self, at: &str, id: u16, level: u8) {
         if let Some(session) = self.session_mut(at, id) {
             session.isolation = level;
+        }
+    }
+
+    /// Notes the batch that a session runs.
+    pub(crate) fn note_text(&mut self, at: &str, id: u16, text: Arc<str>) {
+        if let Some(session) = self.session_mut(at, id) {
+            session.text = Some(text);
         }
     }
 

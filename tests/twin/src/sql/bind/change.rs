@@ -39,6 +39,7 @@ impl Modification {
         let mut binder = Binder::new(env);
         binder.numbered = true;
         binder.define(modify.with.as_ref());
+        binder.heed(modify.hints.as_deref());
         let (source, found) = if modify.from.is_empty() {
             binder.one_table(&modify.target)?
         } else {
@@ -155,7 +156,7 @@ impl Binder<'_> {
 }
 
 /// The table that an alias of FROM stands for.
-fn aliased(from: &[ast::TableWithJoins], alias: &str) -> Option<Vec<String>> {
+pub(crate) fn aliased(from: &[ast::TableWithJoins], alias: &str) -> Option<Vec<String>> {
     let factors = from.iter().flat_map(|item| {
         std::iter::once(&item.relation).chain(item.joins.iter().map(|join| &join.relation))
     });

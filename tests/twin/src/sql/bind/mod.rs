@@ -9,6 +9,7 @@ mod operator;
 mod predicate;
 mod query;
 mod recursive;
+mod rowset;
 mod source;
 mod window;
 
@@ -24,7 +25,7 @@ use super::session::Session;
 use super::types::Type;
 use super::value::Value;
 
-pub(crate) use change::{Columns, Modification};
+pub(crate) use change::{Columns, Modification, aliased};
 
 /// Expressions within expressions; a chain of operators counts each of its links.
 const MAX_DEPTH: usize = 600;
@@ -39,6 +40,13 @@ pub(crate) fn query(env: &Env<'_>, query: &ast::Query) -> Result<Query> {
 /// Binds an expression that stands alone, in SET, PRINT and the like.
 pub(crate) fn scalar(env: &Env<'_>, expr: &ast::Expr) -> Result<Scalar> {
     Binder::new(env).scalar(expr)
+}
+
+/// Binds a value of INSERT, which sees the common table expressions before the statement.
+pub(crate) fn value(env: &Env<'_>, with: Option<&ast::With>, expr: &ast::Expr) -> Result<Scalar> {
+    let mut binder = Binder::new(env);
+    binder.define(with);
+    binder.scalar(expr)
 }
 
 /// Binds the condition of IF.

@@ -32,12 +32,17 @@ impl Binder<'_> {
         }
     }
 
+    /// Hints, of which MAXRECURSION alone is kept.
+    pub(super) fn heed(&mut self, hints: Option<&[ast::Setting]>) {
+        for setting in hints.into_iter().flatten() {
+            self.most_rounds = setting.value.to_string().parse().unwrap_or(self.most_rounds);
+        }
+    }
+
     fn with_ctes(&mut self, query: &ast::Query, place: Place) -> Result<Query> {
         refuse_foreign(query)?;
         self.define(query.with.as_ref());
-        for setting in query.settings.iter().flatten() {
-            self.most_rounds = setting.value.to_string().parse().unwrap_or(self.most_rounds);
-        }
+        self.heed(query.settings.as_deref());
         let order: &[ast::OrderByExpr] = match &query.order_by {
             None => &[],
             Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(list), .. }) => list,

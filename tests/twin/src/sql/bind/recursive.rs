@@ -203,8 +203,10 @@ fn working_in(source: &Source) -> Found {
                 beside_outer: outer || left.beside_outer || right.beside_outer,
             }
         }
-        Source::One | Source::View(..) | Source::Table(_) | Source::Recursive(_) => {
-            Found::default()
-        }
+        Source::One
+        | Source::View(..)
+        | Source::Table(_)
+        | Source::Call(_)
+        | Source::Recursive(_) => Found::default(),
     }
 }

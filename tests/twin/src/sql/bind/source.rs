@@ -100,8 +100,8 @@ impl Binder<'_> {
                     Some(args) => is_hint(args),
                 };
                 let parts = name_parts(name).ok_or_else(|| refused(name))?;
-                if !hinted {
-                    return Err(invalid_object(&parts.join(".")));
+                if let Some(args) = args.as_ref().filter(|_| !hinted) {
+                    return self.called(&parts, args, alias.as_ref(), sees);
                 }
                 let mut dirty = args
                     .as_ref()
@@ -165,6 +165,10 @@ impl Binder<'_> {
             offset: 0,
         };
         let version = (super::super::env::major(self.env.instance), self.env.is_managed());
+        if schema.eq_ignore_ascii_case("sys") && views::find_function(version, name).is_some() {
+            let text = format!("Parameters were not supplied for the function '{}'.", shown());
+            return Err(Error::new(216, 16, text));
+        }
         if let Some(view) = views::find(version, Some(database), schema, name) {
             let columns = view.columns.clone();
             return Ok((Source::View(view, database.to_owned()), vec![table(columns)]));

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 
 use super::super::convert::convert;
 use super::super::error::{Error, Result};
+use super::super::functions;
 use super::super::ir::{
-    Body, Combine, JoinKind, OrderKey, Predicate, Query, Recursive, Scalar, Select, Source,
-    TableSource, Top,
+    Body, Call, Combine, JoinKind, OrderKey, Predicate, Query, Recursive, Rowset, Scalar, Select,
+    Source, TableSource, Top,
 };
 use super::super::value::{Value, order, same};
 use super::super::views::{self, Row};
@@ -168,6 +169,7 @@ fn source(evaluator: &mut Evaluator<'_>, from: &Source) -> Result<Vec<Row>> {
         Source::Table(from) => table_rows(evaluator, from)?,
         // A derived table sees no row beside it, but stands on a level of its own; see APPLY.
         Source::Derived(query) => evaluator.within(Frame::of(Row::new()), |e| e.rows(query))?,
+        Source::Call(call) => evaluator.within(Frame::of(Row::new()), |e| called(e, call))?,
         Source::Recursive(common) => {
             evaluator.within(Frame::of(Row::new()), |e| rounds(e, common))?
         }
@@ -289,10 +291,21 @@ fn table_rows(evaluator: &mut Evaluator<'_>, from: &TableSource) -> Result<Vec<R
     Ok(table.rows.iter().map(whole).collect())
 }
 
+/// The rows that a function gives.
+fn called(evaluator: &mut Evaluator<'_>, call: &Call) -> Result<Vec<Row>> {
+    let arguments = call.arguments.iter().map(|scalar| evaluator.scalar(scalar));
+    let arguments = arguments.collect::<Result<Vec<_>>>()?;
+    match &call.rowset {
+        Rowset::Catalog(function) => views::called(function, evaluator.env, &arguments),
+        Rowset::Split { ordinal } => functions::split(&arguments, *ordinal),
+    }
+}
+
 /// The right side of APPLY, for one row of the left.
 fn applied(evaluator: &mut Evaluator<'_>, row: &Row, right: &Source) -> Result<Vec<Row>> {
     match right {
         Source::Derived(query) => evaluator.within(Frame::of(row.clone()), |e| e.rows(query)),
+        Source::Call(call) => evaluator.within(Frame::of(row.clone()), |e| called(e, call)),
         Source::One
         | Source::View(..)
         | Source::Table(_)

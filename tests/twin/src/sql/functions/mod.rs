@@ -1,6 +1,7 @@
 //! Built-in functions: names, arguments, result types; evaluation is in the modules below.
 
 mod dates;
+mod permission;
 mod server;
 mod signature;
 mod text;
@@ -11,8 +12,10 @@ use super::types::Type;
 use super::value::Value;
 
 pub(crate) use dates::{DatePart, zone_names};
+pub(crate) use permission::{permissions_of, permitted};
 pub(crate) use signature::call;
 pub(in crate::sql) use text::may_grow_to;
+pub(crate) use text::split;
 
 /// A part of a caught error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::sql::value::Value;
 use crate::sql::{moment, views};
 use crate::world::{Edition, Instance, InstanceKind};
 
-use super::{Function, Part, as_int, as_text};
+use super::{Function, Part, as_int, as_text, permission};
 
 pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
     let text = |n: usize| arguments.get(n).map_or("", |argument| as_text(&argument.1));
@@ -40,7 +40,7 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
             let blob = views::certificate_of(env, id).and_then(|found| found.blob.clone());
             blob.map_or(Value::Null, Value::Bytes)
         }
-        Function::HasPermsByName => has_permission(arguments, env),
+        Function::HasPermsByName => permission::by_name(arguments, env),
         Function::SuserSname => match arguments.first() {
             None => session.login.clone().into(),
             Some(_) => Value::Null,
@@ -288,52 +288,6 @@ fn connection_property(property: &str) -> Value {
         "net_transport" | "physical_net_transport" => text("TCP"),
         "protocol_type" => text("TSQL"),
         "auth_scheme" => text("SQL"),
-        _ => Value::Null,
-    }
-}
-
-fn has_permission(arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
-    let word = |n: usize| match arguments.get(n) {
-        Some((_, Value::Text(text))) => Some(text.trim_end().to_ascii_uppercase()),
-        _ => None,
-    };
-    let Some(wanted) = word(2) else { return Value::Null };
-    let class = word(1).unwrap_or_else(|| "SERVER".to_owned());
-    let session = env.session;
-    let all = |needed: &[Permission]| {
-        Value::from(i64::from(needed.iter().all(|permission| session.may(*permission))))
-    };
-    let performance = Permission::ViewServerPerformanceState;
-    let security = Permission::ViewServerSecurityState;
-    match (class.as_str(), wanted.as_str()) {
-        ("SERVER", "CONNECT SQL" | "ANY" | "VIEW ANY DATABASE") => Value::Int(1),
-        ("SERVER", "CONTROL SERVER") => all(&[Permission::ControlServer]),
-        ("SERVER", "VIEW SERVER STATE") => all(&[performance, security]),
-        ("SERVER", "VIEW SERVER PERFORMANCE STATE") => all(&[performance]),
-        ("SERVER", "VIEW SERVER SECURITY STATE") => all(&[security]),
-        ("SERVER", "VIEW ANY DEFINITION") => all(&[Permission::ViewAnyDefinition]),
-        ("SERVER", "ALTER ANY AVAILABILITY GROUP") => all(&[Permission::AlterAvailabilityGroup]),
-        ("SERVER", "ALTER ANY DATABASE") => all(&[Permission::AlterAnyDatabase]),
-        ("SERVER", "ALTER ANY CONNECTION") => all(&[Permission::AlterAnyConnection]),
-        ("SERVER", "ALTER ANY LOGIN") => all(&[Permission::AlterAnyLogin]),
-        ("SERVER", "CONNECT ANY DATABASE") => all(&[Permission::ConnectAnyDatabase]),
-        ("AVAILABILITY GROUP", "ALTER" | "CONTROL" | "VIEW DEFINITION") => {
-            let named = arguments.first().map_or("", |argument| as_text(&argument.1));
-            let name = named.trim_start_matches('[').trim_end_matches(']');
-            let groups = env.world.availability_groups(env.at());
-            if !groups.iter().any(|group| group.name.eq_ignore_ascii_case(name)) {
-                return Value::Null;
-            }
-            match wanted.as_str() {
-                "ALTER" => Value::from(i64::from(session.may_alter_group(name))),
-                "CONTROL" => all(&[Permission::ControlServer]),
-                _ => all(&[Permission::ViewAnyDefinition]),
-            }
-        }
-        ("SERVER", "CREATE ANY DATABASE") => all(&[Permission::CreateAnyDatabase]),
-        ("DATABASE", "BACKUP DATABASE" | "BACKUP LOG") => all(&[Permission::BackupDatabase]),
-        ("DATABASE", "CONNECT" | "ANY") => all(&[Permission::ConnectAnyDatabase]),
-        ("DATABASE", "ALTER" | "CONTROL") => all(&[Permission::AlterAnyDatabase]),
         _ => Value::Null,
     }
 }

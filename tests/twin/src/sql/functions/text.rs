@@ -145,6 +145,17 @@ fn made_of(function: Function, arguments: &[(Type, Value)]) -> Value {
     }
 }
 
+/// STRING_SPLIT: the parts of a text, perhaps each with its number.
+pub(crate) fn split(arguments: &[Value], ordinal: bool) -> Result<Vec<Vec<Value>>> {
+    let [Value::Text(text), Value::Text(separator)] = arguments else { return Ok(Vec::new()) };
+    let parts = text.split(separator.as_str()).zip(1..);
+    let row = |(part, number): (&str, i64)| {
+        let number = ordinal.then_some(Value::Int(number));
+        std::iter::once(Value::text(part)).chain(number).collect()
+    };
+    Ok(parts.map(row).collect())
+}
+
 fn arithmetic(function: Function, ty: Type, value: &Value, places: i64) -> Result<Value> {
     Ok(match (function, value) {
         (Function::Abs, Value::Int(n)) => {

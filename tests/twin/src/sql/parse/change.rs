@@ -25,11 +25,13 @@ impl Reader<'_> {
             self.expect("VALUES")?;
             InsertSource::Defaults
         } else if self.word("VALUES") {
-            InsertSource::Values(self.values()?)
+            let values = self.values()?;
+            self.hints()?;
+            InsertSource::Values(values)
         } else {
             InsertSource::Query(self.query()?)
         };
-        Ok(Kind::Insert(Box::new(Insert { target, columns, output, source })))
+        Ok(Kind::Insert(Box::new(Insert { with: None, target, columns, output, source })))
     }
 
     pub(super) fn update(&mut self) -> Result<Kind> {
@@ -46,9 +48,9 @@ impl Reader<'_> {
         }
         let output = self.output()?;
         let (from, filter) = self.sources()?;
-        self.hints()?;
+        let (with, hints) = (None, self.hints()?);
         let set = Some(set);
-        Ok(Kind::Modify(Box::new(Modify { with: None, target, top, set, output, from, filter })))
+        Ok(Kind::Modify(Box::new(Modify { with, hints, target, top, set, output, from, filter })))
     }
 
     pub(super) fn delete(&mut self) -> Result<Kind> {
@@ -58,9 +60,9 @@ impl Reader<'_> {
         let target = self.target()?;
         let output = self.output()?;
         let (from, filter) = self.sources()?;
-        self.hints()?;
+        let (with, hints) = (None, self.hints()?);
         let set = None;
-        Ok(Kind::Modify(Box::new(Modify { with: None, target, top, set, output, from, filter })))
+        Ok(Kind::Modify(Box::new(Modify { with, hints, target, top, set, output, from, filter })))
     }
 
     /// A table's name or a table variable, with hints.

@@ -58,10 +58,13 @@ impl Reader<'_> {
         let token = &self.parser.peek_token_ref().token;
         if is_word(token, "INSERT") {
             let mut kind = self.insert()?;
-            if let Kind::Insert(insert) = &mut kind
-                && let InsertSource::Query(query) = &mut insert.source
-            {
-                query.with.get_or_insert(with);
+            if let Kind::Insert(insert) = &mut kind {
+                match &mut insert.source {
+                    InsertSource::Query(query) => {
+                        query.with.get_or_insert(with);
+                    }
+                    InsertSource::Values(_) | InsertSource::Defaults => insert.with = Some(with),
+                }
             }
             return Ok(kind);
         }

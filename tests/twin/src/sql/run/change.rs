@@ -232,7 +232,7 @@ fn given(env: &Env<'_>, insert: &Insert, wanted: usize) -> Result<Vec<Given>> {
                     values.push(match expr {
                         None => None,
                         Some(expr) => {
-                            let scalar = bind::scalar(env, expr)?;
+                            let scalar = bind::value(env, insert.with.as_ref(), expr)?;
                             Some((scalar.ty, Evaluator::new(env).scalar(&scalar)?))
                         }
                     });

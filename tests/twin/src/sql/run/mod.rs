@@ -46,6 +46,8 @@ pub(crate) use deeds::enter;
 /// A batch that is being run.
 #[derive(Debug)]
 pub struct Run {
+    /// Its text, without passwords.
+    text: Arc<str>,
     /// What is left to do, the next piece last.
     work: Vec<Work>,
     waiting: Option<Waiting>,
@@ -219,6 +221,7 @@ impl Run {
         // A declaration holds for the whole batch, wherever it stands.
         declare(&statements, session)?;
         Ok(Run {
+            text: record::shown(text),
             work: statements.into_iter().rev().map(Work::Do).collect(),
             waiting: None,
             inner: None,
@@ -267,6 +270,7 @@ impl Run {
         }
         if !self.compiled {
             self.compiled = true;
+            world.note_text(at, session.id, self.text.clone());
             let statements = self.work.iter().rev().filter_map(|work| match work {
                 Work::Do(statement) => Some(statement),
                 Work::Loop { .. } | Work::Guard(_) | Work::Caught => None,

@@ -3,8 +3,11 @@
 //! Commands that the world carries out itself are noted there. This is for the others, and for
 //! those that a session was not allowed to bring as far.
 
+use std::sync::Arc;
+
 use sqlparser::ast;
 
+use crate::sql::bind;
 use crate::sql::convert::text_of;
 use crate::sql::env::Place;
 use crate::sql::error::Error;
@@ -74,6 +77,11 @@ fn words(kind: &Kind, session: &Session) -> Option<String> {
 /// none of the session's own.
 fn of_table(kind: &Kind, session: &Session) -> Option<String> {
     let table = kind.table()?;
+    let meant = match (kind, table.as_slice()) {
+        (Kind::Modify(modify), [name]) => bind::aliased(&modify.from, name),
+        _ => None,
+    };
+    let table = meant.as_ref().unwrap_or(table);
     let Some(Place::Database { database, key }) = Place::of(table, session) else { return None };
     let name = table.last().unwrap_or(&key);
     Some(format!("{} [{database}].dbo.[{name}]", kind.command()))
@@ -120,4 +128,14 @@ fn value(expr: &ast::Expr, session: &Session) -> String {
     };
     let known = variable.and_then(|(ty, value)| text_of(value, *ty, 0).ok());
     known.map_or_else(|| expr.to_string(), |text| format!("'{text}'"))
+}
+
+/// A batch as others may see it: of one that names a secret no more than that.
+pub(super) fn shown(text: &str) -> Arc<str> {
+    let upper = text.to_ascii_uppercase();
+    let secret = ["PASSWORD", "SECRET"].into_iter().find(|word| upper.contains(word));
+    match secret {
+        Some(word) => Arc::from(format!("*{word}{:-<1$}", "", text.chars().count())),
+        None => Arc::from(text),
+    }
 }

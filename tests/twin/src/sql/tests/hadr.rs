@@ -3,6 +3,8 @@
 use expect_test::{Expect, expect};
 use jiff::SignedDuration;
 
+use crate::sql::views;
+
 use super::super::Login;
 use super::Bench;
 use crate::world::Fault;
@@ -318,6 +320,10 @@ fn every_view_can_be_read_whole_on_both_sides() {
                 continue;
             }
             let view = line.split(' ').next().expect("a name");
+            let object = view.rsplit('.').next().expect("a name");
+            if views::find_function((17, at != "sql01"), object).is_some() {
+                continue;
+            }
             let said = bench.run(&format!("SELECT * FROM {view}"));
             assert!(!said.contains("Msg "), "{view}: {said}");
             // A column that is never NULL is not.

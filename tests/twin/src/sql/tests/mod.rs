@@ -13,6 +13,7 @@ mod recursion;
 mod refusals;
 mod relations;
 mod restore;
+mod rowsets;
 mod schema;
 mod statements;
 mod tables;

@@ -29,6 +29,7 @@ fn each_command_is_kept_with_its_outcome_and_without_secrets() {
     bench.run("INSERT master.dbo.t VALUES (1)");
     bench.run("INSERT t VALUES (1); UPDATE t SET a = 2; DELETE t; DROP TABLE t");
     bench.run("INSERT t VALUES (1)");
+    bench.run("CREATE TABLE u (a int); UPDATE x SET a = 1 FROM u AS x; DELETE y FROM sys.objects o JOIN dbo.u y ON 1 = 0");
     let told = told(&bench);
     let words: Vec<(&str, Option<u32>)> =
         told.iter().map(|(words, error)| (words.as_str(), *error)).collect();
@@ -56,6 +57,9 @@ fn each_command_is_kept_with_its_outcome_and_without_secrets() {
             ("DELETE [msdb].dbo.[t]", None),
             ("DROP TABLE [msdb].dbo.[t]", None),
             ("INSERT [msdb].dbo.[t]", Some(208)),
+            ("CREATE TABLE [msdb].dbo.[u]", None),
+            ("UPDATE [msdb].dbo.[u]", None),
+            ("DELETE [msdb].dbo.[u]", None),
         ]
     );
 }
@@ -81,4 +85,25 @@ fn what_a_session_may_not_do_is_kept_too() {
     );
     let who = &bench.world.ledger().commands()[0].who;
     assert_eq!((who.login.as_str(), who.program.as_str()), ("nobody", "bench"));
+}
+
+#[test]
+fn what_applications_change_does_not_push_out_what_administrators_do() {
+    let mut bench = Bench::admin("sql01");
+    bench.run("DBCC TRACEON (3226, -1)");
+    let origin = bench.session.origin();
+    let change = "INSERT [Sales].dbo.[t]".to_owned();
+    for _ in 0..60_001 {
+        bench.world.note_command("sql01", origin.clone(), change.clone(), Ok(()));
+    }
+    let ledger = bench.world.ledger();
+    assert_eq!((ledger.commands().len(), ledger.commands_forgotten()), (50_002, 10_000));
+    assert_eq!(ledger.commands()[0].command.0, "DBCC TRACEON (3226, - 1)");
+    let link = "DELETE /links/a".to_owned();
+    for _ in 0..110_000 {
+        bench.world.note_command("arm", origin.clone(), link.clone(), Ok(()));
+    }
+    let ledger = bench.world.ledger();
+    assert_eq!((ledger.commands().len(), ledger.commands_forgotten()), (150_002, 20_000));
+    assert_eq!(ledger.commands()[0].command.0, change);
 }

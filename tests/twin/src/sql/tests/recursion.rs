@@ -74,3 +74,23 @@ fn what_doubles_itself_ends() {
                     SET @p = REPLACE(@p, 'x', REPLICATE('y', 1000))";
     assert!(run(replaced).contains("7119"));
 }
+
+#[test]
+fn changes_heed_their_hints_and_expressions() {
+    let numbers = "WITH n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < 150)";
+    let said = run(&format!(
+        "CREATE TABLE #t (a int); INSERT #t VALUES (1), (150); \
+         {numbers} UPDATE #t SET a = -a WHERE a IN (SELECT a FROM n) OPTION (MAXRECURSION 200); \
+         SELECT a FROM #t"
+    ));
+    assert!(said.ends_with("a int\n-1\n-150\n"), "{said}");
+    let said = run(&format!(
+        "CREATE TABLE #t (a int); INSERT #t VALUES (150); \
+         {numbers} DELETE #t WHERE a IN (SELECT a FROM n) OPTION (MAXRECURSION 9)"
+    ));
+    assert!(said.contains("Msg 530, ") && said.contains("maximum recursion 9 "), "{said}");
+    let said = run("CREATE TABLE #t (a int, b int); \
+         WITH c AS (SELECT 7 AS x) INSERT #t VALUES ((SELECT x FROM c), 1), (2, (SELECT MAX(x) FROM c)); \
+         SELECT * FROM #t");
+    assert!(said.ends_with("7 | 1\n2 | 7\n"), "{said}");
+}

@@ -5,7 +5,7 @@ use crate::sql::session::Permission;
 use crate::sql::value::Value;
 use crate::world::{SessionFacts, TransactionFacts};
 
-use super::{Row, RowBuilder, View, row};
+use super::{Row, RowBuilder, View, row, text};
 
 pub(super) fn sessions(env: &Env<'_>, view: &View) -> Vec<Row> {
     visible(env).map(|session| session_row(env, view, &session)).collect()
@@ -28,6 +28,9 @@ pub(super) fn requests(env: &Env<'_>, view: &View) -> Vec<Row> {
                 .set("session_id", i64::from(session.id))
                 .set("start_time", env.datetime(request.start))
                 .set("status", status)
+                .set("sql_handle", sql_handle(&session))
+                .set("statement_start_offset", session.text.as_ref().map(|_| 0))
+                .set("statement_end_offset", session.text.as_ref().map(|_| -1))
                 .set("command", request.command.clone())
                 .set("database_id", database_id(env, &session.database))
                 .set("user_id", 1)
@@ -66,6 +69,7 @@ pub(super) fn connections(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("net_packet_size", i64::from(session.wire.packet_size))
             .set("local_tcp_port", 1433)
             .set("connection_id", connection_id(env, &session))
+            .set("most_recent_sql_handle", sql_handle(&session))
             .done()
     };
     env.world.session_facts(env.at()).into_iter().filter(|s| s.user).map(connection).collect()
@@ -137,6 +141,10 @@ fn descriptor(transaction: &TransactionFacts) -> Value {
 
 fn depth(session: &SessionFacts) -> i64 {
     session.transaction.as_ref().map_or(0, |transaction| i64::from(transaction.depth))
+}
+
+fn sql_handle(session: &SessionFacts) -> Value {
+    session.text.as_deref().map_or(Value::Null, text::handle)
 }
 
 fn connection_id(env: &Env<'_>, session: &SessionFacts) -> Value {

@@ -98,6 +98,6 @@ fn megabytes(count: u64) -> f64 {
     count as f64 / f64::from(1 << 20)
 }
 
-fn bytes(count: u64) -> i64 {
+pub(super) fn bytes(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

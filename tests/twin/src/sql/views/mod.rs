@@ -11,14 +11,18 @@ mod databases;
 mod files;
 mod groups;
 mod jobs;
+mod log;
 mod performance;
 pub(crate) mod principals;
 mod replicas;
+mod rights;
 mod security;
 mod seeding;
 mod server;
 mod settings;
 mod tables;
+mod text;
+mod volumes;
 
 use std::sync::OnceLock;
 
@@ -28,7 +32,7 @@ use super::error::{Error, Result};
 use super::ir::Column;
 use super::moment;
 use super::session::Permission;
-use super::types::{Type, parse_type};
+use super::types::{Length, Type, parse_type};
 use super::value::Value;
 pub(crate) use backups::{file_list, headers};
 pub(crate) use files::log_spaces;
@@ -70,7 +74,16 @@ impl PartialEq for View {
     }
 }
 
-type Producer = fn(&Env<'_>, &View) -> Vec<Row>;
+type Rows = fn(&Env<'_>, &View) -> Vec<Row>;
+type Called = fn(&Env<'_>, &View, &[Value]) -> Result<Vec<Row>>;
+
+/// What reads the rows from the world.
+#[derive(Clone, Copy, Debug)]
+enum Producer {
+    Rows(Rows),
+    /// A function, with the types of its parameters.
+    Called(&'static [Type], Called),
+}
 
 /// The view of that name on an engine of that major version; names compare without case.
 pub(crate) fn find(
@@ -80,21 +93,44 @@ pub(crate) fn find(
     name: &str,
 ) -> Option<&'static View> {
     catalog(major).iter().find(|view| {
+        let is_view = matches!(view.produce, Producer::Rows(_));
         let in_database = match (view.database, database) {
             (None, _) => true,
             (Some(own), Some(asked)) => own.eq_ignore_ascii_case(asked),
             (Some(_), None) => false,
         };
-        in_database
+        is_view
+            && in_database
             && view.managed.is_none_or(|only| only == managed)
             && view.schema.eq_ignore_ascii_case(schema)
             && view.name.eq_ignore_ascii_case(name)
     })
 }
 
+/// The function of `sys` that gives rows and has that name, and the types of its parameters.
+pub(crate) fn find_function(
+    (major, managed): (u8, bool),
+    name: &str,
+) -> Option<(&'static View, &'static [Type])> {
+    catalog(major).iter().find_map(|function| match function.produce {
+        Producer::Called(parameters, _)
+            if function.name.eq_ignore_ascii_case(name)
+                && function.managed.is_none_or(|only| only == managed) =>
+        {
+            Some((function, parameters))
+        }
+        Producer::Called(..) | Producer::Rows(_) => None,
+    })
+}
+
 /// The rows that a session sees of a database's view.
 pub(crate) fn rows(view: &View, database: &str, env: &Env<'_>) -> Result<Vec<Row>> {
     env.catalog.replace(database.to_owned());
+    called(view, env, &[])
+}
+
+/// The rows that a function gives a session.
+pub(crate) fn called(view: &View, env: &Env<'_>, arguments: &[Value]) -> Result<Vec<Row>> {
     match view.access {
         Access::Public | Access::Own => {}
         Access::Needs(permission) => {
@@ -108,7 +144,10 @@ pub(crate) fn rows(view: &View, database: &str, env: &Env<'_>) -> Result<Vec<Row
             }
         }
     }
-    Ok((view.produce)(env, view))
+    match view.produce {
+        Producer::Rows(rows) => Ok(rows(env, view)),
+        Producer::Called(_, called) => called(env, view, arguments),
+    }
 }
 
 /// What a view shows of this row; see [`RowBuilder`].
@@ -206,6 +245,29 @@ fn denied(permission: Permission, view: &View) -> Error {
 
 /// What reads a view's rows from the world.
 fn producer(name: &str) -> Option<Producer> {
+    view_rows(name).map(Producer::Rows).or_else(|| function_rows(name))
+}
+
+/// The functions that give rows.
+fn function_rows(name: &str) -> Option<Producer> {
+    const TEXT: Type = Type::NVarChar(Length::Of(4000));
+    Some(match name {
+        "sys.dm_db_log_info" => Producer::Called(&[Type::Int], log::info),
+        "sys.dm_db_log_stats" => Producer::Called(&[Type::Int], log::stats),
+        "sys.dm_exec_input_buffer" => Producer::Called(&[Type::SmallInt, Type::Int], text::input),
+        "sys.dm_exec_sql_text" => {
+            Producer::Called(&[Type::VarBinary(Length::Of(64))], text::of_handle)
+        }
+        "sys.dm_io_virtual_file_stats" => {
+            Producer::Called(&[Type::Int, Type::Int], volumes::file_stats)
+        }
+        "sys.dm_os_volume_stats" => Producer::Called(&[Type::Int, Type::Int], volumes::volumes),
+        "sys.fn_my_permissions" => Producer::Called(&[TEXT, TEXT], rights::mine),
+        _ => return None,
+    })
+}
+
+fn view_rows(name: &str) -> Option<Rows> {
     Some(match name {
         "sys.availability_groups" => groups::availability_groups,
         "sys.availability_replicas" => groups::availability_replicas,

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest;
 
+use crate::der;
 use crate::sql::env::Env;
 use crate::sql::value::Value;
 use crate::world::setup::{Certificate, Endpoint};
@@ -10,6 +11,8 @@ use super::{Row, RowBuilder, View, row};
 
 /// The number of the first endpoint that somebody made.
 const ENDPOINT: i32 = 65_536;
+/// How long the keys are of certificates that are only known by their names.
+const USUAL_BITS: i64 = 2_048;
 /// The number of the first certificate that somebody made.
 const FIRST_CERTIFICATE: i64 = 256;
 /// Who has issued the certificates of managed instances.
@@ -86,6 +89,8 @@ pub(super) fn certificates(env: &Env<'_>, view: &View) -> Vec<Row> {
         } else {
             (name.clone(), name.clone())
         };
+        let bits = certificate.blob.as_deref().and_then(der::key_bits);
+        let bits = bits.and_then(|bits| i64::try_from(bits).ok()).unwrap_or(USUAL_BITS);
         row(view)
             .set("name", name.as_str())
             .set("certificate_id", id)
@@ -96,7 +101,7 @@ pub(super) fn certificates(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("subject", subject)
             .set("issuer_name", issuer)
             .set("expiry_date", env.datetime(certificate.expiry))
-            .set("key_length", 3_072)
+            .set("key_length", bits)
             .set("thumbprint", Value::Bytes(print))
             .done()
     };
