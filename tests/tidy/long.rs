@@ -15,7 +15,4 @@ pub(crate) const LONG: &[(&str, &str, &str)] = &[
         "a_healthy_link_from_its_primary",
         "documented queries with their expected rows",
     ),
-    ("tests/twin/src/sql/run/mod.rs", "statement", "one arm for each kind of statement"),
-    ("tests/twin/src/sql/functions/server.rs", "evaluate", "one arm for each function"),
-    ("tests/twin/src/sql/run/mod.rs", "", "one evaluator, statement by statement"),
 ];

@@ -216,6 +216,41 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// A language of messages; texts stay English.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Language {
+    /// `@@LANGID`
+    pub(crate) id: u8,
+    pub(crate) name: &'static str,
+    alias: &'static str,
+    date_first: u8,
+    date_format: &'static str,
+}
+
+impl Language {
+    /// Whether it is called so.
+    pub(crate) fn is(&self, asked: &str) -> bool {
+        [self.name, self.alias].iter().any(|own| own.to_lowercase() == asked.to_lowercase())
+    }
+}
+
+/// Some of the languages of a server, its own first.
+pub(crate) const LANGUAGES: &[Language] = &[
+    Language { id: 0, name: "us_english", alias: "English", date_first: 7, date_format: "mdy" },
+    Language { id: 1, name: "Deutsch", alias: "German", date_first: 1, date_format: "dmy" },
+    Language { id: 2, name: "Français", alias: "French", date_first: 1, date_format: "dmy" },
+    Language { id: 5, name: "Español", alias: "Spanish", date_first: 1, date_format: "dmy" },
+    Language { id: 6, name: "Italiano", alias: "Italian", date_first: 1, date_format: "dmy" },
+    Language { id: 7, name: "Nederlands", alias: "Dutch", date_first: 1, date_format: "dmy" },
+    Language {
+        id: 23,
+        name: "British",
+        alias: "British English",
+        date_first: 1,
+        date_format: "dmy",
+    },
+];
+
 /// What a session knows between its requests.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -259,6 +294,15 @@ pub struct Session {
     pub(crate) implicit: bool,
     /// READ UNCOMMITTED
     pub(crate) dirty: bool,
+    /// Whether the client has said that it only reads (ApplicationIntent).
+    pub(crate) read_only: bool,
+    /// The first day of the week, Monday is 1.
+    pub(crate) date_first: u8,
+    /// In which order dates are read: shown, for texts of that form are read as month, day, year.
+    pub(crate) date_format: &'static str,
+    pub(crate) language: &'static Language,
+    /// In bytes.
+    pub(crate) text_size: i64,
     /// In ms; negative: for ever.
     pub(crate) lock_timeout: i64,
     /// The last value of an identity column that this session has made.
@@ -302,6 +346,11 @@ impl Session {
             abort: false,
             implicit: false,
             dirty: false,
+            read_only: false,
+            date_first: 7,
+            date_format: "mdy",
+            language: &LANGUAGES[0],
+            text_size: 2_147_483_647,
             lock_timeout: -1,
             identity: Value::Null,
             identity_insert: None,
@@ -345,6 +394,39 @@ impl Session {
         }
     }
 
+    /// SET LANGUAGE, which sets what is usual there too.
+    pub(crate) fn speak(&mut self, language: &'static Language) {
+        self.language = language;
+        (self.date_first, self.date_format) = (language.date_first, language.date_format);
+    }
+
+    /// What DBCC USEROPTIONS shows.
+    pub(crate) fn options(&self) -> Vec<(&'static str, String)> {
+        let mut options = vec![
+            ("textsize", self.text_size.to_string()),
+            ("language", self.language.name.to_owned()),
+            ("dateformat", self.date_format.to_owned()),
+            ("datefirst", self.date_first.to_string()),
+            ("lock_timeout", self.lock_timeout.to_string()),
+        ];
+        let set = [
+            ("nocount", self.no_count),
+            ("quoted_identifier", true),
+            ("implicit_transactions", self.implicit),
+            ("ansi_null_dflt_on", true),
+            ("ansi_warnings", true),
+            ("ansi_padding", true),
+            ("ansi_nulls", true),
+            ("concat_null_yields_null", true),
+            ("xact_abort", self.abort),
+        ];
+        let on = set.into_iter().filter(|(_, on)| *on);
+        options.extend(on.map(|(name, _)| (name, "SET".to_owned())));
+        let level = if self.dirty { "read uncommitted" } else { "read committed" };
+        options.push(("isolation level", level.to_owned()));
+        options
+    }
+
     /// Whether it reads what others have not committed.
     pub(crate) fn read_uncommitted(&mut self, dirty: bool) {
         self.dirty = dirty;
@@ -361,6 +443,8 @@ impl Session {
         self.saved.clear();
         self.caught.clear();
         (self.doomed, self.abort, self.implicit, self.dirty) = (false, false, false, false);
+        self.speak(&LANGUAGES[0]);
+        self.text_size = 2_147_483_647;
         self.lock_timeout = -1;
         self.identity = Value::Null;
         self.identity_insert = None;

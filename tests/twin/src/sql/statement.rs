@@ -124,15 +124,41 @@ pub(crate) enum Kind {
     SetUp(SetUp),
     /// What makes, changes and drops availability groups, beside their roles.
     Group(GroupCommand),
-    /// DBCC TRACESTATUS
-    TraceStatus,
-    /// DBCC SQLPERF(LOGSPACE)
-    LogSpace,
+    /// DBCC that only looks; `quiet` is WITH NO_INFOMSGS.
+    Console {
+        what: Console,
+        quiet: bool,
+    },
+    /// `SET DATEFIRST 1` and other settings with a value.
+    Setting {
+        name: Setting,
+        value: Box<ast::Expr>,
+    },
     /// A procedure call; parameters are read only for procedures that the twin has.
     Execute {
         name: String,
         arguments: Vec<Argument>,
     },
+}
+
+/// What DBCC looks at; a database by its name or number, if one is said.
+#[derive(Clone, Debug)]
+pub(crate) enum Console {
+    TraceStatus,
+    LogSpace,
+    LogInfo(Option<String>),
+    OpenTransaction(Option<String>),
+    InputBuffer(i64),
+    UserOptions,
+}
+
+/// A setting of a session that has a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    DateFirst,
+    DateFormat,
+    Language,
+    TextSize,
 }
 
 /// Changes of how the server is set up, and the statement without what is secret in it.
@@ -313,7 +339,8 @@ impl Kind {
             Kind::AlterDatabase { .. } => "ALTER DATABASE",
             Kind::SetUp(_) => "SET",
             Kind::Group(_) => "AVAILABILITY GROUP",
-            Kind::TraceStatus | Kind::LogSpace => "DBCC",
+            Kind::Console { .. } => "DBCC",
+            Kind::Setting { .. } => "SET OPTION",
             Kind::Backup(_) => "BACKUP DATABASE",
             Kind::Restore { .. } => "RESTORE HEADERONLY",
             Kind::RestoreDatabase(restore) if restore.log => "RESTORE LOG",

@@ -207,7 +207,8 @@ fn enter_as(
     }
     let wanted = if asked.database.is_empty() { &login.default_database } else { &asked.database };
     door.world.with(|world| {
-        let probe = Session::new(0, login, &asked.program, &asked.host, wanted);
+        let mut probe = Session::new(0, login, &asked.program, &asked.host, wanted);
+        probe.read_only = asked.read_only;
         let database = enter(wanted, world, &door.instance, &probe).map_err(|error| {
             // A database that is there but not accessible says why itself.
             if !matches!(error.number, 911 | 916) {
@@ -226,7 +227,9 @@ fn enter_as(
             return Err(vec![refused(17_187, &login.name, wanted)]);
         };
         let seat = Seat { world: door.world.clone(), instance: door.instance.clone(), id };
-        Ok((Session::new(id, login, &asked.program, &asked.host, &database), seat))
+        let mut session = Session::new(id, login, &asked.program, &asked.host, &database);
+        session.read_only = asked.read_only;
+        Ok((session, seat))
     })
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Login7 {
     pub(super) windows: Option<Vec<u8>>,
     /// How it signs in with a token, if it does.
     pub(super) token: Option<Token>,
+    /// Whether it says that it only reads.
+    pub(super) read_only: bool,
     /// The ids of the features that it asks for.
     pub(super) features: Vec<u8>,
 }
@@ -42,6 +44,8 @@ const MAX_FEATURES: usize = 32;
 /// Names are at most this long.
 const MAX_NAME: usize = 128;
 
+/// `fReadOnlyIntent` of the type flags.
+const READ_ONLY_INTENT: u8 = 0x20;
 /// Sign in with a token.
 const FEDAUTH: u8 = 2;
 /// A message of the Windows authentication has some hundred bytes.
@@ -61,7 +65,7 @@ pub(super) fn parse(data: &[u8]) -> io::Result<Login7> {
         return Err(invalid(format!("TDS {version:#010x} is older than 7.2")));
     }
     let packet_size = fixed.u32()?;
-    let (options2, options3) = (data[25], data[27]);
+    let (options2, kind, options3) = (data[25], data[26], data[27]);
     let field = |at: usize| -> io::Result<&[u8]> {
         let mut pair = Bytes::new(&data[at..at + 4]);
         let (offset, units) = (usize::from(pair.u16()?), usize::from(pair.u16()?));
@@ -84,6 +88,7 @@ pub(super) fn parse(data: &[u8]) -> io::Result<Login7> {
         database: text(68)?,
         windows: (options2 & 0x80 != 0).then(|| windows(data)).transpose()?,
         token,
+        read_only: kind & READ_ONLY_INTENT != 0,
         features,
     })
 }

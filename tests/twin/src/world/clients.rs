@@ -225,7 +225,7 @@ impl World {
                 id,
                 begun,
                 depth,
-                writes: None,
+                writes: session.work.writes(),
                 bytes: 0,
             }),
             text: session.text.clone(),

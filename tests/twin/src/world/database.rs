@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::{Origin, OwnDatabase, SqlError, World};
+use super::{DatabaseOption, Origin, OwnDatabase, SqlError, World};
 
 /// What a statement about a whole database asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum DatabaseCommand {
     Users(Users),
     /// `SET OFFLINE`, or ONLINE
     Offline(bool),
+    /// `SET` of an option that `sys.databases` shows.
+    Set(DatabaseOption),
 }
 
 /// `user_access` of `sys.databases`.
@@ -139,8 +141,9 @@ impl World {
                         Database Managed Instance. Review the documentation for supported options.";
             return Err(SqlError::new(41_901, text));
         }
-        let opens = *command == DatabaseCommand::Users(Users::All);
-        if self.in_group(at, &name) && !opens {
+        let updateable = found.updateable;
+        self.check_option(at, &name, command, updateable)?;
+        if self.in_group(at, &name) && !command.is_for_groups() {
             return Err(command.in_group(&name));
         }
         let busy = self.active.iter().filter_map(|id| self.operations.get(id));
@@ -166,6 +169,26 @@ impl World {
         Ok(None)
     }
 
+    /// Whether an option can be set here, in a database that takes changes.
+    fn check_option(
+        &self,
+        at: &str,
+        name: &str,
+        command: &DatabaseCommand,
+        updateable: bool,
+    ) -> Result<(), SqlError> {
+        let DatabaseCommand::Set(option) = command else { return Ok(()) };
+        if let Some(instance) = self.instance(at) {
+            option.check(instance)?;
+        }
+        if updateable {
+            return Ok(());
+        }
+        let text =
+            format!("Failed to update database \"{name}\" because the database is read-only.");
+        Err(SqlError::new(3_906, &text))
+    }
+
     fn apply_to_database(&mut self, at: &str, name: &str, session: u16, command: &DatabaseCommand) {
         match command {
             DatabaseCommand::Create => {}
@@ -178,7 +201,28 @@ impl World {
                 it.only = (*users == Users::One).then_some(session);
             }),
             DatabaseCommand::Offline(on) => self.database_setup(at, name, |it| it.offline = *on),
+            DatabaseCommand::Set(option) => {
+                // It is logged: the other side of a link has it too.
+                for instance in self.with_copies(at, name) {
+                    self.database_setup(&instance, name, |it| option.apply(it));
+                }
+            }
         }
+    }
+
+    /// The instances that have a copy of a database of this one.
+    fn with_copies(&self, at: &str, name: &str) -> Vec<String> {
+        let mut found = vec![at.to_owned()];
+        for (link, side) in self.memberships(at) {
+            if link.place_on(side, name).is_some() {
+                let member = link.member(side.other());
+                found.push(member.instance.clone());
+                let local = link.member(super::Side::SqlServer).local();
+                let replicas = local.map(super::LocalGroup::replicas).unwrap_or_default();
+                found.extend(replicas.iter().map(|replica| replica.instance.clone()));
+            }
+        }
+        found
     }
 
     fn database_setup(
@@ -269,7 +313,10 @@ impl DatabaseCommand {
     /// Whether a managed instance does not have it.
     fn is_boxed(&self) -> bool {
         match self {
-            DatabaseCommand::Create | DatabaseCommand::Drop | DatabaseCommand::Rename(_) => false,
+            DatabaseCommand::Create
+            | DatabaseCommand::Drop
+            | DatabaseCommand::Rename(_)
+            | DatabaseCommand::Set(_) => false,
             DatabaseCommand::ReadOnly(_)
             | DatabaseCommand::Users(_)
             | DatabaseCommand::Offline(_) => true,
@@ -280,10 +327,24 @@ impl DatabaseCommand {
         match self {
             DatabaseCommand::Users(users) => *users == Users::One,
             DatabaseCommand::Offline(on) => *on,
+            DatabaseCommand::Set(option) => option.needs_it_alone(),
             DatabaseCommand::Create => false,
             DatabaseCommand::Drop | DatabaseCommand::Rename(_) | DatabaseCommand::ReadOnly(_) => {
                 true
             }
+        }
+    }
+
+    /// Whether a database of an availability group takes it.
+    fn is_for_groups(&self) -> bool {
+        match self {
+            DatabaseCommand::Users(users) => *users == Users::All,
+            DatabaseCommand::Set(option) => option.is_for_groups(),
+            DatabaseCommand::Create
+            | DatabaseCommand::Drop
+            | DatabaseCommand::Rename(_)
+            | DatabaseCommand::ReadOnly(_)
+            | DatabaseCommand::Offline(_) => false,
         }
     }
 
@@ -349,6 +410,7 @@ impl DatabaseCommand {
             DatabaseCommand::Create
             | DatabaseCommand::ReadOnly(_)
             | DatabaseCommand::Users(_)
+            | DatabaseCommand::Set(_)
             | DatabaseCommand::Offline(_) => SqlError::new(
                 5_070,
                 &format!(
@@ -359,8 +421,9 @@ impl DatabaseCommand {
         }
     }
 
-    fn option(&self) -> &'static str {
-        match self {
+    fn option(&self) -> String {
+        let word = match self {
+            DatabaseCommand::Set(option) => return option.words(),
             DatabaseCommand::Create | DatabaseCommand::Drop => "",
             DatabaseCommand::Rename(_) => "NAME",
             DatabaseCommand::ReadOnly(true) => "READ_ONLY",
@@ -370,7 +433,8 @@ impl DatabaseCommand {
             DatabaseCommand::Users(Users::Owners) => "RESTRICTED_USER",
             DatabaseCommand::Offline(true) => "OFFLINE",
             DatabaseCommand::Offline(false) => "ONLINE",
-        }
+        };
+        word.to_owned()
     }
 
     /// The statement in words.
@@ -384,6 +448,7 @@ impl DatabaseCommand {
             }
             DatabaseCommand::ReadOnly(_)
             | DatabaseCommand::Users(_)
+            | DatabaseCommand::Set(_)
             | DatabaseCommand::Offline(_) => {
                 format!("ALTER DATABASE [{name}] SET {}", self.option())
             }

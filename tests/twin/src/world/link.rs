@@ -12,6 +12,7 @@ use super::{
     forget::Forgotten,
     housekeeping::backups_before,
     log::{Record, RecordKind},
+    past::Past,
     work::History,
 };
 
@@ -81,6 +82,8 @@ pub struct Member {
     pub(super) role: Role,
     /// When its role changed last; sessions in its databases are no older.
     pub(super) changed: Timestamp,
+    /// Its roles before.
+    pub(super) past: Past,
     /// It has given the role of the primary away and does not know yet whether the other has it.
     pub(super) hands_over: Option<OperationId>,
     /// Whether it believes that it is connected to the other.
@@ -443,6 +446,7 @@ impl Member {
             leads_to: given.filter(|given| given.listener.is_none()).map(|_| instance.clone()),
             role: spec.role_of(side),
             changed: start - SignedDuration::from_hours(48),
+            past: Past::default(),
             hands_over: None,
             connected: true,
             failed_demotions: 0,
@@ -464,6 +468,7 @@ impl Member {
 
     pub(super) fn set_role(&mut self, role: Role, now: Timestamp) {
         if self.role != role {
+            self.past.note(now, self.role, role);
             (self.role, self.changed) = (role, now);
         }
     }

@@ -15,6 +15,7 @@ mod certificate;
 mod clients;
 mod command;
 mod commit;
+mod configured;
 mod contact;
 mod control_plane;
 mod copy;
@@ -42,7 +43,9 @@ mod membership;
 mod movement;
 mod naming;
 mod operation;
+mod options;
 mod party;
+mod past;
 mod path;
 mod planned;
 mod power;
@@ -87,7 +90,10 @@ pub use directory::{AzureRole, Directory, DirectoryChange};
 pub use entrance::{Entry, Proof};
 pub use fault::{Fault, FaultError, UnknownName};
 pub use files::FileFacts;
-pub use groups::{GroupCommand, MemberClause, PreparedSpec, SeedingFacts};
+pub use groups::{
+    BackupPreference, Connections, GroupCommand, GroupOption, GroupSettings, MemberClause,
+    PreparedSpec, ReplicaSettings, SeedingFacts,
+};
 pub use guid::Guid;
 pub use instance::{Instance, InstanceKind, Power};
 pub use jobs::{Job, JobRun, Setting, Volume};
@@ -96,6 +102,7 @@ pub use link::{Link, Member};
 pub use local::{ClusterType, LocalGroup, LocalReplica, LocalSpec, ReplicaSpec};
 pub use log::Lsn;
 pub use operation::{Operation, OperationId, OperationKind, OperationStatus, Reply, Statement};
+pub use options::DatabaseOption;
 pub use party::{Origin, Party};
 pub use principals::{Principal, PrincipalKind};
 pub use reach::Reach;

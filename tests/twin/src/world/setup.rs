@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 pub use super::certificate::Certificate;
+pub use super::configured::{Configurations, Configured};
 pub use super::endpoint::{Endpoint, EndpointChange};
 pub use super::feature::Feature;
 use super::{
@@ -45,6 +46,8 @@ pub struct Setup {
     pub credentials: BTreeMap<String, Credential>,
     logins: BTreeMap<String, LoginSetup>,
     databases: BTreeMap<String, DatabaseSetup>,
+    /// Options of the server that were set, and what msdb has forgotten.
+    pub(super) configured: Configurations,
 }
 
 /// A credential; nobody needs to know its secret here.
@@ -97,6 +100,18 @@ pub struct DatabaseSetup {
     pub offline: bool,
     /// The session that has set SINGLE_USER.
     pub only: Option<u16>,
+    /// COMPATIBILITY_LEVEL, if it was set.
+    pub compatibility: Option<u32>,
+    /// READ_COMMITTED_SNAPSHOT
+    pub committed_snapshot: bool,
+    /// ALLOW_SNAPSHOT_ISOLATION
+    pub snapshot: bool,
+    /// ACCELERATED_DATABASE_RECOVERY
+    pub accelerated_recovery: bool,
+    /// ENABLE_BROKER
+    pub broker: bool,
+    /// How often NEW_BROKER was set.
+    pub brokers: u32,
     /// Something in it that keeps it out of a link.
     pub feature: Option<Feature>,
 }
@@ -174,6 +189,22 @@ pub enum Change {
     Endpoint(EndpointChange),
     /// Drops the endpoint.
     NoEndpoint,
+    /// Sets an option of the server, by its number in `sys.configurations`.
+    Configure {
+        /// The option.
+        option: u32,
+        /// Its value from the next RECONFIGURE on, or the next start.
+        value: i64,
+    },
+    /// RECONFIGURE: these options hold at once.
+    Reconfigure(Vec<u32>),
+    /// Takes what is older than this out of the history of backups.
+    ForgetBackups {
+        /// Of this database, or of all.
+        database: Option<String>,
+        /// Everything before.
+        before: Timestamp,
+    },
     /// Something about a login.
     Login {
         /// The login.
@@ -309,6 +340,7 @@ impl Setup {
             credentials: BTreeMap::new(),
             logins: BTreeMap::new(),
             databases: BTreeMap::new(),
+            configured: Configurations::default(),
         }
     }
 
@@ -441,6 +473,9 @@ fn apply(instance: &mut Instance, change: Change, now: Timestamp) {
             setup.endpoint = Some(kept.unwrap_or_default().changed(change));
         }
         Change::NoEndpoint => setup.endpoint = None,
+        Change::Configure { option, value } => setup.configured.set(option, value, now),
+        Change::Reconfigure(options) => setup.configured.install(&options),
+        Change::ForgetBackups { database, before } => setup.configured.forget(database, before),
         Change::Login { login, change } => setup.login_mut(&login).change(change),
         Change::Database { database, change } => apply_to(instance, database, change, now),
         // It does not concern one instance.

@@ -42,6 +42,14 @@ struct Changed {
     since: Timestamp,
 }
 
+impl Work {
+    /// The database that it has written to; of several the first by name.
+    pub(super) fn writes(&self) -> Option<String> {
+        let mut changed = self.databases.values().filter(|changed| changed.bytes > 0);
+        changed.next().map(|changed| changed.name.clone())
+    }
+}
+
 /// Why a table cannot be had.
 #[derive(Debug)]
 pub(crate) enum Barred {

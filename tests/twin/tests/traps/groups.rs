@@ -363,5 +363,5 @@ fn a_secondary_on_sql_server_is_read_where_its_replica_says_so() {
     site.sql(SQL, "USE [Sales]").expect("it is read");
     assert_eq!(site.sql(SQL, "USE [Sales] CREATE TABLE dbo.t (a int)"), Err(3_906));
     let nobody = modify.replace("SQL01", "SQL99");
-    assert_eq!(site.sql(SQL, &nobody), Err(15_151));
+    assert_eq!(site.sql(SQL, &nobody), Err(35_210));
 }

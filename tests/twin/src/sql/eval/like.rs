@@ -12,7 +12,7 @@ enum Piece {
     Set { negated: bool, ranges: Vec<(char, char)> },
 }
 
-pub(super) fn like(
+pub(crate) fn like(
     value: &Value,
     pattern: &Value,
     escape: Option<&Value>,

@@ -9,6 +9,8 @@ mod like;
 mod query;
 mod window;
 
+pub(crate) use like::like;
+
 use std::cmp::Ordering;
 
 use super::convert::convert;
@@ -175,7 +177,7 @@ impl<'e> Evaluator<'e> {
             Predicate::Like { value, pattern, escape } => {
                 let (value, pattern) = (self.scalar(value)?, self.scalar(pattern)?);
                 let escape = escape.as_ref().map(|escape| self.scalar(escape)).transpose()?;
-                like::like(&value, &pattern, escape.as_ref(), self.env)?
+                like(&value, &pattern, escape.as_ref(), self.env)?
             }
             Predicate::InQuery { value, query } => self.is_in(value, query)?,
             Predicate::Exists(query) => Some(!self.rows(query)?.is_empty()),

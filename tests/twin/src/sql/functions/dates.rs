@@ -162,7 +162,7 @@ pub(super) fn evaluate(
             Value::Int(difference(part, argument(0), argument(1)).ok_or_else(too_far)?)
         }
         Function::DateAdd(part) => add(part, as_int(argument(0)), argument(1), ty)?,
-        Function::DatePart(part) => Value::Int(part_of(part, argument(0))),
+        Function::DatePart(part) => Value::Int(part_of(part, argument(0), env.session.date_first)),
         Function::DateName(part) => name_of(part, argument(0)),
         Function::EndOfMonth => {
             let months = if arguments.len() > 1 { as_int(argument(1)) } else { 0 };
@@ -170,8 +170,54 @@ pub(super) fn evaluate(
         }
         Function::DateFromParts => date_of([0, 1, 2].map(|n| as_int(argument(n))))?,
         Function::AtTimeZone => at_time_zone(argument(0), as_text(argument(1)))?,
+        Function::SwitchOffset => {
+            let offset = offset_of(argument(1), "switchoffset")?;
+            let utc = if let Value::Zoned { utc, .. } = argument(0) {
+                *utc
+            } else {
+                ticks_of(argument(0), false)
+            };
+            Value::Zoned { utc, offset }
+        }
+        Function::ToDateTimeOffset => {
+            let offset = offset_of(argument(1), "todatetimeoffset")?;
+            let local = ticks_of(argument(0), false);
+            Value::Zoned { utc: local - i64::from(offset) * MINUTE, offset }
+        }
         _ => Value::Null,
     })
+}
+
+/// The day that weeks begin on in the United States.
+const SUNDAY: u8 = 7;
+
+const MINUTE: i64 = 60 * TICKS_PER_SECOND;
+/// Offsets are at most 14 hours.
+const FARTHEST: i16 = 14 * 60;
+
+/// An offset as `+01:00`, or as minutes.
+fn offset_of(value: &Value, function: &str) -> Result<i16> {
+    let minutes = match value {
+        Value::Int(minutes) => i16::try_from(*minutes).ok(),
+        Value::Text(text) => minutes_of(text.trim()),
+        _ => None,
+    };
+    minutes.filter(|minutes| minutes.abs() <= FARTHEST).ok_or_else(|| {
+        let text = format!("The timezone provided to builtin function {function} is invalid.");
+        Error::new(9812, 16, text).state(0)
+    })
+}
+
+fn minutes_of(text: &str) -> Option<i16> {
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let (hours, minutes): (i16, i16) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let known = (0..=14).contains(&hours) && (0..60).contains(&minutes) && rest.len() == 5;
+    known.then_some(sign * (hours * 60 + minutes))
 }
 
 /// DATENAME
@@ -179,7 +225,7 @@ fn name_of(part: DatePart, value: &Value) -> Value {
     const MONTHS: &str = "January February March April May June July August September October \
                           November December";
     const DAYS: &str = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday";
-    let number = part_of(part, value);
+    let number = part_of(part, value, SUNDAY);
     let place = usize::try_from(number - 1).unwrap_or(0);
     match part {
         DatePart::Month => MONTHS.split(' ').nth(place).into(),
@@ -321,7 +367,8 @@ fn add(part: DatePart, count: i64, to: &Value, ty: Type) -> Result<Value> {
     Ok(moved)
 }
 
-fn part_of(part: DatePart, value: &Value) -> i64 {
+/// A part of a moment, where weeks begin on the day of that number.
+fn part_of(part: DatePart, value: &Value, first: u8) -> i64 {
     let ticks = ticks_of(value, false);
     let fields = Fields::of(ticks);
     let days = ticks.div_euclid(TICKS_PER_DAY);
@@ -333,10 +380,10 @@ fn part_of(part: DatePart, value: &Value) -> i64 {
         DatePart::DayOfYear => days - first_of_year + 1,
         DatePart::Day => fields.day,
         DatePart::Week => {
-            let sunday_before = (first_of_year + 1).rem_euclid(7);
-            (days - first_of_year + sunday_before) / 7 + 1
+            let before = (first_of_year + 1 - i64::from(first)).rem_euclid(7);
+            (days - first_of_year + before) / 7 + 1
         }
-        DatePart::WeekDay => (days + 1).rem_euclid(7) + 1,
+        DatePart::WeekDay => (days + 1 - i64::from(first)).rem_euclid(7) + 1,
         DatePart::Hour => fields.hour,
         DatePart::Minute => fields.minute,
         DatePart::Second => fields.second,

@@ -1,6 +1,8 @@
 //! Built-in functions: names, arguments, result types; evaluation is in the modules below.
 
 mod dates;
+mod message;
+mod pattern;
 mod permission;
 mod server;
 mod signature;
@@ -12,6 +14,7 @@ use super::types::Type;
 use super::value::Value;
 
 pub(crate) use dates::{DatePart, zone_names};
+pub(crate) use message::filled;
 pub(crate) use permission::{permissions_of, permitted};
 pub(crate) use signature::call;
 pub(in crate::sql) use text::may_grow_to;
@@ -65,6 +68,9 @@ pub(crate) enum Function {
     LockTimeout,
     UserName,
     Language,
+    LanguageId,
+    DateFirst,
+    TextSize,
     Options,
     /// What is the same everywhere, with its type.
     Fixed(Type, u32),
@@ -115,6 +121,12 @@ pub(crate) enum Function {
     Ascii,
     Unicode,
     IsNumeric,
+    PatIndex,
+    FormatMessage,
+    SwitchOffset,
+    ToDateTimeOffset,
+    FileName,
+    FileId,
 }
 
 /// A function by its name, and how few and how many arguments it takes.
@@ -188,12 +200,18 @@ pub(crate) fn find(name: &str) -> Option<(Function, usize, usize)> {
         "ROUND" => (Function::Round, 2, 2),
         "SIGN" => (Function::Sign, 1, 1),
         "SQL_VARIANT_PROPERTY" => (Function::SqlVariantProperty, 2, 2),
-        other => return of_certificates(other),
+        other => return rare(other),
     })
 }
 
-fn of_certificates(name: &str) -> Option<(Function, usize, usize)> {
+fn rare(name: &str) -> Option<(Function, usize, usize)> {
     Some(match name {
+        "PATINDEX" => (Function::PatIndex, 2, 2),
+        "FORMATMESSAGE" => (Function::FormatMessage, 1, 21),
+        "SWITCHOFFSET" => (Function::SwitchOffset, 2, 2),
+        "TODATETIMEOFFSET" => (Function::ToDateTimeOffset, 2, 2),
+        "FILE_NAME" => (Function::FileName, 1, 1),
+        "FILE_ID" | "FILE_IDEX" => (Function::FileId, 1, 1),
         "CERT_ID" => (Function::CertId, 1, 1),
         "CERTENCODED" => (Function::CertEncoded, 1, 1),
         _ => return None,
@@ -214,10 +232,10 @@ pub(crate) fn find_global(name: &str) -> Option<Function> {
         "@@LOCK_TIMEOUT" => Function::LockTimeout,
         "@@LANGUAGE" => Function::Language,
         "@@OPTIONS" => Function::Options,
-        "@@LANGID" => Function::Fixed(Type::SmallInt, 0),
-        "@@DATEFIRST" => Function::Fixed(Type::TinyInt, 7),
+        "@@LANGID" => Function::LanguageId,
+        "@@DATEFIRST" => Function::DateFirst,
         "@@MAX_PRECISION" => Function::Fixed(Type::TinyInt, 38),
-        "@@TEXTSIZE" => Function::Fixed(Type::Int, 2_147_483_647),
+        "@@TEXTSIZE" => Function::TextSize,
         "@@MICROSOFTVERSION" => Function::MicrosoftVersion,
         _ => return None,
     })
@@ -241,6 +259,19 @@ pub(crate) fn check_count(name: &str, given: usize, least: usize, most: usize) -
     Err(wrong_argument_count(name, &wanted))
 }
 
+/// Whether a NULL among its arguments does not make all of it NULL.
+fn takes_null(function: Function) -> bool {
+    matches!(
+        function,
+        Function::Concat
+            | Function::ConcatWs
+            | Function::FormatMessage
+            | Function::IsNumeric
+            | Function::HasPermsByName
+            | Function::SqlVariantProperty
+    )
+}
+
 /// Evaluates a call. NULL arguments give NULL for all functions but those that say otherwise.
 pub(crate) fn evaluate(
     function: Function,
@@ -248,15 +279,7 @@ pub(crate) fn evaluate(
     arguments: &[(Type, Value)],
     env: &Env<'_>,
 ) -> Result<Value> {
-    let takes_null = matches!(
-        function,
-        Function::Concat
-            | Function::ConcatWs
-            | Function::IsNumeric
-            | Function::HasPermsByName
-            | Function::SqlVariantProperty
-    );
-    if !takes_null && arguments.iter().any(|(_, value)| value.is_null()) {
+    if !takes_null(function) && arguments.iter().any(|(_, value)| value.is_null()) {
         return Ok(Value::Null);
     }
     match function {
@@ -274,6 +297,8 @@ pub(crate) fn evaluate(
         | Function::DateName(_)
         | Function::EndOfMonth
         | Function::DateFromParts
+        | Function::SwitchOffset
+        | Function::ToDateTimeOffset
         | Function::AtTimeZone => dates::evaluate(function, ty, arguments, env),
         Function::Len
         | Function::DataLength
@@ -305,6 +330,8 @@ pub(crate) fn evaluate(
         | Function::Unicode
         | Function::IsNumeric
         | Function::SqlVariantProperty => text::evaluate(function, ty, arguments),
+        Function::PatIndex => pattern::index(arguments, env),
+        Function::FormatMessage => message::format(arguments),
         _ => Ok(server::evaluate(function, arguments, env)),
     }
 }

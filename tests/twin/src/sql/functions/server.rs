@@ -41,6 +41,48 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
             blob.map_or(Value::Null, Value::Bytes)
         }
         Function::HasPermsByName => permission::by_name(arguments, env),
+        Function::HadrIsPrimaryReplica => {
+            let states = env.world.database_replica_states(env.at());
+            let mut own = states
+                .iter()
+                .filter(|row| row.is_local && row.database.eq_ignore_ascii_case(text(0)))
+                .peekable();
+            if own.peek().is_none() {
+                return Value::Null;
+            }
+            // On the secondary of a link the local group calls itself primary, but the database
+            // is not; what the function says there is not documented.
+            Value::Bit(own.all(|row| row.is_primary_replica))
+        }
+        Function::HadrBackupIsPreferredReplica => {
+            Value::Bit(env.world.is_preferred_for_backups(env.at(), text(0)))
+        }
+        Function::FileName | Function::FileId => file(function, arguments, env),
+        Function::ObjectId => object_id(text(0), env),
+        Function::ObjectName => {
+            let id = arguments.first().map_or(0, |(_, id)| as_int(id));
+            let tables = env.world.tables(env.at(), session.id, &session.database);
+            let found = tables.iter().find(|table| i64::from(table.id) == id);
+            found.map(|table| table.name.clone()).into()
+        }
+        Function::Fixed(_, value) => Value::Int(i64::from(value)),
+        Function::NewId => new_id(env),
+        Function::ServerName => env.instance.server_name.clone().into(),
+        Function::Version => version_text(env).into(),
+        Function::ServiceName => "MSSQLSERVER".into(),
+        Function::MicrosoftVersion => {
+            let (major, minor, build) = version_of(env.instance);
+            Value::Int(i64::from(major) << 24 | i64::from(minor) << 16 | i64::from(build))
+        }
+        _ => of_session(function, arguments, env),
+    }
+}
+
+/// Of the session: who it is, what it has set and what it has done.
+fn of_session(function: Function, arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
+    let text = |n: usize| arguments.get(n).map_or("", |argument| as_text(&argument.1));
+    let session = env.session;
+    match function {
         Function::SuserSname => match arguments.first() {
             None => session.login.clone().into(),
             Some(_) => Value::Null,
@@ -70,30 +112,8 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
                 _ => Value::Null,
             }
         }
-        Function::HadrIsPrimaryReplica => {
-            let states = env.world.database_replica_states(env.at());
-            let mut own = states
-                .iter()
-                .filter(|row| row.is_local && row.database.eq_ignore_ascii_case(text(0)))
-                .peekable();
-            if own.peek().is_none() {
-                return Value::Null;
-            }
-            // On the secondary of a link the local group calls itself primary, but the database
-            // is not; what the function says there is not documented.
-            Value::Bit(own.all(|row| row.is_primary_replica))
-        }
-        // Preference is left at "secondary", and a group of a link has one local replica.
-        Function::HadrBackupIsPreferredReplica => Value::Bit(true),
         Function::HostName => session.host.clone().into(),
         Function::AppName => session.program.clone().into(),
-        Function::ObjectId => object_id(text(0), env),
-        Function::ObjectName => {
-            let id = arguments.first().map_or(0, |(_, id)| as_int(id));
-            let tables = env.world.tables(env.at(), session.id, &session.database);
-            let found = tables.iter().find(|table| i64::from(table.id) == id);
-            found.map(|table| table.name.clone()).into()
-        }
         Function::XactState => Value::Int(match (session.transactions, session.doomed) {
             (0, _) => 0,
             (_, true) => -1,
@@ -107,9 +127,11 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
             true => "dbo".into(),
             false => session.login.clone().into(),
         },
-        Function::Language => "us_english".into(),
+        Function::Language => session.language.name.into(),
+        Function::LanguageId => Value::Int(i64::from(session.language.id)),
+        Function::DateFirst => Value::Int(i64::from(session.date_first)),
+        Function::TextSize => Value::Int(session.text_size),
         Function::Options => Value::Int(options(session)),
-        Function::Fixed(_, value) => Value::Int(i64::from(value)),
         Function::LockTimeout => Value::Int(session.lock_timeout),
         Function::Caught(part) => session.caught.last().map_or(Value::Null, |error| match part {
             Part::Number => Value::from(error.number),
@@ -119,18 +141,10 @@ pub(super) fn evaluate(function: Function, arguments: &[(Type, Value)], env: &En
             Part::Message => error.message.clone().into(),
             Part::Procedure => Value::Null,
         }),
-        Function::NewId => new_id(env),
         Function::Spid => Value::from(i32::from(session.id)),
-        Function::ServerName => env.instance.server_name.clone().into(),
-        Function::Version => version_text(env).into(),
         Function::TranCount => Value::Int(i64::from(session.transactions)),
         Function::RowCount => Value::Int(session.row_count),
         Function::Error => Value::from(session.error),
-        Function::ServiceName => "MSSQLSERVER".into(),
-        Function::MicrosoftVersion => {
-            let (major, minor, build) = version_of(env.instance);
-            Value::Int(i64::from(major) << 24 | i64::from(minor) << 16 | i64::from(build))
-        }
         _ => Value::Null,
     }
 }
@@ -273,7 +287,14 @@ fn database_property(database: &str, property: &str, env: &Env<'_>) -> Value {
         "status" => text(found.state.desc()),
         "updateability" => text(if found.updateable { "READ_WRITE" } else { "READ_ONLY" }),
         "recovery" => text(if found.full_recovery { "FULL" } else { "SIMPLE" }),
-        "useraccess" => text("MULTI_USER"),
+        "useraccess" => {
+            let made = env.instance.setup().database(&found.name);
+            text(match (made.single_user, made.restricted) {
+                (true, _) => "SINGLE_USER",
+                (false, true) => "RESTRICTED_USER",
+                (false, false) => "MULTI_USER",
+            })
+        }
         "collation" => text(&env.instance.collation),
         "isinstandby" | "isautoclose" | "isautoshrink" | "ispublished" | "issubscribed" => int(0),
         "isautocreatestatistics" | "isautoupdatestatistics" | "isfulltextenabled" => int(1),
@@ -290,6 +311,17 @@ fn connection_property(property: &str) -> Value {
         "auth_scheme" => text("SQL"),
         _ => Value::Null,
     }
+}
+
+/// FILE_NAME and FILE_ID, of the session's database.
+fn file(function: Function, arguments: &[(Type, Value)], env: &Env<'_>) -> Value {
+    let (id, name) = arguments.first().map_or((0, ""), |(_, it)| (as_int(it), as_text(it)));
+    let files = env.world.files(env.at()).into_iter();
+    let mut own = files.filter(|file| file.database.eq_ignore_ascii_case(&env.session.database));
+    if function == Function::FileName {
+        return own.find(|file| i64::from(file.file_id) == id).map(|file| file.name).into();
+    }
+    own.find(|file| file.name.eq_ignore_ascii_case(name)).map(|file| i64::from(file.file_id)).into()
 }
 
 fn object_id(name: &str, env: &Env<'_>) -> Value {

@@ -63,7 +63,6 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         Function::CurrentTimezone | Function::CurrentTimezoneId => {
             (Type::VarChar(Length::Of(128)), false)
         }
-        Function::CertEncoded => (Type::VarBinary(Length::Max), true),
         Function::HasPermsByName
         | Function::CertId
         | Function::UserId
@@ -74,7 +73,6 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         Function::HadrIsPrimaryReplica | Function::HadrBackupIsPreferredReplica => {
             (Type::Bit, true)
         }
-        Function::Identity => (Type::Numeric { precision: 38, scale: 0 }, true),
         Function::Spid | Function::XactState => (Type::SmallInt, false),
         Function::TranCount
         | Function::RowCount
@@ -89,7 +87,9 @@ fn result(function: Function, arguments: &[Scalar]) -> (Type, bool) {
         Function::DateDiff(_) | Function::DatePart(_) => (Type::Int, any_null),
         Function::DateDiffBig(_) => (Type::BigInt, any_null),
         Function::DateAdd(_) => (arguments.get(1).map_or(Type::DateTime, |a| a.ty), any_null),
-        Function::AtTimeZone => (dates::zoned_type(first.map(|argument| argument.ty)), any_null),
+        Function::AtTimeZone | Function::SwitchOffset | Function::ToDateTimeOffset => {
+            (dates::zoned_type(first.map(|argument| argument.ty)), any_null)
+        }
         Function::Len | Function::DataLength | Function::CharIndex => (Type::Int, any_null),
         _ if keeps_text(function, first) => (own_text(first, text), any_null),
         Function::Replace => (text(8000), any_null),
@@ -140,6 +140,14 @@ fn made(function: Function, text: impl Fn(u16) -> Type) -> (Type, bool) {
         Function::SysDateTimeOffset => (Type::DateTimeOffset(7), false),
         Function::QuoteName => (Type::NVarChar(Length::Of(258)), true),
         Function::Version => (Type::NVarChar(Length::Of(300)), false),
+        Function::CertEncoded => (Type::VarBinary(Length::Max), true),
+        Function::Identity => (Type::Numeric { precision: 38, scale: 0 }, true),
+        Function::FormatMessage => (Type::NVarChar(Length::Of(2048)), true),
+        Function::FileName => (SYSNAME, true),
+        Function::FileId => (Type::SmallInt, true),
+        Function::TextSize => (Type::Int, false),
+        Function::LanguageId => (Type::SmallInt, false),
+        Function::DateFirst => (Type::TinyInt, false),
         _ => (Type::Int, true),
     }
 }
@@ -207,6 +215,13 @@ fn parameters(function: Function) -> Vec<Parameter> {
         Function::DateDiff(_) | Function::DateDiffBig(_) | Function::DatePart(_) => vec![MOMENT],
         Function::DateAdd(_) => vec![INT, Parameter::Moment(Type::DateTime)],
         Function::AtTimeZone => vec![MOMENT, TEXT],
+        Function::PatIndex => vec![TEXT, TEXT],
+        Function::FileName => vec![INT],
+        Function::FileId => vec![TEXT],
+        Function::SwitchOffset => {
+            vec![Parameter::Moment(Type::DateTimeOffset(7)), Parameter::Any]
+        }
+        Function::ToDateTimeOffset => vec![MOMENT, Parameter::Any],
         Function::ObjectName | Function::Space | Function::Char | Function::NChar => vec![INT],
         Function::Stuff => vec![TEXT, INT, INT, TEXT],
         Function::Replicate => vec![TEXT, INT],

@@ -1,12 +1,15 @@
 //! Statements about availability groups, beside those that change roles.
 
-use crate::world::{ClusterType, GroupCommand, MemberClause};
+use crate::world::{
+    BackupPreference, ClusterType, Connections, GroupCommand, GroupOption, MemberClause,
+};
 
 use super::setup::{Item, find, word};
 
 /// Whether a statement is one of these.
 pub(super) fn concerns(items: &[Item]) -> bool {
-    word(items, 1) == "AVAILABILITY" && word(items, 2) == "GROUP"
+    let other = word(items, 4) == "SET" && !sets(&word(items, 6));
+    word(items, 1) == "AVAILABILITY" && word(items, 2) == "GROUP" && !other
 }
 
 /// The words of ALTER AVAILABILITY GROUP that belong here.
@@ -56,12 +59,55 @@ fn alter(name: String, items: &[Item]) -> Option<GroupCommand> {
             name,
             members: clauses(items, find(items, "ON")? + 1)?,
         },
-        word @ ("ADD" | "REMOVE") => {
-            GroupCommand::Database { name, database: database()?, added: word == "ADD" }
+        "SET" => GroupCommand::Set { name, options: options(items)? },
+        verb @ ("ADD" | "REMOVE") => {
+            (word(items, 5) == "DATABASE").then_some(())?;
+            GroupCommand::Database { name, database: database()?, added: verb == "ADD" }
         }
         "OFFLINE" => GroupCommand::Offline { name },
         _ => return None,
     })
+}
+
+/// Options of a group that SET takes, beside what the world's own settings are.
+const OPTIONS: [&str; 5] = [
+    "AUTOMATED_BACKUP_PREFERENCE",
+    "FAILURE_CONDITION_LEVEL",
+    "HEALTH_CHECK_TIMEOUT",
+    "DB_FAILOVER",
+    "DTC_SUPPORT",
+];
+
+/// Whether ALTER AVAILABILITY GROUP sets one of these.
+pub(super) fn sets(option: &str) -> bool {
+    OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(option))
+}
+
+/// `SET (option = value)`
+fn options(items: &[Item]) -> Option<Vec<GroupOption>> {
+    let value = word(items, 8);
+    let either = |yes: &str, no: &str| match value.as_str() {
+        said if said == yes => Some(true),
+        said if said == no => Some(false),
+        _ => None,
+    };
+    let number = || items.get(8)?.text.parse().ok();
+    let option = match word(items, 6).as_str() {
+        "AUTOMATED_BACKUP_PREFERENCE" => GroupOption::BackupPreference(match value.as_str() {
+            "PRIMARY" => BackupPreference::Primary,
+            "SECONDARY_ONLY" => BackupPreference::SecondaryOnly,
+            "SECONDARY" => BackupPreference::Secondary,
+            "NONE" => BackupPreference::None,
+            _ => return None,
+        }),
+        "FAILURE_CONDITION_LEVEL" => GroupOption::FailureConditionLevel(number()?),
+        "HEALTH_CHECK_TIMEOUT" => GroupOption::HealthCheckTimeout(number()?),
+        "DB_FAILOVER" => GroupOption::DatabaseFailover(either("ON", "OFF")?),
+        "DTC_SUPPORT" => GroupOption::DistributedTransactions(either("PER_DB", "NONE")?),
+        _ => return None,
+    };
+    let closed = items.get(5)?.text == "(" && items.get(7)?.text == "=";
+    (closed && items.get(9)?.text == ")" && items.len() == 10).then(|| vec![option])
 }
 
 /// `'name' WITH (option = value, …), …`
@@ -93,10 +139,21 @@ fn option(items: &[Item], place: usize, clause: &mut MemberClause) -> Option<usi
     let name = word(items, place);
     if items.get(place + 1)?.text == "(" {
         let end = items.get(place..)?.iter().position(|item| item.text == ")")?;
-        let allows = word(items, place + 2) == "ALLOW_CONNECTIONS";
-        if name == "SECONDARY_ROLE" && allows {
-            // READ_ONLY asks for ApplicationIntent too, which nobody is asked for here.
-            clause.readable = Some(word(items, place + 4) != "NO");
+        // The list of routes for those who only read is nobody's business here.
+        if word(items, place + 2) == "ALLOW_CONNECTIONS" {
+            let allowed = match (name.as_str(), word(items, place + 4).as_str()) {
+                ("SECONDARY_ROLE", "NO") => Connections::None,
+                ("SECONDARY_ROLE", "READ_ONLY") => Connections::ReadOnly,
+                ("SECONDARY_ROLE" | "PRIMARY_ROLE", "ALL") => Connections::All,
+                ("PRIMARY_ROLE", "READ_WRITE") => Connections::ReadWrite,
+                _ => return None,
+            };
+            let of = if name == "PRIMARY_ROLE" {
+                &mut clause.as_primary
+            } else {
+                &mut clause.as_secondary
+            };
+            *of = Some(allowed);
         }
         return Some(place + end + 1);
     }
@@ -112,10 +169,12 @@ fn option(items: &[Item], place: usize, clause: &mut MemberClause) -> Option<usi
         "AVAILABILITY_MODE" => {
             clause.synchronous = Some(either("SYNCHRONOUS_COMMIT", "ASYNCHRONOUS_COMMIT")?);
         }
+        // Where another cluster decides, the mode says so and no more.
+        "FAILOVER_MODE" if value.text.eq_ignore_ascii_case("EXTERNAL") => {}
         "FAILOVER_MODE" => clause.automatic_failover = Some(either("AUTOMATIC", "MANUAL")?),
         "SEEDING_MODE" => clause.automatic_seeding = Some(either("AUTOMATIC", "MANUAL")?),
         "SESSION_TIMEOUT" => clause.session_timeout = Some(value.text.parse().ok()?),
-        "BACKUP_PRIORITY" => {}
+        "BACKUP_PRIORITY" => clause.backup_priority = Some(value.text.parse().ok()?),
         _ => return None,
     }
     Some(place + 3)

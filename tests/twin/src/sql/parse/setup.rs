@@ -5,9 +5,9 @@
 use sqlparser::tokenizer::Token;
 
 use crate::sql::error::Result;
-use crate::sql::statement::{Kind, SetUp};
+use crate::sql::statement::{Console, Kind, SetUp};
 use crate::world::setup::{Change, DatabaseChange, EndpointChange, LinkChange, LoginChange, Until};
-use crate::world::{DatabaseCommand, Others, Users};
+use crate::world::{DatabaseCommand, DatabaseOption, Others, Users};
 
 use super::{Reader, groups, is_word};
 
@@ -33,20 +33,20 @@ impl Reader<'_> {
             || (is(1, &["AVAILABILITY"]) && is(4, &groups::CHANGES))
             || (is(1, &["AVAILABILITY"])
                 && is(4, &["SET"])
-                && is(6, &["REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT"]))
+                && (is(6, &["REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT"])
+                    || groups::sets(&ahead(6).to_string())))
     }
 
     pub(super) fn set_up(&mut self, first: &str) -> Result<Kind> {
         let wrong = self.unexpected();
         let (items, words) = self.items();
-        if first == "DBCC" && word(&items, 1) == "TRACESTATUS" {
-            return Ok(Kind::TraceStatus);
+        if first == "DBCC"
+            && let Some(what) = console(&items)
+        {
+            let quiet = find(&items, "NO_INFOMSGS").is_some();
+            return Ok(Kind::Console { what, quiet });
         }
-        if first == "DBCC" && word(&items, 1) == "SQLPERF" && word(&items, 3) == "LOGSPACE" {
-            return Ok(Kind::LogSpace);
-        }
-        let sets = word(&items, 4) == "SET";
-        if ["CREATE", "DROP", "ALTER"].contains(&first) && groups::concerns(&items) && !sets {
+        if ["CREATE", "DROP", "ALTER"].contains(&first) && groups::concerns(&items) {
             return groups::statement(first, &items).map(Kind::Group).ok_or(wrong);
         }
         if word(&items, 1) == "DATABASE"
@@ -225,9 +225,47 @@ fn database(first: &str, items: &[Item]) -> Option<Kind> {
         ("ALTER", "SET", "RESTRICTED_USER") => DatabaseCommand::Users(Users::Owners),
         ("ALTER", "SET", "OFFLINE") => DatabaseCommand::Offline(true),
         ("ALTER", "SET", "ONLINE") => DatabaseCommand::Offline(false),
+        ("ALTER", "SET", option) => DatabaseCommand::Set(option_of(option, items)?),
         _ => return None,
     };
     Some(Kind::Database { name, command, others, if_exists })
+}
+
+/// An option of a database that `sys.databases` shows.
+fn option_of(option: &str, items: &[Item]) -> Option<DatabaseOption> {
+    let equals = items.get(5).is_some_and(|item| item.text == "=");
+    let value = word(items, if equals { 6 } else { 5 });
+    let switch = || match value.as_str() {
+        "ON" => Some(true),
+        "OFF" => Some(false),
+        _ => None,
+    };
+    Some(match option {
+        "COMPATIBILITY_LEVEL" if equals => DatabaseOption::Compatibility(value.parse().ok()?),
+        "READ_COMMITTED_SNAPSHOT" => DatabaseOption::CommittedSnapshot(switch()?),
+        "ALLOW_SNAPSHOT_ISOLATION" => DatabaseOption::Snapshot(switch()?),
+        "ACCELERATED_DATABASE_RECOVERY" => DatabaseOption::AcceleratedRecovery(switch()?),
+        "ENABLE_BROKER" | "DISABLE_BROKER" => DatabaseOption::Broker(option == "ENABLE_BROKER"),
+        "NEW_BROKER" => DatabaseOption::NewBroker,
+        _ => return None,
+    })
+}
+
+/// DBCC that only looks.
+fn console(items: &[Item]) -> Option<Console> {
+    let argument = || {
+        let item = items.get(3).filter(|_| items.get(2).is_some_and(|item| item.text == "("));
+        item.map(|item| item.text.clone()).filter(|text| text != ")")
+    };
+    Some(match word(items, 1).as_str() {
+        "TRACESTATUS" => Console::TraceStatus,
+        "SQLPERF" if word(items, 3) == "LOGSPACE" => Console::LogSpace,
+        "LOGINFO" => Console::LogInfo(argument()),
+        "OPENTRAN" => Console::OpenTransaction(argument()),
+        "INPUTBUFFER" => Console::InputBuffer(argument()?.parse().ok()?),
+        "USEROPTIONS" => Console::UserOptions,
+        _ => return None,
+    })
 }
 
 fn login(items: &[Item], login: String) -> Option<Change> {

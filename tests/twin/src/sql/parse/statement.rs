@@ -3,7 +3,9 @@
 use sqlparser::tokenizer::Token;
 
 use crate::sql::error::{Error, Result};
-use crate::sql::statement::{DatabaseAction, GroupAction, Kind, Statement};
+use crate::sql::statement::{DatabaseAction, GroupAction, Kind, SetUp, Setting, Statement};
+use crate::sql::views::CONFIGURATIONS;
+use crate::world::setup::Change;
 
 use super::Reader;
 use super::token::{is_reserved, is_switch};
@@ -62,6 +64,7 @@ impl Reader<'_> {
             "ALTER" if self.alters_set_up() => self.set_up("ALTER")?,
             "ALTER" => self.alter()?,
             "KILL" => self.kill()?,
+            "RECONFIGURE" => self.reconfigure()?,
             "SHUTDOWN" => self.shutdown()?,
             "CHECKPOINT" => self.checkpoint()?,
             "BACKUP" => self.backup()?,
@@ -143,7 +146,11 @@ impl Reader<'_> {
                 self.expect("LEVEL")?;
                 return self.isolation();
             }
-            "TEXTSIZE" | "DATEFIRST" | "DATEFORMAT" | "LANGUAGE" | "DEADLOCK_PRIORITY" => {
+            "TEXTSIZE" => return self.setting(Setting::TextSize),
+            "DATEFIRST" => return self.setting(Setting::DateFirst),
+            "DATEFORMAT" => return self.setting(Setting::DateFormat),
+            "LANGUAGE" => return self.setting(Setting::Language),
+            "DEADLOCK_PRIORITY" => {
                 let _ = self.parser.consume_token(&Token::Minus);
                 self.parser.next_token();
             }
@@ -173,6 +180,11 @@ impl Reader<'_> {
             }
         }
         Ok(Kind::SetOption { name, on: false })
+    }
+
+    fn setting(&mut self, name: Setting) -> Result<Kind> {
+        let value = Box::new(self.expression()?);
+        Ok(Kind::Setting { name, value })
     }
 
     /// The level after SET TRANSACTION ISOLATION LEVEL, by its number in `sys.dm_exec_sessions`.
@@ -231,6 +243,17 @@ impl Reader<'_> {
             return Ok(Kind::AlterDatabase { name, action });
         }
         Err(self.unexpected())
+    }
+
+    /// RECONFIGURE, which takes whatever value was allowed.
+    fn reconfigure(&mut self) -> Result<Kind> {
+        self.parser.next_token();
+        if self.word("WITH") {
+            self.expect("OVERRIDE")?;
+        }
+        let dynamic = CONFIGURATIONS.iter().filter(|own| own.dynamic).map(|own| own.id);
+        let changes = vec![Change::Reconfigure(dynamic.collect())];
+        Ok(Kind::SetUp(SetUp { words: "RECONFIGURE".to_owned(), changes }))
     }
 
     fn checkpoint(&mut self) -> Result<Kind> {

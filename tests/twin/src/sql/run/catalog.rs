@@ -52,7 +52,7 @@ const TYPES: [(u8, i16); 23] = [
     (239, -8),
 ];
 
-const PROCEDURES: [Procedure; 4] = [
+const PROCEDURES: [Procedure; 8] = [
     Procedure {
         names: &["sp_tables"],
         parameters: "@table_name nvarchar(384), @table_owner nvarchar(384), \
@@ -78,6 +78,30 @@ const PROCEDURES: [Procedure; 4] = [
         parameters: "@data_type int, @ODBCVer tinyint",
         text: include_str!("types.sql"),
         number: "y.system_type_id",
+    },
+    Procedure {
+        names: &["sp_who"],
+        parameters: "@loginame sysname",
+        text: include_str!("who.sql"),
+        number: "",
+    },
+    Procedure {
+        names: &["sp_who2"],
+        parameters: "@loginame sysname",
+        text: include_str!("who2.sql"),
+        number: "",
+    },
+    Procedure {
+        names: &["sp_helpdb"],
+        parameters: "@dbname sysname",
+        text: include_str!("helpdb.sql"),
+        number: "",
+    },
+    Procedure {
+        names: &["sp_spaceused"],
+        parameters: "",
+        text: include_str!("spaceused.sql"),
+        number: "",
     },
     Procedure {
         names: &["sp_stored_procedures"],

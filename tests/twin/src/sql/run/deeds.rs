@@ -41,6 +41,8 @@ pub(crate) fn enter(name: &str, world: &World, at: &str, session: &Session) -> R
         return Err(Error::new(916, 14, text).state(2));
     }
     world.access(at, &found.name).map_err(|error| of_world(&error))?;
+    let intended = world.lets_intend(at, &found.name, session.read_only);
+    intended.map_err(|error| of_world(&error))?;
     world.lets_in(at, &found.name, session.id).map_err(|error| of_world(&error))?;
     let made = world.instance(at).map(|instance| instance.setup().database(&found.name));
     if made.is_some_and(|made| made.restricted) && !session.may(Permission::AlterAnyDatabase) {

@@ -5,14 +5,18 @@ use sqlparser::ast;
 
 use crate::sql::convert::text_of;
 use crate::sql::error::{Error, Result, of_world};
+use crate::sql::functions::filled;
 use crate::sql::parse::parse_parameters;
 use crate::sql::session::{Permission, Session};
 use crate::sql::statement::{Argument, Raise};
 use crate::sql::types::{Length, Type};
 use crate::sql::value::Value;
+use crate::sql::views::message;
 use crate::world::World;
 
-use super::{Inner, Output, Raised, Run, Step, Work, catalog, finished, one, system, with_done};
+use super::{
+    Inner, Output, Raised, Run, Step, Work, admin, catalog, finished, one, system, with_done,
+};
 
 /// Batches within batches.
 const MAX_NESTING: usize = 32;
@@ -29,6 +33,9 @@ impl Run {
     ) -> Result<Step> {
         let bare = name.rsplit('.').next().unwrap_or(name);
         if let Some(done) = job_procedure(name, bare, arguments, world, at, session) {
+            return done;
+        }
+        if let Some(done) = admin::procedure(bare, arguments, world, at, session) {
             return done;
         }
         if let Some(done) = system::procedure(bare, arguments, world, at, session) {
@@ -168,7 +175,11 @@ impl Run {
                 Error::new(i32::try_from(given).unwrap_or(50_000), 16, text).state(state)
             }
             Raise::RaisError { text, severity, state, arguments } => {
-                let format = text_of(&one(text, wide, world, at, session)?, wide, 0)?;
+                let asked = one(text, Type::Variant, world, at, session)?;
+                let (id, format) = match &asked {
+                    Value::Variant(inner) if inner.0.is_integer() => numbered(&inner.1)?,
+                    _ => (50_000, text_of(&asked, wide, 0)?),
+                };
                 let mut given = Vec::new();
                 for argument in arguments {
                     let value = one(argument, wide, world, at, session)?;
@@ -180,7 +191,7 @@ impl Run {
                 let severity = u8::try_from(number(severity)?.clamp(0, 25)).unwrap_or(16);
                 let state = u8::try_from(number(state)?.clamp(0, 255)).unwrap_or(1);
                 self.raised = Raised::RaisError;
-                Error::new(50_000, severity, filled(&format, &given)).state(state)
+                Error::new(id, severity, filled(&format, &given)).state(state)
             }
         };
         let error = error.at_line(line);
@@ -196,31 +207,19 @@ impl Run {
     }
 }
 
-/// A text of RAISERROR with `%s`, `%d`, `%i`, `%u` and `%%` filled in.
-fn filled(format: &str, arguments: &[String]) -> String {
-    let mut arguments = arguments.iter();
-    let mut text = String::new();
-    let mut rest = format.chars().peekable();
-    while let Some(c) = rest.next() {
-        if c != '%' {
-            text.push(c);
-            continue;
-        }
-        // A width, and the sizes of C, say nothing here.
-        while rest.peek().is_some_and(|c| c.is_ascii_digit() || matches!(c, '-' | 'l' | 'I' | '.'))
-        {
-            rest.next();
-        }
-        match rest.next() {
-            Some('%') | None => text.push('%'),
-            Some('x' | 'X') => {
-                let number = arguments.next().and_then(|given| given.parse::<i32>().ok());
-                text += &number.map_or_else(|| "(null)".to_owned(), |n| format!("{n:x}"));
-            }
-            Some(_) => text += arguments.next().map_or("(null)", String::as_str),
-        }
-    }
-    text
+/// A message of `sys.messages` by its number.
+fn numbered(number: &Value) -> Result<(i32, String)> {
+    let number = if let Value::Int(number) = number { *number } else { 0 };
+    let found = message(number).zip(i32::try_from(number).ok());
+    let (text, id) = found.ok_or_else(|| {
+        let text = format!(
+            "Error {number}, severity 16, state 1 was raised, but no message with that error number \
+             was found in sys.messages. If error is larger than 50000, make sure the user-defined \
+             message is added using sp_addmessage."
+        );
+        Error::new(18_054, 16, text)
+    })?;
+    Ok((id, text.to_owned()))
 }
 
 /// `sp_update_job @job_name, @enabled` and `sp_start_job @job_name`, in msdb; nothing if it is

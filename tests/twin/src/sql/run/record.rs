@@ -16,8 +16,15 @@ use crate::sql::statement::{Argument, DatabaseAction, GroupAction, Kind};
 use crate::world::{Command, SqlError, World};
 
 /// Procedures of the system that change something.
-const CHANGING: [&str; 4] =
-    ["sp_update_job", "sp_start_job", "sp_multidb_milink", "sp_certificate_add_issuer"];
+const CHANGING: [&str; 7] = [
+    "sp_update_job",
+    "sp_start_job",
+    "sp_multidb_milink",
+    "sp_certificate_add_issuer",
+    "sp_configure",
+    "sp_delete_backuphistory",
+    "sp_delete_database_backuphistory",
+];
 
 /// Notes a statement that has been carried out or refused, if it is one of those; what waits for
 /// another session has not happened yet.

@@ -1,19 +1,14 @@
 //! Statements that change how the server is set up, and the one that shows its trace flags.
 
-use crate::sql::env::Env;
 use crate::sql::error::{Error, Result};
-use crate::sql::ir::Column;
 use crate::sql::session::{Permission, Session};
-use crate::sql::types::{SYSNAME, Type};
-use crate::sql::value::Value;
-use crate::sql::views::log_spaces;
 use crate::world::{
     World,
     setup::{Change, LoginChange, Setup},
 };
 
-use super::expression::{finished, sent};
-use super::{Output, Step};
+use super::Step;
+use super::expression::finished;
 
 /// Changes it, if the session may and what is named is there.
 pub(super) fn change(
@@ -45,43 +40,6 @@ fn alters_login(change: &Change) -> bool {
         change,
         Change::Login { change: LoginChange::Refused(_) | LoginChange::Password(_), .. }
     )
-}
-
-/// DBCC TRACESTATUS(-1).
-pub(super) fn trace_status(world: &World, at: &str, session: &mut Session) -> Step {
-    let flags = world.instance(at).map(|found| found.setup().trace_flags.clone());
-    let column = |name: &str| Column { name: name.to_owned(), ty: Type::SmallInt, nullable: false };
-    let columns = ["TraceFlag", "Status", "Global", "Session"].map(column).into();
-    let row = |flag: u16| [i64::from(flag), 1, 1, 0].map(Value::Int).into();
-    sent(session, columns, flags.unwrap_or_default().into_iter().map(row).collect())
-}
-
-/// DBCC SQLPERF(LOGSPACE).
-pub(super) fn log_space(world: &World, at: &str, session: &mut Session) -> Result<Step> {
-    if !session.may(Permission::ViewServerPerformanceState) {
-        let text = "User does not have permission to run DBCC SQLPERF.";
-        return Err(Error::new(2571, 14, text));
-    }
-    let column = |name: &str, ty| Column { name: name.to_owned(), ty, nullable: true };
-    let columns = vec![
-        column("Database Name", SYSNAME),
-        column("Log Size (MB)", Type::Real),
-        column("Log Space Used (%)", Type::Real),
-        column("Status", Type::Int),
-    ];
-    let Some(instance) = world.instance(at) else { return Ok(Step::Close) };
-    let rows = log_spaces(&Env::new(world, instance, session));
-    let row = |(name, size, used): (String, f64, f64)| {
-        vec![name.into(), Value::Float(size), Value::Float(used), Value::Int(0)]
-    };
-    let rows = rows.into_iter().map(row).collect();
-    let mut step = sent(session, columns, rows);
-    let text = "DBCC execution completed. If DBCC printed error messages, contact your system \
-                administrator.";
-    if let Step::Send(outputs) = &mut step {
-        outputs.insert(1, Output::Info(Error::new(2528, 10, text)));
-    }
-    Ok(step)
 }
 
 fn check(change: &Change, world: &World, at: &str) -> Result<()> {

@@ -1,12 +1,16 @@
 //! Batches against the default world, and what comes back, as text.
 
 mod activity;
+mod administration;
 mod backup;
 mod flow;
+mod functions;
 mod grants;
+mod groups;
 mod hadr;
 mod language;
 mod mutations;
+mod options;
 mod procedures;
 mod record;
 mod recursion;

@@ -187,9 +187,9 @@ fn batches_within_batches() {
     "#]],
     );
     check(
-        "EXEC sp_who",
+        "EXEC sp_nothing",
         expect![[r#"
-        Msg 2812, Level 16, State 62, Line 1: Could not find stored procedure 'sp_who'.
+        Msg 2812, Level 16, State 62, Line 1: Could not find stored procedure 'sp_nothing'.
     "#]],
     );
     check(

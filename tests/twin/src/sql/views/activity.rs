@@ -24,7 +24,7 @@ pub(super) fn requests(env: &Env<'_>, view: &View) -> Vec<Row> {
         let waited = if request.wait.is_some() { elapsed } else { 0 };
         let transaction = session.transaction.as_ref();
         Some(
-            settings(row(view), session.isolation)
+            settings(env, row(view), &session)
                 .set("session_id", i64::from(session.id))
                 .set("start_time", env.datetime(request.start))
                 .set("status", status)
@@ -168,7 +168,7 @@ fn session_row(env: &Env<'_>, view: &View, session: &SessionFacts) -> Row {
         (Some(_), true) => "running",
         (None, true) => "sleeping",
     };
-    settings(row(view), session.isolation)
+    settings(env, row(view), session)
         .set("session_id", i64::from(session.id))
         .set("login_time", env.datetime(session.login_time))
         .set("host_name", session.user.then(|| session.host.clone()))
@@ -194,13 +194,15 @@ fn session_row(env: &Env<'_>, view: &View, session: &SessionFacts) -> Row {
 }
 
 /// What both views show of a session's settings.
-fn settings(row: RowBuilder<'_>, isolation: u8) -> RowBuilder<'_> {
-    row.set("text_size", 2_147_483_647)
-        .set("language", "us_english")
-        .set("date_format", "mdy")
-        .set("date_first", 7)
-        .set("transaction_isolation_level", i64::from(isolation))
-        .set("lock_timeout", -1)
+fn settings<'v>(env: &Env<'_>, row: RowBuilder<'v>, of: &SessionFacts) -> RowBuilder<'v> {
+    // What others have set is known to themselves alone.
+    let own = Some(env.session).filter(|own| own.id == of.id);
+    row.set("text_size", own.map_or(2_147_483_647, |own| own.text_size))
+        .set("language", own.map_or("us_english", |own| own.language.name))
+        .set("date_format", own.map_or("mdy", |own| own.date_format))
+        .set("date_first", own.map_or(7, |own| i64::from(own.date_first)))
+        .set("transaction_isolation_level", i64::from(of.isolation))
+        .set("lock_timeout", own.map_or(-1, |own| own.lock_timeout))
         .flags(false, &["arithabort", "ansi_defaults"])
         .flags(
             true,

@@ -84,7 +84,8 @@ pub(super) fn backupset(env: &Env<'_>, view: &View) -> Vec<Row> {
             .done()
     };
     let backups = sets.into_iter().zip(env.instance.backups(env.now()));
-    backups.enumerate().map(backup).collect()
+    let known = backups.enumerate().filter(|(_, (_, backup))| is_remembered(env, backup));
+    known.map(backup).collect()
 }
 
 pub(super) fn families(env: &Env<'_>, view: &View) -> Vec<Row> {
@@ -265,10 +266,16 @@ fn media_sets(env: &Env<'_>) -> Vec<usize> {
     sets
 }
 
-fn first_of_sets<'a>(env: &Env<'a>) -> impl Iterator<Item = (usize, &'a Backup)> {
+fn first_of_sets<'a>(env: &'a Env<'a>) -> impl Iterator<Item = (usize, &'a Backup)> {
     let sets = media_sets(env);
     let backups = env.instance.backups(env.now()).enumerate();
-    backups.filter(move |(place, _)| sets.get(*place) == Some(place))
+    let known = backups.filter(move |(place, _)| sets.get(*place) == Some(place));
+    known.filter(move |(_, backup)| is_remembered(env, backup))
+}
+
+/// Whether its history was not deleted.
+fn is_remembered(env: &Env<'_>, backup: &Backup) -> bool {
+    env.instance.setup().remembers(&backup.database, backup.finish)
 }
 
 /// What an id of the history is made of: the instance, its kind, its number.

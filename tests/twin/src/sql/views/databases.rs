@@ -2,7 +2,7 @@
 
 use crate::sql::env::Env;
 use crate::sql::value::Value;
-use crate::world::views::DatabaseFacts;
+use crate::world::{Guid, views::DatabaseFacts};
 
 use super::groups::guid;
 use super::{Row, View, row};
@@ -20,20 +20,26 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
         "LOG_BACKUP" => 2,
         _ => 0,
     };
+    let made = env.instance.setup().database(&database.name);
+    let level = made.compatibility.map_or(i64::from(level), i64::from);
     let master = database.name == "master";
     let (isolation, isolation_desc) =
-        if master || database.name == "msdb" { (1, "ON") } else { (0, "OFF") };
+        if master || database.name == "msdb" || made.snapshot { (1, "ON") } else { (0, "OFF") };
     let physical = if env.is_managed() && user {
         // A managed instance gives its files names of its own.
         database.group_database_id.map_or_else(|| database.name.clone(), |id| id.to_string())
     } else {
         database.name.clone()
     };
-    let made = env.instance.setup().database(&database.name);
     let (access, access_desc) = match (made.single_user, made.restricted) {
         (true, _) => (1, "SINGLE_USER"),
         (false, true) => (2, "RESTRICTED_USER"),
         (false, false) => (0, "MULTI_USER"),
+    };
+    let broker = database.group_database_id.unwrap_or(env.instance.id);
+    let broker = match made.brokers {
+        0 => broker,
+        count => Guid::derive(u64::from(count), &format!("broker/{broker}")),
     };
     let lag_time = if user { 60 } else { 0 };
     row(view)
@@ -47,8 +53,8 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
         .coded("snapshot_isolation_state", isolation, isolation_desc)
         .coded("recovery_model", model, model_desc)
         .coded("page_verify_option", 2, "CHECKSUM")
-        .set("service_broker_guid", guid(database.group_database_id.unwrap_or(env.instance.id)))
-        .set("is_broker_enabled", database.name == "msdb" || database.name == "tempdb")
+        .set("service_broker_guid", guid(broker))
+        .set("is_broker_enabled", made.broker || ["msdb", "tempdb"].contains(&&*database.name))
         .coded("log_reuse_wait", wait, database.log_reuse_wait)
         .set("replica_id", database.replica_id.map(guid))
         .set("group_database_id", database.group_database_id.map(guid))
@@ -61,6 +67,8 @@ fn one(env: &Env<'_>, view: &View, database: DatabaseFacts) -> Row {
         .set("name", database.name)
         .flags(false, &OFF)
         .set("is_read_only", made.read_only)
+        .set("is_read_committed_snapshot_on", made.committed_snapshot)
+        .set("is_accelerated_database_recovery_on", made.accelerated_recovery)
         .flags(true, &ON)
         .set("is_query_store_on", user)
         .set("is_db_chaining_on", master)

@@ -2,7 +2,7 @@
 
 use crate::sql::env::Env;
 use crate::sql::value::Value;
-use crate::world::{Guid, SyncHealth};
+use crate::world::{BackupPreference, Connections, GroupSettings, Guid, SyncHealth};
 
 use super::{Row, View, row};
 
@@ -12,11 +12,20 @@ pub(super) fn availability_groups(env: &Env<'_>, view: &View) -> Vec<Row> {
         let resource = |name: &str| {
             if group.is_distributed { Value::Null } else { Value::text(format!("{id}{name}")) }
         };
-        let level = if group.is_distributed { Value::Null } else { 3.into() };
-        let timeout = if group.is_distributed { Value::Null } else { 30_000.into() };
+        let set = env.world.group_settings(env.at(), &group.name).filter(|_| !group.is_distributed);
+        let number = |own: fn(&GroupSettings) -> Option<u32>, usual: u32| {
+            let set = set.and_then(own).unwrap_or(usual);
+            if group.is_distributed { Value::Null } else { Value::Int(i64::from(set)) }
+        };
+        let level = number(|set| set.failure_condition_level, 3);
+        let timeout = number(|set| set.health_check_timeout, 30_000);
         let cluster = group.cluster.code();
         // With several replicas the twin's administrator lets the primary one be backed up.
         let preference = if group.several { (0, "primary") } else { (2, "secondary") };
+        let chosen = set.and_then(|set| set.backup_preference);
+        let preference = chosen.map_or(preference, BackupPreference::code);
+        let (failover, distributed) =
+            set.map_or((false, false), |set| (set.database_failover, set.distributed_transactions));
         row(view)
             .set("group_id", guid(group.group_id))
             .set("name", group.name)
@@ -26,7 +35,9 @@ pub(super) fn availability_groups(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("health_check_timeout", timeout)
             .coded("automated_backup_preference", preference.0, preference.1)
             .set("version", 1)
-            .flags(false, &["basic_features", "dtc_support", "db_failover", "is_contained"])
+            .flags(false, &["basic_features", "is_contained"])
+            .set("dtc_support", distributed)
+            .set("db_failover", failover)
             .set("is_distributed", group.is_distributed)
             .coded("cluster_type", cluster.0, cluster.1)
             .set("required_synchronized_secondaries_to_commit", i64::from(group.required))
@@ -39,14 +50,26 @@ pub(super) fn availability_groups(env: &Env<'_>, view: &View) -> Vec<Row> {
 pub(super) fn availability_replicas(env: &Env<'_>, view: &View) -> Vec<Row> {
     let groups = env.world.availability_groups(env.at());
     let replica = |(index, replica): (usize, crate::world::views::ReplicaFacts)| {
-        let distributed = groups.iter().any(|g| g.group_id == replica.group_id && g.is_distributed);
-        let (mode, mode_desc) = if replica.synchronous {
+        let group = groups.iter().find(|group| group.group_id == replica.group_id);
+        let distributed = group.is_some_and(|group| group.is_distributed);
+        let set = group.filter(|_| !distributed);
+        let set = set.and_then(|group| env.world.group_settings(env.at(), &group.name));
+        let set = set.and_then(|set| set.replica(&replica.replica_server_name));
+        let set = set.cloned().unwrap_or_default();
+        let (mode, mode_desc) = if set.synchronous.unwrap_or(replica.synchronous) {
             (1, "SYNCHRONOUS_COMMIT")
         } else {
             (0, "ASYNCHRONOUS_COMMIT")
         };
-        let failover = if replica.automatic { (0, "AUTOMATIC") } else { (1, "MANUAL") };
-        let connections = if replica.readable { (2, "ALL") } else { (0, "NO") };
+        let automatic = set.automatic.unwrap_or(replica.automatic);
+        let failover = if automatic { (0, "AUTOMATIC") } else { (1, "MANUAL") };
+        let readable = if replica.readable { Connections::All } else { Connections::None };
+        let (as_secondary, as_secondary_desc) = set.as_secondary.unwrap_or(readable).code();
+        let (as_primary, as_primary_desc) = set.as_primary.unwrap_or(Connections::All).code();
+        let seeding = match set.automatic_seeding {
+            Some(false) => (1, "MANUAL"),
+            Some(true) | None => (0, "AUTOMATIC"),
+        };
         let created = env.datetime(replica.created);
         let index = i64::try_from(index).unwrap_or(0);
         // The members of a distributed group are groups; only a replica of this server has a
@@ -62,16 +85,19 @@ pub(super) fn availability_replicas(env: &Env<'_>, view: &View) -> Vec<Row> {
             .set("replica_metadata_id", number)
             .set("replica_server_name", replica.replica_server_name)
             .set("owner_sid", owner)
-            .set("endpoint_url", replica.endpoint_url)
+            .set("endpoint_url", set.url.unwrap_or(replica.endpoint_url))
             .coded("availability_mode", mode, mode_desc)
             .coded("failover_mode", failover.0, failover.1)
-            .set("session_timeout", i64::from(replica.session_timeout))
-            .coded("primary_role_allow_connections", 2, "ALL")
-            .coded("secondary_role_allow_connections", connections.0, connections.1)
+            .set(
+                "session_timeout",
+                i64::from(set.session_timeout.unwrap_or(replica.session_timeout)),
+            )
+            .coded("primary_role_allow_connections", as_primary, as_primary_desc)
+            .coded("secondary_role_allow_connections", as_secondary, as_secondary_desc)
             .set("create_date", created.clone())
             .set("modify_date", created)
-            .set("backup_priority", 50)
-            .coded("seeding_mode", 0, "AUTOMATIC")
+            .set("backup_priority", i64::from(set.backup_priority.unwrap_or(50)))
+            .coded("seeding_mode", seeding.0, seeding.1)
             .done()
     };
     let replicas = env.world.availability_replicas(env.at());

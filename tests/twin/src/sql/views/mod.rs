@@ -8,10 +8,12 @@ mod activity;
 mod backups;
 mod cluster;
 mod databases;
+pub(crate) mod error_log;
 mod files;
 mod groups;
 mod jobs;
 mod log;
+mod messages;
 mod performance;
 pub(crate) mod principals;
 mod replicas;
@@ -22,6 +24,7 @@ mod server;
 mod settings;
 mod tables;
 mod text;
+mod users;
 mod volumes;
 
 use std::sync::OnceLock;
@@ -36,7 +39,9 @@ use super::types::{Length, Type, parse_type};
 use super::value::Value;
 pub(crate) use backups::{file_list, headers};
 pub(crate) use files::log_spaces;
+pub(crate) use messages::message;
 pub(crate) use security::{certificate_of, number_of as certificate_id};
+pub(crate) use settings::{CONFIGURATIONS, Configuration, SHOW_ADVANCED};
 
 /// The values of a row, in the order of its columns.
 pub type Row = Vec<Value>;
@@ -318,6 +323,10 @@ fn view_rows(name: &str) -> Option<Rows> {
         "sys.server_role_members" => principals::members,
         "sys.server_permissions" => principals::permissions,
         "sys.credentials" => principals::credentials,
+        "sys.database_principals" => users::users,
+        "sys.database_role_members" => users::members,
+        "sys.dm_tcp_listener_states" => security::listeners,
+        "sys.messages" => messages::messages,
         "sys.configurations" => settings::configurations,
         "sys.types" => settings::types,
         "sys.dm_os_wait_stats" => settings::waits,

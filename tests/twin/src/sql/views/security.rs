@@ -72,6 +72,27 @@ pub(super) fn tcp_endpoints(env: &Env<'_>, view: &View) -> Vec<Row> {
     env.instance.setup().endpoint.iter().map(endpoint).collect()
 }
 
+/// `sys.dm_tcp_listener_states`: T-SQL, administrators on the machine itself, and mirroring.
+pub(super) fn listeners(env: &Env<'_>, view: &View) -> Vec<Row> {
+    let mirroring = env.instance.setup().endpoint.as_ref().filter(|endpoint| endpoint.started);
+    let known = [("::", 1_433, 0), ("0.0.0.0", 1_433, 0), ("127.0.0.1", 1_434, 0)];
+    let mirrored = mirroring
+        .into_iter()
+        .flat_map(|endpoint| ["::", "0.0.0.0"].map(|address| (address, endpoint.port, 2)));
+    let of = |((address, port, kind), id): ((&str, u16, u8), i64)| {
+        row(view)
+            .set("listener_id", id)
+            .set("ip_address", address)
+            .set("is_ipv4", !address.contains(':'))
+            .set("port", i64::from(port))
+            .coded("type", kind, if kind == 0 { "TSQL" } else { "DATABASE_MIRRORING" })
+            .coded("state", 0, "ONLINE")
+            .set("start_time", env.datetime(env.instance.started()))
+            .done()
+    };
+    known.into_iter().chain(mirrored).zip(1..).map(of).collect()
+}
+
 pub(super) fn certificates(env: &Env<'_>, view: &View) -> Vec<Row> {
     let setup = env.instance.setup();
     let certificate = |((name, certificate), id): ((&String, &_), i64)| {

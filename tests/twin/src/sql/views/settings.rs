@@ -2,26 +2,74 @@
 
 use crate::sql::env::Env;
 use crate::sql::value::Value;
+use crate::world::Instance;
 
 use super::{Row, View, row};
 
-/// `sys.configurations`: number, name, least, most, value, dynamic, advanced.
-const SETTINGS: [(i64, &str, i64, i64, i64, bool, bool); 14] = [
-    (101, "recovery interval (min)", 0, 32_767, 0, true, true),
-    (103, "user connections", 0, 32_767, 0, false, true),
-    (106, "locks", 5_000, 2_147_483_647, 0, false, true),
-    (115, "nested triggers", 0, 1, 1, true, false),
-    (117, "remote access", 0, 1, 1, false, false),
-    (505, "network packet size (B)", 512, 32_767, 4_096, true, true),
-    (518, "show advanced options", 0, 1, 0, true, false),
-    (1_534, "user options", 0, 32_767, 0, true, false),
-    (1_538, "cost threshold for parallelism", 0, 32_767, 5, true, true),
-    (1_539, "max degree of parallelism", 0, 32_767, 0, true, true),
-    (1_543, "min server memory (MB)", 0, 2_147_483_647, 0, true, true),
-    (1_544, "max server memory (MB)", 128, 2_147_483_647, 2_147_483_647, true, true),
-    (1_579, "backup compression default", 0, 1, 0, true, false),
-    (16_391, "clr enabled", 0, 1, 0, true, false),
+/// A row of `sys.configurations`, as a fresh installation has it.
+pub(crate) struct Configuration {
+    pub(crate) id: u32,
+    pub(crate) name: &'static str,
+    pub(crate) least: i64,
+    pub(crate) most: i64,
+    value: i64,
+    /// RECONFIGURE is enough, no start is needed.
+    pub(crate) dynamic: bool,
+    pub(crate) advanced: bool,
+}
+
+const fn configuration(
+    id: u32,
+    name: &'static str,
+    (least, most, value): (i64, i64, i64),
+    (dynamic, advanced): (bool, bool),
+) -> Configuration {
+    Configuration { id, name, least, most, value, dynamic, advanced }
+}
+
+/// `show advanced options`
+pub(crate) const SHOW_ADVANCED: u32 = 518;
+
+pub(crate) const CONFIGURATIONS: [Configuration; 21] = [
+    configuration(101, "recovery interval (min)", (0, 32_767, 0), (true, true)),
+    configuration(103, "user connections", (0, 32_767, 0), (false, true)),
+    configuration(106, "locks", (5_000, 2_147_483_647, 0), (false, true)),
+    configuration(115, "nested triggers", (0, 1, 1), (true, false)),
+    configuration(117, "remote access", (0, 1, 1), (false, false)),
+    configuration(503, "max worker threads", (128, 65_535, 0), (true, true)),
+    configuration(505, "network packet size (B)", (512, 32_767, 4_096), (true, true)),
+    configuration(SHOW_ADVANCED, "show advanced options", (0, 1, 0), (true, false)),
+    configuration(1_534, "user options", (0, 32_767, 0), (true, false)),
+    configuration(1_538, "cost threshold for parallelism", (0, 32_767, 5), (true, true)),
+    configuration(1_539, "max degree of parallelism", (0, 32_767, 0), (true, true)),
+    configuration(1_543, "min server memory (MB)", (0, 2_147_483_647, 0), (true, true)),
+    configuration(
+        1_544,
+        "max server memory (MB)",
+        (128, 2_147_483_647, 2_147_483_647),
+        (true, true),
+    ),
+    configuration(1_576, "remote admin connections", (0, 1, 0), (true, false)),
+    configuration(1_579, "backup compression default", (0, 1, 0), (true, false)),
+    configuration(1_581, "optimize for ad hoc workloads", (0, 1, 0), (true, true)),
+    configuration(16_384, "Agent XPs", (0, 1, 1), (true, true)),
+    configuration(16_386, "Database Mail XPs", (0, 1, 0), (true, true)),
+    configuration(16_390, "xp_cmdshell", (0, 1, 0), (true, true)),
+    configuration(16_391, "clr enabled", (0, 1, 0), (true, false)),
+    configuration(16_393, "contained database authentication", (0, 1, 0), (true, false)),
 ];
+
+impl Configuration {
+    /// The value that is set, and the one that holds.
+    pub(crate) fn values(&self, instance: &Instance) -> (i64, i64) {
+        let Some(set) = instance.setup().configured(self.id) else {
+            return (self.value, self.value);
+        };
+        let started = instance.started() >= set.at;
+        let in_use = if started { set.value } else { set.in_use.unwrap_or(self.value) };
+        (set.value, in_use)
+    }
+}
 
 /// `sys.types`: name, number, length, precision, scale; `n` types have the server's collation.
 const TYPES: [(&str, i64, i64, i64, i64); 27] = [
@@ -57,23 +105,24 @@ const TYPES: [(&str, i64, i64, i64, i64); 27] = [
 /// What the managed instance's resource statistics cover.
 const INTERVAL_S: i64 = 15;
 
-/// `sys.configurations`, as a fresh installation has it.
-pub(super) fn configurations(_: &Env<'_>, view: &View) -> Vec<Row> {
+/// `sys.configurations`
+pub(super) fn configurations(env: &Env<'_>, view: &View) -> Vec<Row> {
     let whole = |n: i64| Value::variant(crate::sql::types::Type::Int, Value::Int(n));
-    let of = |(id, name, least, most, value, dynamic, advanced)| {
+    let of = |own: &Configuration| {
+        let (value, in_use) = own.values(env.instance);
         row(view)
-            .set("configuration_id", id)
-            .set("name", name)
+            .set("configuration_id", i64::from(own.id))
+            .set("name", own.name)
             .set("value", whole(value))
-            .set("minimum", whole(least))
-            .set("maximum", whole(most))
-            .set("value_in_use", whole(value))
-            .set("description", name)
-            .set("is_dynamic", dynamic)
-            .set("is_advanced", advanced)
+            .set("minimum", whole(own.least))
+            .set("maximum", whole(own.most))
+            .set("value_in_use", whole(in_use))
+            .set("description", own.name)
+            .set("is_dynamic", own.dynamic)
+            .set("is_advanced", own.advanced)
             .done()
     };
-    SETTINGS.map(of).into()
+    CONFIGURATIONS.iter().map(of).collect()
 }
 
 /// `sys.types`

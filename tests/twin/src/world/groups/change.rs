@@ -65,34 +65,6 @@ impl World {
         Ok(())
     }
 
-    /// What MODIFY REPLICA says of this server's own replica counts: which connections it takes as
-    /// secondary. Modes of a group with one replica change nothing.
-    pub(super) fn modify_replica(
-        &mut self,
-        at: &str,
-        name: &str,
-        replicas: &[MemberClause],
-    ) -> Result<(), SqlError> {
-        let server = self.instance(at).map(|found| found.server_name.clone()).unwrap_or_default();
-        let own = |it: &&MemberClause| it.name.eq_ignore_ascii_case(&server);
-        let Some(own) = replicas.iter().find(own) else {
-            let first = replicas.first().map_or("", |first| first.name.as_str());
-            return Err(unknown("alter", first));
-        };
-        let Some(readable) = own.readable else {
-            return self.own_group_mut(at, name).map(|_| ());
-        };
-        if let Some(group) = self.own_group_mut(at, name)? {
-            group.readable = readable;
-            return Ok(());
-        }
-        let linked = self.linked_group(at, name).map(|link| link.name.clone());
-        if let Some(link) = linked.and_then(|linked| self.links.get_mut(&linked)) {
-            link.member_mut(Side::SqlServer).readable = readable;
-        }
-        Ok(())
-    }
-
     pub(super) fn change_list(
         &mut self,
         at: &str,

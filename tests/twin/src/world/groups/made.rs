@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{ClusterType, Distributed, Guid, Instance, MemberClause, OwnGroup, SqlError, World};
+use super::{
+    ClusterType, Connections, Distributed, Guid, Instance, MemberClause, OwnGroup, SqlError, World,
+};
 use crate::world::{DatabaseState, Edition, InstanceKind};
 
 /// By default a member is given up after 10 s of silence.
@@ -54,7 +56,8 @@ impl World {
             }
             self.may_join(at, &name, database)?;
         }
-        let (now, readable) = (self.now, replica.readable.unwrap_or(false));
+        let now = self.now;
+        let readable = replica.as_secondary.is_some_and(|allowed| allowed != Connections::None);
         let mut id = || Guid::random(&mut self.rng);
         let (id, replica_id) = (id(), id());
         let cluster = cluster.unwrap_or(ClusterType::Wsfc);
@@ -71,6 +74,7 @@ impl World {
                 offline: false,
                 created: now,
             };
+            instance.groups.note(&group.name, replica);
             instance.groups.local.push(group);
         }
         Ok(())

@@ -8,11 +8,15 @@ mod change;
 mod facts;
 mod made;
 mod prepared;
+mod settings;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 pub use facts::SeedingFacts;
 pub use prepared::PreparedSpec;
+pub use settings::{BackupPreference, Connections, GroupOption, GroupSettings, ReplicaSettings};
 
 use super::{ClusterType, Guid, Instance, Link, Origin, Side, SqlError, World};
 
@@ -72,6 +76,13 @@ pub enum GroupCommand {
         /// What about which replica.
         replicas: Vec<MemberClause>,
     },
+    /// `ALTER AVAILABILITY GROUP [name] SET (option = value)`
+    Set {
+        /// The group.
+        name: String,
+        /// The options.
+        options: Vec<GroupOption>,
+    },
     /// `ALTER AVAILABILITY GROUP [name] OFFLINE`
     Offline {
         /// The group.
@@ -102,8 +113,12 @@ pub struct MemberClause {
     pub automatic_seeding: Option<bool>,
     /// `SESSION_TIMEOUT`, in s.
     pub session_timeout: Option<u32>,
-    /// `SECONDARY_ROLE (ALLOW_CONNECTIONS = ALL)`: whether it is read as secondary.
-    pub readable: Option<bool>,
+    /// `BACKUP_PRIORITY`
+    pub backup_priority: Option<u32>,
+    /// `PRIMARY_ROLE (ALLOW_CONNECTIONS = …)`
+    pub as_primary: Option<Connections>,
+    /// `SECONDARY_ROLE (ALLOW_CONNECTIONS = …)`: who may read it as secondary.
+    pub as_secondary: Option<Connections>,
 }
 
 /// The groups of an instance that are in no link.
@@ -111,6 +126,8 @@ pub struct MemberClause {
 pub(super) struct Groups {
     pub(super) local: Vec<OwnGroup>,
     pub(super) distributed: Vec<Distributed>,
+    /// What was set of local groups, those of links too, by lower-case name.
+    settings: BTreeMap<String, GroupSettings>,
 }
 
 /// A local group.
@@ -201,6 +218,7 @@ impl World {
             GroupCommand::Database { name, database, added } => {
                 self.change_list(at, &name, &database, added)
             }
+            GroupCommand::Set { name, options } => self.set_options(at, &name, &options),
             GroupCommand::Offline { name } => self.take_offline(at, &name),
             GroupCommand::FailOver { name, forced } => {
                 self.fail_over_by_statement(at, &name, forced)
@@ -218,6 +236,7 @@ impl World {
             | GroupCommand::MayCreate { .. }
             | GroupCommand::Database { .. }
             | GroupCommand::Replica { .. }
+            | GroupCommand::Set { .. }
             | GroupCommand::Offline { .. }
             | GroupCommand::FailOver { .. } => {
                 let statement = command.statement();
@@ -301,6 +320,7 @@ impl GroupCommand {
             | GroupCommand::Modify { .. }
             | GroupCommand::Database { .. }
             | GroupCommand::Replica { .. }
+            | GroupCommand::Set { .. }
             | GroupCommand::Offline { .. }
             | GroupCommand::FailOver { .. } => "ALTER AVAILABILITY GROUP",
         }
@@ -316,6 +336,7 @@ impl GroupCommand {
             | GroupCommand::Modify { name, .. }
             | GroupCommand::Database { name, .. }
             | GroupCommand::Replica { name, .. }
+            | GroupCommand::Set { name, .. }
             | GroupCommand::Offline { name }
             | GroupCommand::FailOver { name, .. } => Some(name),
         }
@@ -343,6 +364,10 @@ impl GroupCommand {
                 (name, format!(" {word} DATABASE [{database}]"))
             }
             GroupCommand::Replica { name, .. } => (name, " MODIFY REPLICA".to_owned()),
+            GroupCommand::Set { name, options } => {
+                let options: Vec<String> = options.iter().map(|option| option.words()).collect();
+                (name, format!(" SET ({})", options.join(", ")))
+            }
             GroupCommand::Offline { name } => (name, " OFFLINE".to_owned()),
             GroupCommand::FailOver { name, forced } => {
                 let word = if *forced { "FORCE_FAILOVER_ALLOW_DATA_LOSS" } else { "FAILOVER" };

@@ -25,6 +25,9 @@ pub(super) use restart::Scheduled;
 pub(super) use spec::check;
 pub use spec::{ClusterType, LocalSpec, ReplicaSpec};
 
+/// How far a replica is behind that was made asynchronous.
+const USUAL_LAG_MS: u32 = 500;
+
 /// An availability group on SQL Server with several replicas.
 #[derive(Clone, Debug)]
 pub struct LocalGroup {
@@ -130,6 +133,21 @@ impl LocalGroup {
     #[must_use]
     pub fn replicas(&self) -> &[LocalReplica] {
         &self.replicas
+    }
+
+    /// Modes of a replica, by its server, as they are set.
+    pub(super) fn set_modes(
+        &mut self,
+        server: &str,
+        (synchronous, automatic): (Option<bool>, Option<bool>),
+    ) {
+        let named = |it: &&mut LocalReplica| it.server_name.eq_ignore_ascii_case(server);
+        let Some(replica) = self.replicas.iter_mut().find(named) else { return };
+        replica.automatic = automatic.unwrap_or(replica.automatic);
+        if let Some(synchronous) = synchronous {
+            replica.synchronous = synchronous;
+            replica.lag = if synchronous { SignedDuration::ZERO } else { millis(USUAL_LAG_MS) };
+        }
     }
 
     /// When a local failover that is under way ends.
