@@ -21,6 +21,8 @@ pub enum Type {
     Int,
     BigInt,
     Numeric { precision: u8, scale: u8 },
+    Money,
+    SmallMoney,
     Real,
     Float,
     Date,
@@ -52,6 +54,8 @@ impl Type {
             Type::Int => "int",
             Type::BigInt => "bigint",
             Type::Numeric { .. } => "numeric",
+            Type::Money => "money",
+            Type::SmallMoney => "smallmoney",
             Type::Real => "real",
             Type::Float => "float",
             Type::Date => "date",
@@ -84,6 +88,8 @@ impl Type {
             Type::Float => 23,
             Type::Real => 22,
             Type::Numeric { .. } => 21,
+            Type::Money => 20,
+            Type::SmallMoney => 19,
             Type::BigInt => 18,
             Type::Int => 17,
             Type::SmallInt => 16,
@@ -117,7 +123,12 @@ impl Type {
     }
 
     pub(crate) fn is_number(self) -> bool {
-        self.is_integer() || matches!(self, Type::Numeric { .. } | Type::Real | Type::Float)
+        let exact = matches!(self, Type::Numeric { .. }) || self.is_money();
+        self.is_integer() || exact || matches!(self, Type::Real | Type::Float)
+    }
+
+    pub(crate) fn is_money(self) -> bool {
+        matches!(self, Type::Money | Type::SmallMoney)
     }
 
     pub(crate) fn is_moment(self) -> bool {
@@ -143,6 +154,8 @@ impl Type {
             | Type::Int
             | Type::BigInt
             | Type::Numeric { .. }
+            | Type::Money
+            | Type::SmallMoney
             | Type::Real
             | Type::Float
             | Type::Date
@@ -165,6 +178,8 @@ impl Type {
             Type::Int => Some((10, 0)),
             Type::BigInt => Some((19, 0)),
             Type::Numeric { precision, scale } => Some((precision, scale)),
+            Type::Money => Some((19, 4)),
+            Type::SmallMoney => Some((10, 4)),
             Type::Real
             | Type::Float
             | Type::Date
@@ -285,6 +300,8 @@ pub(crate) fn parse_type(text: &str) -> Option<Type> {
             }
             Type::Numeric { precision, scale }
         }
+        "money" => Type::Money,
+        "smallmoney" => Type::SmallMoney,
         "real" => Type::Real,
         "float" => Type::Float,
         "date" => Type::Date,

@@ -180,7 +180,9 @@ fn family(ty: Type) -> u8 {
         | Type::SmallInt
         | Type::Int
         | Type::BigInt
-        | Type::Numeric { .. } => 6,
+        | Type::Numeric { .. }
+        | Type::Money
+        | Type::SmallMoney => 6,
         Type::Char(_) | Type::VarChar(_) | Type::NChar(_) | Type::NVarChar(_) => 5,
         Type::Binary(_) | Type::VarBinary(_) => 4,
         Type::UniqueIdentifier => 3,

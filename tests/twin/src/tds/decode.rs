@@ -28,8 +28,8 @@ type Result<T> = std::result::Result<T, Unreadable>;
 pub(super) fn typed_value(from: &mut Bytes<'_>) -> Result<(Type, Value)> {
     let token = from.u8()?;
     match token {
-        0x1F | 0x30 | 0x32 | 0x34 | 0x38 | 0x3A | 0x3B | 0x3D | 0x3E | 0x7F => fixed(token, from),
-        0x24 | 0x26 | 0x28 | 0x68 | 0x6D | 0x6F => nullable(token, from),
+        0x1F | 0x30 | 0x32 | 0x34 | 0x38 | 0x3A..=0x3E | 0x7A | 0x7F => fixed(token, from),
+        0x24 | 0x26 | 0x28 | 0x68 | 0x6D..=0x6F => nullable(token, from),
         0x29..=0x2B => moment(token, from),
         0x6A | 0x6C => numeric(from),
         0xA5 | 0xA7 | 0xAD | 0xAF | 0xE7 | 0xEF => string(token, from),
@@ -48,6 +48,8 @@ fn fixed(token: u8, from: &mut Bytes<'_>) -> Result<(Type, Value)> {
         0x7F => (Type::BigInt, integer(from.take(8)?)),
         0x3B => (Type::Real, float(from.take(4)?)?),
         0x3E => (Type::Float, float(from.take(8)?)?),
+        0x3C => (Type::Money, money(from.take(8)?)),
+        0x7A => (Type::SmallMoney, money(from.take(4)?)),
         0x3A => (Type::SmallDateTime, datetime(from.take(4)?)?),
         0x3D => (Type::DateTime, datetime(from.take(8)?)?),
         _ => (Type::Int, Value::Null),
@@ -83,6 +85,13 @@ fn nullable(token: u8, from: &mut Bytes<'_>) -> Result<(Type, Value)> {
         0x6D => {
             let ty = if most == 4 { Type::Real } else { Type::Float };
             (ty, or_null(found.map(float).transpose()?))
+        }
+        0x6E => {
+            if found.is_some_and(|bytes| !matches!(bytes.len(), 4 | 8)) {
+                return Err(invalid("an amount of money of an odd length").into());
+            }
+            let ty = if most == 4 { Type::SmallMoney } else { Type::Money };
+            (ty, or_null(found.map(money)))
         }
         0x6F if most == 4 => (Type::SmallDateTime, or_null(found.map(datetime).transpose()?)),
         0x6F => (Type::DateTime, or_null(found.map(datetime).transpose()?)),
@@ -179,6 +188,14 @@ fn integer(bytes: &[u8]) -> Value {
         *to = *from;
     }
     Value::Int(i64::from_le_bytes(wide))
+}
+
+/// Ten-thousandths; of eight bytes the more significant half first.
+fn money(bytes: &[u8]) -> Value {
+    let (high, low) = bytes.split_at(bytes.len() / 2);
+    let whole = if bytes.len() == 8 { [low, high].concat() } else { bytes.to_vec() };
+    let units = if let Value::Int(units) = integer(&whole) { units } else { 0 };
+    Value::Numeric(Numeric { units: i128::from(units), scale: 4 })
 }
 
 fn float(bytes: &[u8]) -> Result<Value> {
@@ -303,6 +320,8 @@ mod tests {
                 Type::Numeric { precision: 25, scale: 2 },
                 Value::Numeric(Numeric { units: -123_456_789_012_345_678_901_234, scale: 2 }),
             ),
+            (Type::Money, Value::Numeric(Numeric { units: -12_345_678_901_234, scale: 4 })),
+            (Type::SmallMoney, Value::Numeric(Numeric { units: -5, scale: 4 })),
             (Type::UniqueIdentifier, Value::Guid(0x6F96_19FF_8B86_D011_B42D_00C0_4FC9_64FF)),
             (Type::Date, Value::Moment(738_000 * TICKS_PER_DAY)),
             (Type::DateTime, Value::Moment(738_000 * TICKS_PER_DAY + 33_333)),

@@ -27,6 +27,8 @@ pub(super) fn type_info(column: &Column, out: &mut Vec<u8>) {
         Type::Numeric { precision, scale } => {
             out.extend([0x6C, numeric_size(precision), precision, scale]);
         }
+        Type::Money => out.extend([0x6E, 8]),
+        Type::SmallMoney => out.extend([0x6E, 4]),
         Type::Real => out.extend([0x6D, 4]),
         Type::Float => out.extend([0x6D, 8]),
         Type::Date => out.push(0x28),
@@ -78,6 +80,8 @@ pub(super) fn value(column: &Column, value: &Value, out: &mut Vec<u8>) {
         | Type::Int
         | Type::BigInt
         | Type::Numeric { .. }
+        | Type::Money
+        | Type::SmallMoney
         | Type::Real
         | Type::Float
         | Type::Date
@@ -104,6 +108,8 @@ fn fixed_token(ty: Type) -> Option<u8> {
         Type::SmallInt => Some(0x34),
         Type::Int => Some(0x38),
         Type::BigInt => Some(0x7F),
+        Type::Money => Some(0x3C),
+        Type::SmallMoney => Some(0x7A),
         Type::Real => Some(0x3B),
         Type::Float => Some(0x3E),
         Type::SmallDateTime => Some(0x3A),
@@ -142,6 +148,8 @@ fn null(ty: Type, out: &mut Vec<u8>) {
         | Type::Int
         | Type::BigInt
         | Type::Numeric { .. }
+        | Type::Money
+        | Type::SmallMoney
         | Type::Real
         | Type::Float
         | Type::Date
@@ -216,6 +224,12 @@ fn short(ty: Type, value: &Value) -> Vec<u8> {
         (Type::Int, Value::Int(n)) => n.to_le_bytes()[..4].to_vec(),
         (_, Value::Int(n)) => n.to_le_bytes().to_vec(),
         (Type::Numeric { precision, scale }, Value::Numeric(n)) => numeric(precision, scale, *n),
+        (Type::SmallMoney, Value::Numeric(n)) => units(*n).to_le_bytes()[..4].to_vec(),
+        (Type::Money, Value::Numeric(n)) => {
+            // The more significant half first.
+            let bytes = units(*n).to_le_bytes();
+            [&bytes[4..], &bytes[..4]].concat()
+        }
         #[expect(clippy::cast_possible_truncation, reason = "that is what real is")]
         (Type::Real, Value::Float(n)) => (*n as f32).to_le_bytes().to_vec(),
         (_, Value::Float(n)) => n.to_le_bytes().to_vec(),
@@ -244,6 +258,11 @@ fn short(ty: Type, value: &Value) -> Vec<u8> {
         // The evaluator keeps values and types together; a slip becomes NULL, not nonsense.
         (_, _) => Vec::new(),
     }
+}
+
+/// An amount of money in ten-thousandths.
+fn units(n: Numeric) -> i64 {
+    i64::try_from(n.rescaled(4)).unwrap_or(0)
 }
 
 fn numeric(precision: u8, scale: u8, n: Numeric) -> Vec<u8> {
@@ -303,6 +322,8 @@ fn variant(value: &Value, out: &mut Vec<u8>) {
         | Type::SmallInt
         | Type::Int
         | Type::BigInt
+        | Type::Money
+        | Type::SmallMoney
         | Type::Real
         | Type::Float
         | Type::SmallDateTime
@@ -368,6 +389,16 @@ mod tests {
         assert_eq!(data, [3, 0, 0xF1, 0x80, b'?']);
         let (info, data) = encoded(Type::NVarChar(Length::Max), true, &Value::Null);
         assert_eq!((&info[..3], data), (&[0xE7, 255, 255][..], vec![255; 8]));
+    }
+
+    #[test]
+    fn money_has_its_upper_half_first() {
+        let amount = |units| Value::Numeric(Numeric { units, scale: 4 });
+        let (info, data) = encoded(Type::Money, true, &amount(0x0001_0000_0002));
+        assert_eq!((info, data), (vec![0x6E, 8], vec![8, 1, 0, 0, 0, 2, 0, 0, 0]));
+        let (info, data) = encoded(Type::SmallMoney, false, &amount(-1));
+        assert_eq!((info, data), (vec![0x7A], vec![255; 4]));
+        assert_eq!(encoded(Type::Money, true, &Value::Null).1, [0]);
     }
 
     #[test]

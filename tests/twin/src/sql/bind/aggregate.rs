@@ -233,6 +233,7 @@ fn result_type(name: &str, kind: AggregateKind, argument: Option<&Scalar>) -> Re
             Type::BigInt => Type::BigInt,
             Type::Numeric { scale, .. } if kind == AggregateKind::Sum => capped(38, scale),
             Type::Numeric { scale, .. } => capped(38, scale.max(6)),
+            Type::Money | Type::SmallMoney => Type::Money,
             Type::Real | Type::Float => Type::Float,
             _ => return Err(invalid()),
         },

@@ -101,7 +101,7 @@ fn arithmetic(operator: Arithmetic, left: Scalar, right: Scalar) -> Result<Scala
             };
             numeric_result(operator, a, b)
         }
-        ty if ty.is_integer() || matches!(ty, Type::Float | Type::Real) => ty,
+        ty if ty.is_integer() || ty.is_money() || matches!(ty, Type::Float | Type::Real) => ty,
         Type::VarChar(_) | Type::NVarChar(_) | Type::Char(_) | Type::NChar(_) => {
             let text = format!(
                 "Operand data type {} is invalid for {} operator.",

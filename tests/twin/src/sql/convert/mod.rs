@@ -81,6 +81,7 @@ pub(crate) fn convert(value: &Value, from: Type, to: Type, style: i64) -> Result
         Type::Int => to_integer(value, from, to, i64::from(i32::MIN), i64::from(i32::MAX)),
         Type::BigInt => to_integer(value, from, to, i64::MIN, i64::MAX),
         Type::Numeric { precision, scale } => to_numeric(value, from, precision, scale),
+        Type::Money | Type::SmallMoney => to_money(value, from, to),
         Type::Real | Type::Float => to_float(value, from, to),
         Type::UniqueIdentifier => to_guid(value),
         Type::Char(_) | Type::VarChar(_) | Type::NChar(_) | Type::NVarChar(_) => {
@@ -166,6 +167,8 @@ fn to_integer(value: &Value, from: Type, to: Type, least: i64, most: i64) -> Res
     let wide: i128 = match value {
         Value::Bit(bit) => i128::from(*bit),
         Value::Int(n) => i128::from(*n),
+        // Money is rounded, other numbers are cut.
+        Value::Numeric(n) if from.is_money() => n.rescale(38, 0).unwrap_or(*n).truncate(),
         Value::Numeric(n) => n.truncate(),
         Value::Float(n) if n.is_finite() && n.abs() < 1e30 => {
             // Cut towards zero, as the server does; the range is checked below.
@@ -223,6 +226,38 @@ fn to_numeric(value: &Value, from: Type, precision: u8, scale: u8) -> Result<Val
         .rescale(precision.min(MAX_PRECISION), scale)
         .map(Value::Numeric)
         .ok_or_else(|| overflow_converting("numeric"))
+}
+
+/// Digits with a sign, commas and `$`.
+fn to_money(value: &Value, from: Type, to: Type) -> Result<Value> {
+    let plain = match value {
+        Value::Text(text) => {
+            let digits: String = text.trim().chars().filter(|c| !matches!(c, ',' | '$')).collect();
+            let digits = if digits.is_empty() { "0".to_owned() } else { digits };
+            let parsed = Numeric::parse(&digits).ok_or_else(|| {
+                let text = format!(
+                    "Cannot convert a char value to {}. The char value has incorrect syntax.",
+                    to.name()
+                );
+                Error::new(235, 16, text).state(0)
+            })?;
+            Value::Numeric(parsed)
+        }
+        other => other.clone(),
+    };
+    let out = || overflow_converting(to.name());
+    let exact = to_numeric(&plain, from, MAX_PRECISION, 4).map_err(|_| out())?;
+    money(exact, to).ok_or_else(out)
+}
+
+/// An amount in the bounds of its type, which are those of 8 and 4 bytes.
+pub(crate) fn money(value: Value, to: Type) -> Option<Value> {
+    let Value::Numeric(n) = value else { return Some(value) };
+    let fits = match to {
+        Type::SmallMoney => i32::try_from(n.units).is_ok(),
+        _ => i64::try_from(n.units).is_ok(),
+    };
+    fits.then_some(Value::Numeric(n))
 }
 
 fn to_float(value: &Value, from: Type, to: Type) -> Result<Value> {

@@ -1,5 +1,6 @@
 //! Values as text.
 
+use crate::sql::decimal::Numeric;
 use crate::sql::error::{Error, Result, overflow_converting};
 use crate::sql::moment;
 use crate::sql::types::{Length, Type};
@@ -13,6 +14,7 @@ pub(crate) fn text_of(value: &Value, ty: Type, style: i64) -> Result<String> {
         Value::Null => String::new(),
         Value::Bit(bit) => i32::from(*bit).to_string(),
         Value::Int(n) => n.to_string(),
+        Value::Numeric(n) if ty.is_money() => money_text(*n, style),
         Value::Numeric(n) => n.to_string(),
         Value::Float(n) => float_text(*n),
         Value::Text(text) => text.clone(),
@@ -42,6 +44,25 @@ pub(crate) fn text_of(value: &Value, ty: Type, style: i64) -> Result<String> {
     })
 }
 
+/// Two places behind the point, with commas in style 1; four in style 2 and in those of ISO.
+fn money_text(n: Numeric, style: i64) -> String {
+    let places = if matches!(style, 2 | 126) { 4 } else { 2 };
+    let text = n.rescale(38, places).unwrap_or(n).to_string();
+    if style != 1 {
+        return text;
+    }
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
+    let (whole, rest) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut grouped = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{sign}{grouped}.{rest}")
+}
+
 /// `6F9619FF-8B86-D011-B42D-00C04FC964FF`
 pub(crate) fn guid_text(guid: u128) -> String {
     let d = format!("{guid:032X}");
@@ -57,6 +78,7 @@ pub(crate) fn text_length(ty: Type) -> u16 {
         Type::Int => 12,
         Type::BigInt => 24,
         Type::Numeric { .. } => 41,
+        Type::Money | Type::SmallMoney => 30,
         Type::Real | Type::Float => 30,
         Type::Date => 10,
         Type::Time(_) => 16,
@@ -87,7 +109,7 @@ pub(super) fn fit_text(text: String, from: Type, to: Type) -> Result<Value> {
         // A number that does not fit is shown as a star, or refused for the n types.
         return if to.is_unicode() { Err(overflow_converting(to.name())) } else { Ok("*".into()) };
     }
-    if matches!(from, Type::Numeric { .. } | Type::UniqueIdentifier) {
+    if matches!(from, Type::Numeric { .. } | Type::UniqueIdentifier) || from.is_money() {
         return Err(overflow_converting(to.name()));
     }
     let mut cut = String::new();

@@ -1,5 +1,6 @@
 //! Arithmetic in the type that the binder has found for the result.
 
+use super::super::convert::money;
 use super::super::decimal::Numeric;
 use super::super::error::{Result, divide_by_zero, overflow_converting};
 use super::super::functions::may_grow_to;
@@ -79,8 +80,10 @@ fn in_range(ty: Type, n: Option<i64>) -> Result<Value> {
 }
 
 fn numerics(operator: Arithmetic, ty: Type, a: Numeric, b: Numeric) -> Result<Value> {
-    let Type::Numeric { precision, scale } = ty else {
-        return Err(overflow_converting(ty.name()));
+    let (precision, scale) = match ty {
+        Type::Numeric { precision, scale } => (precision, scale),
+        ty if ty.is_money() => (38, 4),
+        _ => return Err(overflow_converting(ty.name())),
     };
     let result = match operator {
         Arithmetic::Add => a.add(b)?,
@@ -93,7 +96,12 @@ fn numerics(operator: Arithmetic, ty: Type, a: Numeric, b: Numeric) -> Result<Va
         }
     };
     let fitted = result.rescale(precision, scale);
-    fitted.map(Value::Numeric).ok_or_else(|| overflow_converting("numeric"))
+    let fitted = fitted.map(Value::Numeric);
+    if ty.is_money() {
+        let fitted = fitted.and_then(|value| money(value, ty));
+        return fitted.ok_or_else(|| overflow_converting(ty.name()));
+    }
+    fitted.ok_or_else(|| overflow_converting("numeric"))
 }
 
 fn floats(operator: Arithmetic, ty: Type, a: f64, b: f64) -> Result<Value> {

@@ -212,7 +212,7 @@ fn data_length(ty: Type, value: &Value) -> i64 {
         _ => match ty {
             Type::Bit | Type::TinyInt => 1,
             Type::SmallInt => 2,
-            Type::Int | Type::Real => 4,
+            Type::Int | Type::Real | Type::SmallMoney => 4,
             Type::Date => 3,
             Type::Numeric { precision, .. } => match precision {
                 0..=9 => 5,

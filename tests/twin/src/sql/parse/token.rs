@@ -13,7 +13,7 @@ const MAX_OPERATORS: usize = 500;
 /// Cuts a text into tokens, if it is not too long and none of them belongs to another language.
 pub(super) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>> {
     let dialect = MsSqlDialect {};
-    let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         let line = u32::try_from(error.location.line).unwrap_or(1);
         if error.message.contains("Unterminated") || error.message.contains("EOF") {
             let rest = text.rsplit('\'').next().unwrap_or_default();
@@ -23,6 +23,7 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>> {
             syntax_near("").at_line(line)
         }
     })?;
+    let mut tokens = amounts(tokens);
     for token in &mut tokens {
         // `sqlparser` takes it for an alias; like ORDER it cannot be one.
         if let Token::Word(word) = &mut token.token
@@ -52,6 +53,34 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>> {
         return Err(Error::new(8631, 17, text));
     }
     Ok(tokens)
+}
+
+/// `$1.50` is an amount of money, which `sqlparser` takes for a parameter: it becomes a CAST.
+fn amounts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut made = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let digits = match &token.token {
+            Token::Placeholder(text) => text.strip_prefix('$').map(str::to_owned),
+            _ => None,
+        };
+        let numeric = |it: &String| it.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let Some(digits) = digits.filter(numeric) else {
+            made.push(token);
+            continue;
+        };
+        let digits = if digits.is_empty() { "0".to_owned() } else { digits };
+        let word = |text: &str| Token::make_word(text, None);
+        let cast = [
+            word("CAST"),
+            Token::LParen,
+            Token::Number(digits, false),
+            word("AS"),
+            word("money"),
+            Token::RParen,
+        ];
+        made.extend(cast.map(|part| TokenWithSpan { token: part, span: token.span }));
+    }
+    made
 }
 
 /// Whether a word cannot be a name without brackets.

@@ -26,7 +26,7 @@ struct Procedure {
 /// What stands in a procedure's text for the number that ODBC has for a type.
 const TYPE: &str = "{odbc type}";
 /// `system_type_id` of types, and their numbers in ODBC.
-const TYPES: [(u8, i16); 23] = [
+const TYPES: [(u8, i16); 25] = [
     (36, -11),
     (40, 91),
     (41, -154),
@@ -37,6 +37,8 @@ const TYPES: [(u8, i16); 23] = [
     (56, 4),
     (58, 93),
     (59, 7),
+    (60, 3),
+    (122, 3),
     (61, 93),
     (62, 6),
     (98, -150),

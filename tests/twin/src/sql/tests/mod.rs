@@ -9,6 +9,7 @@ mod grants;
 mod groups;
 mod hadr;
 mod language;
+mod money;
 mod mutations;
 mod options;
 mod procedures;

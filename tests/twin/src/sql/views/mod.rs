@@ -169,6 +169,7 @@ fn zero(ty: Type) -> Value {
         Type::Bit => Value::Bit(false),
         Type::TinyInt | Type::SmallInt | Type::Int | Type::BigInt => Value::Int(0),
         Type::Numeric { scale, .. } => Value::Numeric(Numeric::new(0, scale)),
+        Type::Money | Type::SmallMoney => Value::Numeric(Numeric::new(0, 4)),
         Type::Real | Type::Float => Value::Float(0.0),
         Type::Date | Type::SmallDateTime | Type::DateTime | Type::DateTime2(_) => {
             Value::Moment(moment::DAYS_TO_1900 * moment::TICKS_PER_DAY)

@@ -102,6 +102,8 @@ fn shape(ty: Type) -> (i32, i32, i32, i32) {
             };
             (108, bytes, i32::from(precision), i32::from(scale))
         }
+        Type::Money => (60, 8, 19, 4),
+        Type::SmallMoney => (122, 4, 10, 4),
         Type::Real => (59, 4, 24, 0),
         Type::Float => (62, 8, 53, 0),
         Type::Date => (40, 3, 10, 0),

@@ -170,6 +170,8 @@ impl Groups {
         let mut settings = GroupSettings::default();
         let mut own = ReplicaSettings::default();
         own.set(clause);
+        // The group itself knows its address.
+        own.url = None;
         settings.replicas.insert(clause.name.to_lowercase(), own);
         self.settings.insert(group.to_lowercase(), settings);
     }
